@@ -1,0 +1,164 @@
+"""Step 2: every combination of the models by the report's rule, and the one that is best on val.
+
+``python -m ensemble.combine nin1 nin2 nin3 alexnet1 alexnet2`` reads runs/<name>/scores/val.npz, and
+holdout.npz where every model has one, and writes to runs/ensemble/ combinations.csv, ensemble.md and
+best.json, which the submission follows. The choice is made on val, so the val accuracy of the chosen one is
+a little too good; the held-out images took no part in it. Combinations that are equally right are ordered by
+fewer models first, then by the order in which the models are named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ensemble import rule, summary
+from ensemble.files import BadInput, whole_file
+from ensemble.score_file import Scores, check_same_records, load, score_path
+
+
+@dataclass
+class Combination:
+    """Some of the models together, and how often they are right."""
+
+    models: list[str]
+    weights: list[float]  #: the models' val accuracies, in the same order
+    val_accuracy: float
+    holdout_accuracy: float | None  #: None without held-out scores
+
+
+def load_all(runs: Path, models: Sequence[str], split: str) -> list[Scores]:
+    """The score files of several models over one split, checked to be of the same records."""
+    files = [load(runs, model, split) for model in models]
+    check_same_records(models, files)
+    return files
+
+
+def load_labelled(runs: Path, models: Sequence[str], split: str) -> list[Scores]:
+    """As `load_all`, for a split whose labels are needed."""
+    files = load_all(runs, models, split)
+    for model, file in zip(models, files):
+        if np.isnan(file.accuracy) or file.labels.min() < 0:
+            path = score_path(runs, model, split)
+            raise BadInput(f"{path}: has images without a label; `make lmdb` labels {split}")
+    return files
+
+
+def check_same_snapshots(models: Sequence[str], digests: Sequence[str], files: Sequence[Scores]) -> None:
+    """Raise BadInput unless each file's scores come from the snapshot whose val scores give the weight."""
+    for model, digest, file in zip(models, digests, files):
+        if file.snapshot_sha256 != digest:
+            raise BadInput(
+                f"{file.split} scores of {model} (iteration {file.iteration}) are of another snapshot than "
+                f"those on val; `make ensemble` makes them all again"
+            )
+
+
+def held_out(runs: Path, models: Sequence[str], val: Sequence[Scores]) -> list[Scores] | None:
+    """The models' scores on the held-out images, None if a model has none."""
+    if not all(score_path(runs, model, "holdout").is_file() for model in models):
+        return None
+    files = load_labelled(runs, models, "holdout")
+    check_same_snapshots(models, [file.snapshot_sha256 for file in val], files)
+    return files
+
+
+def combinations(
+    models: Sequence[str], val: Sequence[Scores], holdout: Sequence[Scores] | None, rank_cut: int
+) -> list[Combination]:
+    """Every non-empty combination of the models, the best on val first."""
+
+    def accuracy(files: Sequence[Scores], chosen: tuple[int, ...], weights: np.ndarray) -> float:
+        total = rule.combine([files[i].scores for i in chosen], weights, rank_cut)
+        return rule.accuracy(total, files[0].labels)
+
+    found = []
+    for chosen in rule.every_combination(len(models)):
+        weights = rule.weights([val[i].accuracy for i in chosen])
+        found.append(
+            Combination(
+                [models[i] for i in chosen],
+                weights.tolist(),
+                accuracy(val, chosen, weights),
+                accuracy(holdout, chosen, weights) if holdout else None,
+            )
+        )
+    # Python's sort keeps equals in order: fewer models first, then the order of the models.
+    return sorted(found, key=lambda one: -one.val_accuracy)
+
+
+def _write(out: Path, rank_cut: int, models: Sequence[str], val: Sequence[Scores],
+           holdout: Sequence[Scores] | None, table: Sequence[Combination]) -> None:  # fmt: skip
+    best = table[0]
+    digests = dict(zip(models, (file.snapshot_sha256 for file in val)))
+    chosen = {
+        "models": best.models,
+        "weights": best.weights,
+        "rank_cut": rank_cut,
+        "val_accuracy": best.val_accuracy,
+        "holdout_accuracy": best.holdout_accuracy,
+        "snapshot_sha256": [digests[model] for model in best.models],
+    }
+    with whole_file(out / "combinations.csv") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["models", "number_of_models", "rank_cut", "val_accuracy", "holdout_accuracy"])
+        for one in table:
+            names = "+".join(one.models)
+            writer.writerow([names, len(one.models), rank_cut, one.val_accuracy, one.holdout_accuracy])
+    with whole_file(out / "ensemble.md") as file:
+        file.write(summary.page(rank_cut, models, val, holdout, table))
+    with whole_file(out / "best.json") as file:
+        json.dump(chosen, file, indent=2)
+        file.write("\n")
+
+
+def _run(options: argparse.Namespace) -> None:
+    models = options.models
+    if len(set(models)) != len(models):
+        raise BadInput(f"{' '.join(models)}: a model is named twice")
+    val = load_labelled(options.runs, models, "val")
+    holdout = held_out(options.runs, models, val)
+    table = combinations(models, val, holdout, options.rank_cut)
+    out = options.out or options.runs / "ensemble"
+    _write(out, options.rank_cut, models, val, holdout, table)
+    print(summary.table(table))
+    print(summary.verdict(table))
+    if holdout is None:
+        print("No held-out accuracy: `make lmdb HOLDOUT=50` before the training holds images out.")
+    print(f"-> {out}/ensemble.md, combinations.csv, best.json")
+
+
+def rank(text: str) -> int:
+    """A --rank-cut from the command line."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("a rank cut is 0 (off) or more")
+    return number
+
+
+def main(arguments: list[str] | None = None) -> str | None:
+    """Run the command; what it returns is the error to print, None if all went well."""
+    parser = argparse.ArgumentParser("python -m ensemble.combine", description=__doc__.partition("\n")[0])
+    parser.add_argument("models", nargs="+", help="names of models that have val scores")
+    parser.add_argument("--rank-cut", type=rank, default=rule.RANK_CUT, metavar="K",
+                        help="neglect a model's score for a class it ranks below K; 0: off "
+                        "(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: %(default)s")
+    parser.add_argument("--out", type=Path, help="default: ensemble in the runs folder")
+    options = parser.parse_args(arguments)
+    try:
+        _run(options)
+    except (BadInput, OSError) as error:
+        return f"ensemble.combine: {error}"
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

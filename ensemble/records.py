@@ -1,0 +1,115 @@
+"""Reads a split: batches of images, labels and names from an LMDB of Datum, and the mean image."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import lmdb
+import numpy as np
+from caffe.proto import caffe_pb2
+from google.protobuf.message import DecodeError
+from PIL import Image
+
+from ensemble.files import BadInput
+
+
+class Batch(NamedTuple):
+    """Some records in a row."""
+
+    images: np.ndarray  #: uint8 (n, C, H, W), BGR
+    labels: np.ndarray  #: int64 (n,)
+    names: list[str]
+
+
+def read_mean(path: Path) -> np.ndarray:
+    """The mean image of a binaryproto, float32 (C, H, W)."""
+    if not path.is_file():
+        raise BadInput(f"{path}: no mean image; `make lmdb` makes it")
+    blob = caffe_pb2.BlobProto()
+    try:
+        blob.ParseFromString(path.read_bytes())
+    except DecodeError as error:
+        raise BadInput(f"{path}: not a whole mean image; `make lmdb` makes it") from error
+    # Caffe 1.0 itself writes the four old fields; other writers use `shape`.
+    dims = tuple(blob.shape.dim) or (blob.num, blob.channels, blob.height, blob.width)
+    mean = np.array(blob.data, dtype=np.float32)
+    if len(dims) < 3 or np.prod(dims[:-3]) != 1 or mean.size != np.prod(dims) or mean.size == 0:
+        raise BadInput(f"{path}: {mean.size} numbers of shape {dims}, not one image; `make lmdb` makes it")
+    return mean.reshape(dims[-3:])
+
+
+class Split:
+    """An LMDB, open for reading; `len()` is its number of records."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        target = "`make lmdb HOLDOUT=50`" if path.name.startswith("holdout") else "`make lmdb`"
+        if not (path / "data.mdb").is_file():
+            raise BadInput(f"{path}: no LMDB; {target} makes it")
+        try:
+            self._env = lmdb.open(str(path), readonly=True, lock=False)
+        except lmdb.Error as error:
+            raise BadInput(f"{path}: not an LMDB ({error}); {target} makes it") from error
+        if len(self) == 0:
+            self._env.close()
+            raise BadInput(f"{path}: an empty LMDB; {target} makes it")
+
+    def __len__(self) -> int:
+        return self._env.stat()["entries"]
+
+    def __enter__(self) -> Split:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._env.close()
+
+    def batches(self, size: int, shape: tuple[int, ...]) -> Iterator[Batch]:
+        """All records in order, `size` at a time (the last batch may be smaller); `shape` is (C, H, W)."""
+        with self._env.begin() as transaction:
+            keys, datums = [], []
+            for key, value in transaction.cursor():
+                keys.append(key.decode())
+                try:
+                    datums.append(caffe_pb2.Datum.FromString(value))
+                except DecodeError as error:
+                    raise BadInput(f"{self.path}: record {keys[-1]} is not a Datum; `make lmdb`") from error
+                if len(keys) == size:
+                    yield self._batch(keys, datums, shape)
+                    keys, datums = [], []
+            if keys:
+                yield self._batch(keys, datums, shape)
+
+    def _batch(self, keys: Sequence[str], datums: Sequence, shape: tuple[int, ...]) -> Batch:
+        for key, datum in zip(keys, datums):
+            if not datum.encoded:
+                self._check(key, (datum.channels, datum.height, datum.width), len(datum.data), shape)
+        if any(datum.encoded for datum in datums):
+            images = np.stack([self._decode(key, datum, shape) for key, datum in zip(keys, datums)])
+        else:
+            # One copy for the whole batch: Python must not slow the net down.
+            joined = b"".join([datum.data for datum in datums])
+            images = np.frombuffer(joined, dtype=np.uint8).reshape((len(datums), *shape))
+        labels = np.array([datum.label for datum in datums], dtype=np.int64)
+        return Batch(images, labels, [key.partition("_")[2] for key in keys])
+
+    def _decode(self, key: str, datum, shape: tuple[int, ...]) -> np.ndarray:
+        if not datum.encoded:
+            return np.frombuffer(datum.data, dtype=np.uint8).reshape(shape)
+        try:
+            with Image.open(io.BytesIO(datum.data)) as file:
+                rgb = np.asarray(file.convert("RGB"))
+        except OSError as error:
+            raise BadInput(f"{self.path}: record {key} does not decode ({error}); `make lmdb`") from error
+        bgr = rgb[:, :, ::-1].transpose(2, 0, 1)
+        self._check(key, bgr.shape, bgr.size, shape)
+        return bgr
+
+    def _check(self, key: str, found: tuple[int, ...], size: int, shape: tuple[int, ...]) -> None:
+        if found != shape or size != np.prod(shape):
+            raise BadInput(
+                f"{self.path}: record {key} is {found} with {size} bytes, the mean image {shape}; "
+                f"`make lmdb` makes both of one size"
+            )

@@ -1,0 +1,94 @@
+"""The score files, ``runs/<name>/scores/<split>.npz``: what the three steps hand to each other."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from ensemble.files import BadInput, whole_file
+from ensemble.rule import CLASSES
+
+SPLITS = ("val", "test", "holdout")
+
+
+@dataclass
+class Scores:
+    """The scores of one model, at one snapshot, over one split, in the order of the LMDB's records."""
+
+    scores: np.ndarray  #: float32 (N, 200), the deploy net's `prob`
+    labels: np.ndarray  #: int64 (N,), -1 where unknown
+    names: np.ndarray  #: text (N,), paths as in the zip: test/images/test_0.JPEG
+    split: str
+    iteration: int  #: of the snapshot, -1 if its file name does not tell
+    accuracy: float  #: top-1, as Caffe's TEST phase counts it; nan if a label is unknown
+    accuracy_top5: float
+    snapshot: str  #: its path
+    snapshot_sha256: str
+
+
+def score_path(runs: Path, model: str, split: str) -> Path:
+    """Where the scores of a model live."""
+    return runs / model / "scores" / f"{split}.npz"
+
+
+def save(path: Path, scores: Scores) -> None:
+    """Write a score file whole or not at all."""
+    with whole_file(path, "wb") as file:
+        np.savez(file, **asdict(scores))
+
+
+def load(runs: Path, model: str, split: str) -> Scores:
+    """Read and check a model's score file; raises BadInput if it is missing, broken or not of 200 classes."""
+    path = score_path(runs, model, split)
+    again = f"`make scores-{model}` makes it"
+    if not path.is_file():
+        raise BadInput(f"{path}: no {split} scores of {model}; {again}")
+    try:
+        with np.load(str(path), allow_pickle=False) as stored:
+            found = Scores(**{field.name: stored[field.name] for field in fields(Scores)})
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise BadInput(f"{path}: not a whole score file ({error}); {again}") from error
+    for field, plain in (("split", str), ("iteration", int), ("accuracy", float), ("accuracy_top5", float),
+                         ("snapshot", str), ("snapshot_sha256", str)):  # fmt: skip
+        setattr(found, field, plain(getattr(found, field)))
+    _check(path, found, split, again)
+    return found
+
+
+def _check(path: Path, found: Scores, split: str, again: str) -> None:
+    count = len(found.names)
+    if found.split != split:
+        raise BadInput(f"{path}: holds scores of {found.split}, not {split}; {again}")
+    if count == 0 or found.labels.shape != (count,) or found.scores.shape[:1] != (count,):
+        raise BadInput(f"{path}: scores, labels and names differ in number, or there are none; {again}")
+    if found.scores.ndim != 2 or found.scores.shape[1] != CLASSES:
+        raise BadInput(f"{path}: scores of shape {found.scores.shape}, not of {CLASSES} classes; {again}")
+    if not np.isfinite(found.scores).all():
+        image = found.names[np.flatnonzero(~np.isfinite(found.scores).all(axis=1))[0]]
+        raise BadInput(f"{path}: a score of {image} is not a finite number; did the training diverge?")
+    if found.labels.min() < -1 or found.labels.max() >= CLASSES:
+        raise BadInput(f"{path}: a label outside 0 to {CLASSES - 1}; `make lmdb` makes the labels")
+
+
+def check_same_records(models: Sequence[str], files: Sequence[Scores]) -> None:
+    """Raise BadInput unless the score files are of the same images in the same order with the same labels."""
+    for model, file in zip(models[1:], files[1:]):
+        first = files[0]
+        if len(file.names) != len(first.names):
+            problem = f"{len(file.names)} against {len(first.names)} images"
+        elif (file.names != first.names).any():
+            at = int(np.flatnonzero(file.names != first.names)[0])
+            problem = f"record {at} is {file.names[at]} against {first.names[at]}"
+        elif (file.labels != first.labels).any():
+            at = int(np.flatnonzero(file.labels != first.labels)[0])
+            problem = f"{file.names[at]} has label {file.labels[at]} against {first.labels[at]}"
+        else:
+            continue
+        raise BadInput(
+            f"{first.split} scores of {model} and {models[0]} are not of the same records: {problem}; "
+            f"make both from the same LMDB: `make scores-{models[0]} scores-{model}`"
+        )

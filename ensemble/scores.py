@@ -1,0 +1,130 @@
+"""Step 1: a model's class scores, pulled with pycaffe from its deploy net and a snapshot.
+
+``python -m ensemble.scores nin1`` reads models/nin1/deploy.prototxt, the newest snapshot in runs/nin1/ and
+the LMDBs, and writes runs/nin1/scores/{val,test}.npz (and holdout.npz where that LMDB exists). The images go
+through what Caffe's Data layer does in the TEST phase, but never mirrored, so the accuracy printed is that of
+``caffe test``. Ties count against, as in Caffe since August 2017. One NIN takes minutes on a CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import re
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ensemble import rule
+from ensemble.files import BadInput
+from ensemble.score_file import SPLITS, Scores, save, score_path
+
+try:
+    from tqdm import tqdm
+except ImportError:  # real Caffe's machine need not have it
+
+    def tqdm(iterable, **_):
+        """No progress bar."""
+        return iterable
+
+
+def iteration_of(snapshot: Path) -> int:
+    """The iteration in a snapshot's file name, -1 if it has none."""
+    found = re.search(r"_iter_(\d+)\.caffemodel$", snapshot.name)
+    return int(found.group(1)) if found else -1
+
+
+def newest_snapshot(run: Path, model: str) -> Path:
+    """The snapshot of the highest iteration in a run's folder."""
+    found = list(run.glob(f"{model}_iter_*.caffemodel"))
+    if not found:
+        raise BadInput(f"{run}: no snapshot {model}_iter_<N>.caffemodel; `make train-{model}` makes one")
+    return max(found, key=iteration_of)
+
+
+def score(net, split, name: str, size: int, shape: tuple[int, ...], snapshot: Path, digest: str) -> Scores:
+    """Run all records of a split through the net, `size` at a time; images are of `shape` (C, H, W)."""
+    prob = np.empty((len(split), rule.CLASSES), dtype=np.float32)
+    labels = np.empty(len(split), dtype=np.int64)
+    names: list[str] = []
+    right = {1: 0, 5: 0}
+    batches = split.batches(size, shape)
+    for batch in tqdm(batches, name, -(-len(split) // size), unit="batch", disable=None):
+        rows = slice(len(names), len(names) + len(batch.names))
+        before, prob[rows] = net(batch.images)
+        labels[rows] = batch.labels
+        names.extend(batch.names)
+        if batch.labels.min() < -1 or batch.labels.max() >= rule.CLASSES:
+            raise BadInput(f"{split.path}: a label not in -1 to {rule.CLASSES - 1}; `make lmdb` makes it")
+        # From before the Softmax, where the TEST phase reads too: it can round two scores into a tie.
+        if batch.labels.min() >= 0:
+            for top_k in right:
+                right[top_k] += int(rule.hits(before, batch.labels, top_k).sum())
+    known = labels.min() >= 0
+    top1, top5 = (right[top_k] / len(labels) if known else float("nan") for top_k in (1, 5))
+    iteration = iteration_of(snapshot)
+    return Scores(prob, labels, np.array(names), name, iteration, top1, top5, str(snapshot), digest)
+
+
+def _splits(data: Path, asked: list[str] | None) -> list[str]:
+    if asked:
+        return asked
+    return [name for name in SPLITS if name != "holdout" or (data / "holdout_lmdb").exists()]
+
+
+def _run(options: argparse.Namespace) -> None:
+    run = options.runs / options.model
+    snapshot = options.snapshot or newest_snapshot(run, options.model)
+    if not snapshot.is_file():
+        raise BadInput(f"{snapshot}: no such snapshot; without --snapshot the newest in {run} is taken")
+    from ensemble import deploy_net, records  # after the cheap checks: importing Caffe takes seconds
+
+    caffe = deploy_net.caffe
+    if options.gpu is None:
+        caffe.set_mode_cpu()
+    else:
+        caffe.set_device(options.gpu)
+        caffe.set_mode_gpu()
+    mean = records.read_mean(options.data / "mean.binaryproto")
+    deploy = options.deploy or Path("models", options.model, "deploy.prototxt")
+    net = deploy_net.DeployNet(deploy, snapshot, mean)
+    digest = hashlib.sha256(snapshot.read_bytes()).hexdigest()
+    for name in _splits(options.data, options.split):
+        with records.Split(options.data / f"{name}_lmdb") as split:
+            start = time.perf_counter()
+            result = score(net, split, name, options.batch, mean.shape, snapshot, digest)
+            speed = len(split) / (time.perf_counter() - start)
+        if not np.isfinite(result.scores).all():
+            raise BadInput(f"{snapshot}: the training diverged, scores are not finite; name an earlier one")
+        path = score_path(options.runs, options.model, name)
+        save(path, result)
+        known = f"accuracy {result.accuracy:.4f}, top-5 {result.accuracy_top5:.4f}"
+        told = "no labels" if np.isnan(result.accuracy) else known
+        print(f"{options.model} {name}: {told}; {len(result.names)} images, {speed:.0f} images/s -> {path}")
+
+
+def main(arguments: list[str] | None = None) -> str | None:
+    """Run the command; what it returns is the error to print, None if all went well."""
+    parser = argparse.ArgumentParser("python -m ensemble.scores", description=__doc__.partition("\n")[0])
+    parser.add_argument("model", help="a name in models/, as nin1")
+    parser.add_argument("--split", nargs="+", choices=SPLITS, help="default: all, holdout if there is one")
+    parser.add_argument("--snapshot", type=Path, help="default: the newest in the run's folder")
+    parser.add_argument("--deploy", type=Path, help="default: models/<model>/deploy.prototxt")
+    parser.add_argument("--data", type=Path, default=Path("data/lmdb"), help="default: %(default)s")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: %(default)s")
+    parser.add_argument("--batch", type=int, default=100, help="images at a time (default: %(default)s)")
+    parser.add_argument("--gpu", type=int, help="a GPU's number; default: the CPU")
+    options = parser.parse_args(arguments)
+    try:
+        if options.batch < 1:
+            raise BadInput(f"--batch {options.batch}: a batch holds one image or more")
+        _run(options)
+    except (BadInput, OSError) as error:
+        return f"ensemble.scores: {error}"
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

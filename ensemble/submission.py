@@ -1,0 +1,118 @@
+"""Step 3: the judge's file, one line ``test_0.JPEG n01443537`` for every test image, in numeric order.
+
+``python -m ensemble.submission`` follows runs/ensemble/best.json and writes runs/ensemble/submission.txt.
+``--models nin1`` submits one model, or several weighted by their val accuracies, as submission-nin1.txt.
+Where classes tie, the one of the lowest label is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ensemble import rule, summary
+from ensemble.combine import check_same_snapshots, load_all, load_labelled, rank
+from ensemble.files import BadInput, whole_file
+
+#: How many test images the judge wants a line for.
+TEST_IMAGES = 10_000
+
+
+def read_wnids(path: Path) -> list[str]:
+    """The 200 wnids of labels.txt, by label; raises BadInput if they are not 200 different ones."""
+    if not path.is_file():
+        raise BadInput(f"{path}: no list of labels; `make lmdb` makes it")
+    wnids = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    if len(wnids) != rule.CLASSES or len(set(wnids)) != rule.CLASSES:
+        found = f"{len(wnids)} entries, {len(set(wnids))} different"
+        raise BadInput(f"{path}: {found}, not {rule.CLASSES}; `make lmdb` makes it")
+    for number, wnid in enumerate(wnids, 1):
+        if not re.fullmatch(r"n\d{8}", wnid):
+            raise BadInput(f"{path}:{number}: {wnid!r} is not a wnid as n01443537; `make lmdb`")
+    return wnids
+
+
+def numeric_order(names: Sequence[str]) -> np.ndarray:
+    """The indices that put test/images/test_<number>.JPEG in the order of the numbers: (N,) -> int (N,)."""
+    numbers = []
+    for name in names:
+        found = re.fullmatch(r"test_(\d+)\.JPEG", name.rpartition("/")[2])
+        if not found:
+            raise BadInput(f"test scores: {name} is not named test_<number>.JPEG; `make lmdb` names it")
+        numbers.append(int(found.group(1)))
+    if len(set(numbers)) != len(numbers):
+        raise BadInput("test scores: an image appears twice; `make lmdb`, then `make ensemble`")
+    return np.argsort(numbers)
+
+
+def lines(scores: np.ndarray, names: Sequence[str], wnids: Sequence[str]) -> list[str]:
+    """The judge's lines: scores (N, 200), N names and 200 wnids -> N lines."""
+    predicted = scores.argmax(axis=1)
+    return [f"{names[i].rpartition('/')[2]} {wnids[predicted[i]]}" for i in numeric_order(names)]
+
+
+def _chosen(options: argparse.Namespace) -> dict:
+    """What best.json holds, or the same for the models named on the command line."""
+    if options.models:
+        val = load_labelled(options.runs, options.models, "val")
+        cut = rule.RANK_CUT if options.rank_cut is None else options.rank_cut
+        weights = rule.weights([file.accuracy for file in val]).tolist()
+        digests = [file.snapshot_sha256 for file in val]
+        return {"models": options.models, "weights": weights, "rank_cut": cut, "snapshot_sha256": digests}
+    path = options.runs / "ensemble" / "best.json"
+    if not path.is_file():
+        raise BadInput(f"{path}: no chosen ensemble; `make ensemble` chooses one")
+    try:
+        best = json.loads(path.read_text(encoding="utf-8"))
+        if not len(best["models"]) == len(best["weights"]) == len(best["snapshot_sha256"]) > 0:
+            raise ValueError("models, weights and snapshots differ in number")
+        best["rank_cut"] = int(best["rank_cut"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadInput(f"{path}: not what `make ensemble` writes ({error!r}); run it again") from error
+    if options.rank_cut is not None:
+        best["rank_cut"] = options.rank_cut
+    return best
+
+
+def _run(options: argparse.Namespace) -> None:
+    wnids = read_wnids(options.data / "labels.txt")
+    best = _chosen(options)
+    models = best["models"]
+    test = load_all(options.runs, models, "test")
+    check_same_snapshots(models, best["snapshot_sha256"], test)
+    total = rule.combine([file.scores for file in test], best["weights"], best["rank_cut"])
+    names = test[0].names.tolist()
+    suffix = f"-{'-'.join(options.models)}" if options.models else ""
+    out = options.out or options.runs / "ensemble" / f"submission{suffix}.txt"
+    with whole_file(out) as file:
+        file.writelines(line + "\n" for line in lines(total, names, wnids))
+    balance = summary.class_balance(total.argmax(axis=1))
+    print(f"{'+'.join(models)} on {len(names)} test images: {balance} -> {out}")
+    if len(names) != TEST_IMAGES:
+        print(f"The judge wants all {TEST_IMAGES} test images; these are {len(names)}.")
+
+
+def main(arguments: list[str] | None = None) -> str | None:
+    """Run the command; what it returns is the error to print, None if all went well."""
+    parser = argparse.ArgumentParser("python -m ensemble.submission", description=__doc__.partition("\n")[0])
+    parser.add_argument("--models", nargs="+", help="submit these, not the best combination")
+    parser.add_argument("--rank-cut", type=rank, metavar="K", help="default: as combine chose or would")
+    parser.add_argument("--data", type=Path, default=Path("data/lmdb"), help="default: %(default)s")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: %(default)s")
+    parser.add_argument("--out", type=Path, help="default: submission.txt in runs/ensemble")
+    options = parser.parse_args(arguments)
+    try:
+        _run(options)
+    except (BadInput, OSError) as error:
+        return f"ensemble.submission: {error}"
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

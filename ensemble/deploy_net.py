@@ -37,7 +37,7 @@ class DeployNet:
         definition = _definition(deploy)
         try:
             self._net = caffe.Net(str(deploy), caffe.TEST)
-        except Exception as error:  # the engines share no type of error
+        except RuntimeError as error:
             raise BadInput(f"{deploy}: Caffe does not build this net: {error}") from error
         self._before = _softmax_bottom(deploy, definition)
         self._input = _image_input(deploy, self._net)

@@ -48,7 +48,7 @@ def load(runs: Path, model: str, split: str) -> Scores:
     if not path.is_file():
         raise BadInput(f"{path}: no {split} scores of {model}; {again}")
     try:
-        with np.load(str(path), allow_pickle=False) as stored:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
             found = Scores(**{field.name: stored[field.name] for field in fields(Scores)})
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise BadInput(f"{path}: not a whole score file ({error}); {again}") from error

@@ -50,8 +50,8 @@ def score(net, split, name: str, size: int, shape: tuple[int, ...], snapshot: Pa
     labels = np.empty(len(split), dtype=np.int64)
     names: list[str] = []
     right = {1: 0, 5: 0}
-    batches = split.batches(size, shape)
-    for batch in tqdm(batches, name, -(-len(split) // size), unit="batch", disable=None):
+    batches, total = split.batches(size, shape), -(-len(split) // size)
+    for batch in tqdm(batches, desc=name, total=total, unit="batch", disable=None):
         rows = slice(len(names), len(names) + len(batch.names))
         before, prob[rows] = net(batch.images)
         labels[rows] = batch.labels

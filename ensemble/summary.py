@@ -42,6 +42,8 @@ def verdict(combinations: Sequence[Combination]) -> str:
     best = combinations[0]
     single = next(one for one in combinations if len(one.models) == 1)
     line = f"Best on val: {'+'.join(best.models)}, {_share(best.val_accuracy)}"
+    if best is single:
+        return line + ": no combination does better."
     line += f", {best.val_accuracy - single.val_accuracy:+.4f} over the best single model, {single.models[0]}"
     if best.holdout_accuracy is not None and single.holdout_accuracy is not None:
         gain = best.holdout_accuracy - single.holdout_accuracy

@@ -1,0 +1,53 @@
+"""Caffe on PyTorch: the public interface of pycaffe.
+
+Names are loaded when they are first used, because PyTorch takes seconds to import and much that
+needs Caffe's messages (``from caffe.proto import caffe_pb2``) does not need it.
+"""
+
+import importlib
+
+from caffe.proto.caffe_pb2 import TEST, TRAIN
+
+__version__ = "1.0.0"
+
+_WHERE = {
+    "Net": "_net",
+    "SGDSolver": "_sgd",
+    "get_solver": "_sgd",
+    "layer_type_list": "_layers",
+    "set_mode_cpu": "_device",
+    "set_mode_gpu": "_device",
+    "set_device": "_device",
+    "set_random_seed": "_rng",
+    "init_log": "_log",
+    "log": "_log",
+    "NetSpec": "net_spec",
+    "layers": "net_spec",
+    "params": "net_spec",
+    "to_proto": "net_spec",
+    "CaffeError": "_error",
+    "PrototxtError": "_error",
+    "NetError": "_error",
+    "DataError": "_error",
+    "SnapshotError": "_error",
+}
+_MODULES = ("io", "net_spec", "proto")
+
+__all__ = ["TEST", "TRAIN", "Layer", *_WHERE, *_MODULES]
+
+
+def __getattr__(name: str):
+    if name in _MODULES:
+        return importlib.import_module(f"caffe.{name}")
+    if name == "Layer":
+        value = importlib.import_module("caffe._layers.python").PythonLayer
+    elif name in _WHERE:
+        value = getattr(importlib.import_module(f"caffe.{_WHERE[name]}"), name)
+    else:
+        raise AttributeError(f"module 'caffe' has no attribute '{name}'")
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted(__all__)

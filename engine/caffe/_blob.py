@@ -1,0 +1,162 @@
+"""Blob: Caffe's array with values (data) and gradients (diff)."""
+
+import numpy as np
+import torch
+
+from caffe import _device
+from caffe._error import NetError
+
+
+class SyncedArray:
+    """One array that the engine sees as a tensor and a person as a NumPy view.
+
+    The engine replaces the tensor freely until somebody asks for the view; from then on the view's
+    memory stays the array's own, so that a view taken once shows every later forward pass and
+    writes into it are seen, as with pycaffe. On a GPU the view is a host copy: reading the view
+    brings it up to date, and the next use on the device takes what was written there
+    (Caffe's SyncedMemory). An array that nobody has written is zeros and takes no memory.
+    """
+
+    __slots__ = ("shape", "_tensor", "_view", "_view_is_newer")
+
+    def __init__(self, shape: tuple[int, ...]):
+        self.reshape(shape)
+
+    def reshape(self, shape: tuple[int, ...]) -> None:
+        """Take another shape; values are kept while the count stays the same, else dropped."""
+        keep = getattr(self, "_tensor", None)
+        same = keep is not None and keep.numel() == int(np.prod(shape))
+        if same:
+            keep = self.tensor(keep.device)
+        self.shape = shape
+        self._tensor = keep.reshape(shape) if same else None
+        self._view = None
+        self._view_is_newer = False
+
+    @property
+    def is_zero(self) -> bool:
+        """True while nothing was written: the values are all zero."""
+        return self._tensor is None
+
+    def zero(self) -> None:
+        """Set to zeros; costs nothing unless there is a view to keep true."""
+        if self._view is not None:
+            self.set(torch.zeros(self.shape, device=self._tensor.device))
+        else:
+            self._tensor = None
+
+    def tensor(self, device: torch.device | None = None) -> torch.Tensor:
+        """The values on a device (by default the current one), without a gradient history."""
+        device = device or _device.current()
+        if self._view_is_newer:
+            self._tensor = torch.from_numpy(self._view).to(device)
+            self._view_is_newer = False
+        elif self._tensor is None:
+            self._tensor = torch.zeros(self.shape, device=device)
+        elif self._tensor.device != device:
+            self._tensor = self._tensor.to(device)
+        return self._tensor
+
+    def set(self, tensor: torch.Tensor) -> None:
+        """Take new values; the tensor itself becomes the storage unless there is a view."""
+        tensor = tensor.detach()
+        if tuple(tensor.shape) != self.shape:
+            self.reshape(tuple(tensor.shape))
+        if self._view is None:
+            self._tensor = tensor
+        elif tensor.device.type == "cpu":
+            storage = torch.from_numpy(self._view)
+            if storage.data_ptr() != tensor.data_ptr():
+                storage.copy_(tensor)
+            self._tensor = storage
+        else:
+            self._tensor = tensor
+        self._view_is_newer = False
+
+    def view(self) -> np.ndarray:
+        """The values as a writable, C-contiguous float32 array that stays the same memory."""
+        tensor = self.tensor()
+        on_cpu = tensor.device.type == "cpu"
+        if self._view is None:
+            host = tensor.cpu().contiguous()
+            # A tensor that shares memory with another blob (Split, Reshape) or is a constant
+            # expanded in place must not be written through.
+            if on_cpu and (host.untyped_storage().nbytes() != host.nbytes):
+                host = host.clone()
+            self._view = host.numpy()
+            if on_cpu:
+                self._tensor = host
+        elif not on_cpu:
+            np.copyto(self._view, tensor.cpu().numpy())
+        self._view_is_newer = not on_cpu
+        return self._view
+
+
+class Blob:
+    """An n-dimensional float32 array with its gradient.
+
+    Attributes:
+        data: values as a writable NumPy view.
+        diff: gradients as a writable NumPy view.
+    """
+
+    def __init__(self, shape: tuple[int, ...] | list[int] = ()):
+        shape = tuple(int(d) for d in shape)
+        self._data = SyncedArray(shape)
+        self._diff = SyncedArray(shape)
+
+    @property
+    def shape(self) -> list[int]:
+        """Dimensions, outermost first."""
+        return list(self._data.shape)
+
+    @property
+    def count(self) -> int:
+        """Number of elements."""
+        return int(np.prod(self._data.shape))
+
+    @property
+    def data(self) -> np.ndarray:
+        return self._data.view()
+
+    @property
+    def diff(self) -> np.ndarray:
+        return self._diff.view()
+
+    def reshape(self, *shape: int) -> None:
+        """Take another shape (``blob.reshape(10, 3, 64, 64)``); call net.reshape() to spread it."""
+        if any(d < 0 for d in shape):
+            raise NetError(f"A blob's dimensions cannot be negative: {shape}")
+        shape = tuple(int(d) for d in shape)
+        if shape != self._data.shape:
+            self._data.reshape(shape)
+            self._diff.reshape(shape)
+
+    def share_data(self, other: "Blob") -> None:
+        """Use the other blob's values as one's own, as weight sharing does."""
+        self._data = other._data
+
+    def share_diff(self, other: "Blob") -> None:
+        """Use the other blob's gradients as one's own."""
+        self._diff = other._diff
+
+    def accumulate_diff(self, gradient: torch.Tensor) -> None:
+        """Add to the gradient (parameters gather over iter_size passes and shared uses)."""
+        if self._diff.is_zero:
+            self._diff.set(gradient)
+        else:
+            self._diff.set(self._diff.tensor() + gradient)
+
+    def _legacy(self, axis: int) -> int:
+        if len(self._data.shape) > 4:
+            raise NetError(f"num, channels, height, width are for up to 4 axes, not {self.shape}")
+        return self._data.shape[axis] if axis < len(self._data.shape) else 1
+
+    num = property(lambda self: self._legacy(0), doc="First dimension, as of 4-d blobs.")
+    channels = property(lambda self: self._legacy(1), doc="Second dimension, 1 where there is none.")
+    height = property(lambda self: self._legacy(2), doc="Third dimension, 1 where there is none.")
+    width = property(lambda self: self._legacy(3), doc="Fourth dimension, 1 where there is none.")
+
+    def shape_string(self) -> str:
+        """Shape and count as Caffe logs them: ``100 3 48 48 (691200)``."""
+        return "".join(f"{d} " for d in self._data.shape) + f"({self.count})"

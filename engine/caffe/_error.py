@@ -1,0 +1,25 @@
+"""What is raised where real Caffe would abort the process.
+
+Everything derives from :class:`CaffeError`, itself a ``RuntimeError`` because that is what pycaffe
+raises for what it checks. The ``caffe`` command prints the message as one line and exits with 1.
+"""
+
+
+class CaffeError(RuntimeError):
+    """Base class: a model, a file or a request that Caffe's semantics do not allow."""
+
+
+class PrototxtError(CaffeError):
+    """A prototxt that does not parse, or a field with a value that Caffe refuses."""
+
+
+class NetError(CaffeError):
+    """Layers that cannot be wired or shaped as the prototxt asks."""
+
+
+class DataError(CaffeError):
+    """An LMDB, a mean file or a record that is missing, broken or of another size."""
+
+
+class SnapshotError(CaffeError):
+    """A .caffemodel or .solverstate that is missing, broken or of another net."""

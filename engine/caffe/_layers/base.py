@@ -1,0 +1,191 @@
+"""The contract between a net and its layers, and the registry of layer types.
+
+To add a layer type: write a class in the file of its family, decorate it with ``@register("Type")``,
+state how many bottoms and tops it takes, and define ``setup`` (read the parameters, make the weight
+blobs), ``top_shapes`` and ``forward``. Gradients come from autograd over ``forward``; where Caffe's
+gradient is not the derivative that PyTorch would take, or a closed form is faster, ``forward`` calls
+a torch.autograd.Function of its own. Then add its cases to tests/conformance/.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from caffe._blob import Blob
+from caffe._blobproto import to_array
+from caffe._error import NetError, PrototxtError
+from caffe._filler import fill
+from caffe._prototxt import nearest
+from caffe.proto import caffe_pb2
+
+Shape = tuple[int, ...]
+
+_REGISTRY: dict[str, type["Layer"]] = {}
+
+
+def register(type_name: str) -> Callable[[type["Layer"]], type["Layer"]]:
+    """Make a class the implementation of a prototxt type; a type can be registered once."""
+
+    def add(cls):
+        if type_name in _REGISTRY:
+            raise ValueError(f"layer type {type_name} is registered twice")
+        cls.type = type_name
+        _REGISTRY[type_name] = cls
+        return cls
+
+    return add
+
+
+def layer_type_list() -> list[str]:
+    """Names of all layer types, sorted."""
+    return sorted(_REGISTRY)
+
+
+def create(param: caffe_pb2.LayerParameter) -> "Layer":
+    """Make the layer that a LayerParameter describes.
+
+    Raises:
+        PrototxtError: the type is unknown; the nearest known ones are named.
+    """
+    if param.type not in _REGISTRY:
+        raise PrototxtError(
+            f"Layer '{param.name}': unknown layer type: {param.type}."
+            f"{nearest(param.type, layer_type_list())} (known types: {', '.join(layer_type_list())})"
+        )
+    return _REGISTRY[param.type](param)
+
+
+class BlobVec(list):
+    """A layer's parameter blobs."""
+
+    def add_blob(self, *shape: int) -> None:
+        """Append a blob of zeros, as Python layers do in their setup."""
+        self.append(Blob(shape))
+
+
+class Layer:
+    """One layer of a net.
+
+    Attributes:
+        type: the prototxt's type.
+        param: the LayerParameter it was made from, phase set.
+        blobs: its parameters (weights, biases), shared with nobody but by name.
+        bottoms, tops: how many it takes, as (least, most); most None for any number.
+        loss_weight: of each top where the prototxt gives none: 1 for the first top of a loss.
+    """
+
+    type: str
+    bottoms: tuple[int, int | None] = (1, 1)
+    tops: tuple[int, int | None] = (1, 1)
+    default_loss_weight = 0.0
+    auto_top_blobs = False
+
+    def __init__(self, param: caffe_pb2.LayerParameter):
+        self.param = param
+        self.blobs = BlobVec()
+        for proto in param.blobs:
+            values = to_array(proto, f"layer '{param.name}'")
+            self.blobs.append(Blob(values.shape))
+            self.blobs[-1]._data.set(torch.from_numpy(values))
+
+    @property
+    def name(self) -> str:
+        return self.param.name
+
+    @property
+    def training(self) -> bool:
+        """True in the phase TRAIN."""
+        return self.param.phase == caffe_pb2.TRAIN
+
+    def check_counts(self) -> None:
+        """Raise NetError unless the layer has as many bottoms and tops as its type takes."""
+        for word, (least, most), names in (
+            ("bottom", self.bottoms, self.param.bottom),
+            ("top", self.tops, self.param.top),
+        ):
+            if word == "top" and self.auto_top_blobs:
+                least = 0
+            if len(names) < least or (most is not None and len(names) > most):
+                want = str(least) if least == most else f"{least} or more" if most is None else f"{least} to {most}"
+                raise self.error(f"{self.type} takes {want} {word} blob(s), not {len(names)}")
+
+    def error(self, message: str) -> NetError:
+        """A NetError that names this layer, to be raised."""
+        return NetError(f"Layer '{self.name}' ({self.type}): {message}.")
+
+    def setup(self, bottom: Sequence[Shape]) -> None:
+        """Read and check the parameters, and make the weight blobs; called once.
+
+        Args:
+            bottom: shapes of the bottoms.
+        """
+
+    def top_shapes(self, bottom: Sequence[Shape]) -> list[Shape]:
+        """Shapes of the tops for shapes of the bottoms; called before each forward if they changed."""
+        raise NotImplementedError
+
+    def forward(self, bottom: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
+        """Compute the tops, one for each that the prototxt names.
+
+        A function of its arguments (and, for data and dropout, of random numbers): it changes
+        neither, so that the net can differentiate it and decide what it keeps.
+
+        Args:
+            bottom: values of the bottoms.
+            weights: values of ``blobs``, in their order.
+        """
+        raise NotImplementedError
+
+    def get_state(self) -> dict | None:
+        """What a snapshot must keep so that training can go on exactly, as JSON can hold it."""
+        return None
+
+    def set_state(self, state: dict) -> None:
+        """Go on from a state of get_state."""
+
+    def allow_force_backward(self, index: int) -> bool:
+        """Whether force_backward may ask for the gradient of this bottom (not of labels)."""
+        return True
+
+    def add_blob(self, index: int, shape: Shape, filler: caffe_pb2.FillerParameter) -> None:
+        """Make and fill parameter blob ``index``, or check the one that came with the prototxt."""
+        if index < len(self.blobs):
+            if tuple(self.blobs[index].shape) != tuple(shape):
+                raise self.error(
+                    f"incorrect shape of parameter {index}: expected {tuple(shape)}, "
+                    f"instead it was {tuple(self.blobs[index].shape)}"
+                )
+            return
+        blob = Blob(shape)
+        fill(blob, filler)
+        self.blobs.append(blob)
+
+
+class BlobLayer(Layer):
+    """A layer that works on Blobs instead of tensors, in place and with a backward of its own.
+
+    For what only a person's code can do (Python layers). The net calls these methods in place of
+    top_shapes and forward.
+    """
+
+    def setup_blobs(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Called once, before the first reshape."""
+
+    def reshape_blobs(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Shape the tops."""
+        raise NotImplementedError
+
+    def forward_blobs(self, bottom: list[Blob], top: list[Blob]) -> None:
+        """Fill the tops' data."""
+        raise NotImplementedError
+
+    def backward_blobs(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
+        """Fill the bottoms' diff where propagate_down says so; add to the parameters' diff."""
+        raise NotImplementedError
+
+
+def canonical_axis(axis: int, shape: Shape, layer: Layer) -> int:
+    """An axis counted from 0, for one that may count from the end (Blob::CanonicalAxisIndex)."""
+    if not -len(shape) <= axis < len(shape):
+        raise layer.error(f"axis {axis} is out of range for a blob with {len(shape)} axes")
+    return axis % len(shape)

@@ -1,0 +1,176 @@
+"""Data: records of an LMDB (Caffe's data_layer.cpp)."""
+
+import io
+import weakref
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import torch
+from google.protobuf.message import DecodeError
+from PIL import Image, UnidentifiedImageError
+
+from caffe import _device, _rng
+from caffe._error import DataError
+from caffe._layers.base import Layer, register
+from caffe._log import logger
+from caffe._transformer import DataTransformer
+from caffe.proto import caffe_pb2
+
+
+class _Environment:
+    """An LMDB opened once in a process, as LMDB demands, though several nets read it."""
+
+    _open: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
+
+    def __init__(self, path: Path):
+        self.env = lmdb.open(str(path), readonly=True, lock=False, readahead=False, max_readers=1)
+        self.txn = self.env.begin()
+
+    @classmethod
+    def of(cls, source: str) -> "_Environment":
+        path = Path(source)
+        if not (path / "data.mdb").is_file():
+            raise DataError(f"Data source {source} is not an LMDB: there is no {path / 'data.mdb'}.")
+        key = str(path.resolve())
+        found = cls._open.get(key)
+        if found is None:
+            try:
+                found = cls._open[key] = cls(path)
+            except lmdb.Error as error:
+                raise DataError(f"Data source {source} cannot be opened: {error}.") from None
+        return found
+
+
+class RecordCursor:
+    """Reads an LMDB's Datum records in the order of their keys, from the start again at the end.
+
+    Args:
+        source: the LMDB's folder.
+
+    Raises:
+        DataError: it is missing, empty or broken.
+    """
+
+    def __init__(self, source: str):
+        self.source = source
+        self._environment = _Environment.of(source)
+        self._cursor = self._environment.txn.cursor()
+        if not self._cursor.first():
+            raise DataError(f"Data source {source} is empty: it has no records.")
+
+    @property
+    def key(self) -> bytes:
+        """Key of the record that is next."""
+        return self._cursor.key()
+
+    def seek(self, key: bytes) -> None:
+        """Make the record with this key the next one."""
+        if not self._cursor.set_key(key):
+            self._cursor.first()
+            raise DataError(f"Data source {self.source} has no record {key!r}: it is another one than before.")
+
+    def peek(self) -> caffe_pb2.Datum:
+        """The next record, without going on."""
+        try:
+            return caffe_pb2.Datum.FromString(self._cursor.value())
+        except DecodeError:
+            raise DataError(f"Data source {self.source}: record {self.key!r} is not a Datum.") from None
+
+    def advance(self) -> None:
+        """Go on to the record after the next one, and round at the end."""
+        if not self._cursor.next():
+            logger.info("Restarting data prefetching from start.")
+            self._cursor.first()
+
+
+def datum_to_image(datum: caffe_pb2.Datum, transform: caffe_pb2.TransformationParameter, where: str) -> np.ndarray:
+    """The values of a Datum as (channels, height, width): uint8, or float32 for float_data.
+
+    Encoded images are decoded as OpenCV does: BGR; gray stays one channel unless force_color.
+
+    Raises:
+        DataError: the data is not what channels * height * width says, or does not decode.
+    """
+    if datum.encoded:
+        return _decode(datum.data, transform, where)
+    shape = (datum.channels, datum.height, datum.width)
+    values = np.frombuffer(datum.data, np.uint8) if datum.data else np.array(datum.float_data, np.float32)
+    if min(shape) < 1 or values.size != int(datum.channels) * datum.height * datum.width:
+        raise DataError(f"{where}: {values.size} values are not an image of {shape}.")
+    return values.reshape(shape)
+
+
+def _decode(content: bytes, transform: caffe_pb2.TransformationParameter, where: str) -> np.ndarray:
+    if transform.force_color and transform.force_gray:
+        raise DataError("transform_param: cannot set both force_color and force_gray.")
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            gray = transform.force_gray or (image.mode in ("1", "L", "I;16") and not transform.force_color)
+            pixels = np.asarray(image.convert("L" if gray else "RGB"))
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError, ValueError) as error:
+        raise DataError(f"{where}: the image cannot be decoded: {error}.") from None
+    return pixels[None] if gray else np.ascontiguousarray(pixels[:, :, ::-1].transpose(2, 0, 1))
+
+
+@register("Data")
+class Data(Layer):
+    """Batches of records, transformed, in the order of the LMDB's keys.
+
+    Tops: data (batch_size, channels, height, width); if a second is named, labels (batch_size).
+    """
+
+    bottoms = (0, 0)
+    tops = (1, 2)
+
+    def setup(self, bottom):
+        param = self.param.data_param
+        if param.backend != caffe_pb2.DataParameter.LMDB:
+            raise self.error("only backend: LMDB is supported; convert the LEVELDB")
+        if param.batch_size < 1:
+            raise self.error("batch_size must be 1 or more")
+        self.batch_size = param.batch_size
+        self.cursor = RecordCursor(param.source)
+        self.transformer = DataTransformer(self.param.transform_param, self.training)
+        first = self._image(self.cursor.peek())
+        self.transformer.check(first.shape, self._where())
+        self.record_shape = first.shape
+
+    def _where(self) -> str:
+        return f"{self.cursor.source}, record {self.cursor.key.decode(errors='replace')}"
+
+    def _image(self, datum: caffe_pb2.Datum) -> np.ndarray:
+        return datum_to_image(datum, self.param.transform_param, self._where())
+
+    def top_shapes(self, bottom):
+        data = (self.batch_size, *self.transformer.shape(self.record_shape))
+        return [data, (self.batch_size,)][: len(self.param.top)]
+
+    def forward(self, bottom, weights):
+        images, labels = [], np.empty(self.batch_size, np.float32)
+        for index in range(self.batch_size):
+            datum = self.cursor.peek()
+            labels[index] = datum.label
+            images.append(self._image(datum))
+            if images[-1].shape != images[0].shape or images[-1].dtype != images[0].dtype:
+                raise DataError(
+                    f"{self._where()}: is {images[-1].shape} {images[-1].dtype}, "
+                    f"but the batch began with {images[0].shape} {images[0].dtype}."
+                )
+            self.cursor.advance()
+        if images[0].shape != self.record_shape:
+            self.transformer.check(images[0].shape, self._where())
+            self.record_shape = images[0].shape
+        device = _device.current()
+        batch = self.transformer(torch.from_numpy(np.stack(images)), device)
+        return [batch, torch.from_numpy(labels).to(device)][: len(self.param.top)]
+
+    def get_state(self):
+        return {
+            "next_key": self.cursor.key.decode("latin-1"),
+            "random": _rng.get_state(self.transformer.random),
+        }
+
+    def set_state(self, state):
+        self.cursor.seek(state["next_key"].encode("latin-1"))
+        _rng.set_state(self.transformer.random, state["random"])

@@ -1,0 +1,112 @@
+"""Losses (Caffe's loss_layer.cpp and its kin)."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from caffe._layers.base import Layer, Shape, canonical_axis, register
+from caffe.proto import caffe_pb2
+
+_MODES = caffe_pb2.LossParameter.NormalizationMode
+
+
+class Loss(Layer):
+    """Base of losses: bottoms are predictions and labels; the first top is one number."""
+
+    bottoms = (2, 2)
+    default_loss_weight = 1.0
+    # Loss layers may leave out their top: one is made for them.
+    auto_top_blobs = True
+
+    def top_shapes(self, bottom):
+        if bottom[0][:1] != bottom[1][:1]:
+            raise self.error(
+                f"the data and label should have the same first dimension, not {bottom[0]} and {bottom[1]}"
+            )
+        return [()]
+
+    def allow_force_backward(self, index):
+        return index == 0
+
+    def normalization(self) -> str:
+        """FULL, VALID, BATCH_SIZE or NONE, from the field of that name or the older normalize."""
+        param = self.param.loss_param
+        if param.HasField("normalize") and not param.HasField("normalization"):
+            return "VALID" if param.normalize else "BATCH_SIZE"
+        return _MODES.Name(param.normalization)
+
+
+def check_label_count(layer: Layer, scores: Shape, labels: Shape, axis: int) -> None:
+    """Raise NetError unless there is one label for each vector of scores along ``axis``."""
+    want = math.prod(scores[:axis]) * math.prod(scores[axis + 1 :])
+    if math.prod(labels) != want:
+        raise layer.error(
+            f"number of labels ({math.prod(labels)}) must match the number of predictions ({want}): "
+            "for predictions (N, C, H, W) along axis 1, labels must be N*H*W whole numbers from 0 to C-1"
+        )
+
+
+def read_labels(layer: Layer, labels: torch.Tensor, scores: torch.Tensor, axis: int, ignore: int | None) -> torch.Tensor:
+    """Labels as whole numbers in the shape of scores without ``axis``.
+
+    Raises:
+        NetError: on the CPU, for a label that is no class (on a GPU PyTorch's own assertion stops it).
+    """
+    shape = scores.shape[:axis] + scores.shape[axis + 1 :]
+    index = labels.detach().reshape(shape).long()
+    if not index.is_cuda:
+        wrong = (index < 0) | (index >= scores.shape[axis])
+        if ignore is not None:
+            wrong &= index != ignore
+        if wrong.any():
+            raise layer.error(
+                f"label {int(index[wrong][0])} is not a class: there are {scores.shape[axis]} (0 to {scores.shape[axis] - 1})"
+            )
+    return index
+
+
+@register("SoftmaxWithLoss")
+class SoftmaxWithLoss(Loss):
+    """-log of the softmax score of the label, summed and divided as ``normalization`` says.
+
+    Tops: the loss; if a second is named, the softmax scores.
+    """
+
+    tops = (1, 2)
+
+    def top_shapes(self, bottom):
+        self.axis = canonical_axis(self.param.softmax_param.axis, bottom[0], self)
+        shapes = super().top_shapes(bottom)
+        check_label_count(self, bottom[0], bottom[1], self.axis)
+        return [*shapes, bottom[0]][: max(1, len(self.param.top))]
+
+    def forward(self, bottom, weights):
+        scores, labels = bottom
+        ignore = self.param.loss_param.ignore_label if self.param.loss_param.HasField("ignore_label") else None
+        index = read_labels(self, labels, scores, self.axis, ignore)
+        log_p = scores.log_softmax(self.axis).movedim(self.axis, 1)
+        # Caffe takes the log of max(p, FLT_MIN): the loss of one example never passes 87.3.
+        floor = math.log(torch.finfo(torch.float32).tiny)
+        nll = F.nll_loss(_FloorLoss.apply(log_p, floor), index, reduction="sum", ignore_index=-(2**31) if ignore is None else ignore)
+        outer, total = math.prod(scores.shape[: self.axis]), index.numel()
+        if (mode := self.normalization()) == "VALID" and ignore is not None:
+            count = (index != ignore).sum().clamp(min=1).to(nll.dtype)
+        else:
+            count = max(1, {"FULL": total, "VALID": total, "BATCH_SIZE": outer, "NONE": 1}[mode])
+        tops = [nll / count]
+        if len(self.param.top) > 1:
+            tops.append(scores.detach().softmax(self.axis))
+        return tops
+
+
+class _FloorLoss(torch.autograd.Function):
+    """Bounds the value from below and lets the gradient through, as Caffe's forward and backward do."""
+
+    @staticmethod
+    def forward(ctx, log_p, floor):
+        return log_p.clamp(min=floor)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient, None

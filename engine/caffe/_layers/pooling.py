@@ -1,0 +1,103 @@
+"""Pooling (Caffe's pooling_layer.cpp)."""
+
+import torch
+import torch.nn.functional as F
+
+from caffe._layers.base import Layer, register
+from caffe.proto import caffe_pb2
+
+_METHOD = caffe_pb2.PoolingParameter.PoolMethod
+
+
+def pooled_length(length: int, kernel: int, pad: int, stride: int, any_pad: bool, floor: bool) -> int:
+    """How many windows fit: rounded up, so that the last may hang over the end.
+
+    A last window that would start in the padding is dropped, but only where there is padding
+    (``any_pad``: on either axis), as in PoolingLayer::Reshape.
+    """
+    span = length + 2 * pad - kernel
+    count = (span // stride if floor else -(-span // stride)) + 1
+    if any_pad and (count - 1) * stride >= length + pad:
+        count -= 1
+    return count
+
+
+@register("Pooling")
+class Pooling(Layer):
+    """MAX or AVE over windows of each map.
+
+    AVE divides by the window's area clipped to the map with its padding on both sides: it counts
+    padding, not what hangs over.
+    """
+
+    def setup(self, bottom):
+        param = self.param.pooling_param
+        if len(bottom[0]) != 4:
+            raise self.error(f"input must have 4 axes (num, channels, height, width), not {len(bottom[0])}")
+        sized = param.HasField("kernel_size") or param.HasField("kernel_h") or param.HasField("kernel_w")
+        if param.global_pooling and sized:
+            raise self.error("with global_pooling the kernel size cannot be given")
+        self.kernel = (0, 0) if param.global_pooling else self._pair("kernel", "kernel_size")
+        self.stride = self._pair("stride", "stride")
+        self.pad = self._pair("pad", "pad")
+        if param.global_pooling and (self.pad != (0, 0) or self.stride != (1, 1)):
+            raise self.error("with global_pooling only pad 0 and stride 1 are possible")
+        if not param.global_pooling and min(self.kernel) < 1 or min(self.stride) < 1:
+            raise self.error("kernel and stride must be 1 or more")
+        if self.pad != (0, 0) and any(p >= k for p, k in zip(self.pad, self.kernel, strict=True)):
+            raise self.error(f"pad {self.pad} must be smaller than the kernel {self.kernel}")
+        if param.pool == _METHOD.Value("STOCHASTIC"):
+            raise self.error("STOCHASTIC pooling is not supported yet")
+        if len(self.param.top) > 1:
+            raise self.error("the second top (max mask) is not supported yet")
+
+    def _pair(self, name: str, single: str) -> tuple[int, int]:
+        param = self.param.pooling_param
+        both = param.HasField(f"{name}_h"), param.HasField(f"{name}_w")
+        if any(both):
+            if param.HasField(single) or not all(both):
+                raise self.error(f"give {single}, or both {name}_h and {name}_w")
+            return getattr(param, f"{name}_h"), getattr(param, f"{name}_w")
+        if name == "kernel" and not param.HasField(single):
+            raise self.error("the kernel size must be given")
+        return (getattr(param, single),) * 2
+
+    def top_shapes(self, bottom):
+        floor = self.param.pooling_param.round_mode == caffe_pb2.PoolingParameter.FLOOR
+        size = bottom[0][2:]
+        if self.param.pooling_param.global_pooling:
+            self.kernel = size
+        any_pad = self.pad != (0, 0)
+        pooled = tuple(
+            pooled_length(n, k, p, s, any_pad, floor)
+            for n, k, p, s in zip(size, self.kernel, self.pad, self.stride, strict=True)
+        )
+        if min(pooled) < 1:
+            raise self.error(f"the kernel {self.kernel} does not fit into the input of shape {bottom[0]}")
+        return [(*bottom[0][:2], *pooled)]
+
+    def forward(self, bottom, weights):
+        (x,) = bottom
+        ((*_, rows, columns),) = self.top_shapes([tuple(x.shape)])
+        # Padding done here, with what hangs over on the right and below, because PyTorch's own
+        # ceil_mode drops windows that Caffe keeps.
+        (kernel_h, kernel_w), (stride_h, stride_w), (pad_h, pad_w) = self.kernel, self.stride, self.pad
+        below = (rows - 1) * stride_h + kernel_h - x.shape[2] - pad_h
+        right = (columns - 1) * stride_w + kernel_w - x.shape[3] - pad_w
+        margins = (pad_w, right, pad_h, below)
+        if self.param.pooling_param.pool == caffe_pb2.PoolingParameter.MAX:
+            if any(margins):
+                x = F.pad(x, margins, value=-torch.finfo(x.dtype).max)
+            return [F.max_pool2d(x, self.kernel, self.stride)]
+        if any(margins):
+            x = F.pad(x, margins)
+        sums = F.avg_pool2d(x, self.kernel, self.stride, divisor_override=1)
+        heights = self._clipped(rows, kernel_h, stride_h, pad_h, bottom[0].shape[2])
+        widths = self._clipped(columns, kernel_w, stride_w, pad_w, bottom[0].shape[3])
+        area = torch.outer(heights, widths).to(x.device, x.dtype)
+        return [sums / area]
+
+    @staticmethod
+    def _clipped(count: int, kernel: int, stride: int, pad: int, length: int) -> torch.Tensor:
+        starts = torch.arange(count) * stride - pad
+        return (starts + kernel).clamp(max=length + pad) - starts

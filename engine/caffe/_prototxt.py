@@ -1,0 +1,75 @@
+"""The one place that parses a prototxt, and says what is wrong with it and where."""
+
+import difflib
+import re
+from pathlib import Path
+from typing import TypeVar
+
+from google.protobuf import text_format
+from google.protobuf.message import Message
+
+from caffe import _upgrade
+from caffe._error import PrototxtError
+from caffe.proto import caffe_pb2
+
+M = TypeVar("M", bound=Message)
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """A sentence that names the known words nearest to ``name`` ('' where none is near)."""
+    matches = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if not matches:
+        folded = {k.lower(): k for k in known}
+        matches = [folded[m] for m in difflib.get_close_matches(name.lower(), list(folded), n=3, cutoff=0.5)]
+    return f" Did you mean {' or '.join(matches)}?" if matches else ""
+
+
+def parse(text: str, message: M, where: str) -> M:
+    """Parse protobuf text format into ``message`` and return it.
+
+    Args:
+        text: the prototxt.
+        message: an empty message of the type to parse.
+        where: the file's name, for errors.
+
+    Raises:
+        PrototxtError: with line, column, what is wrong and the nearest known name.
+    """
+    try:
+        return text_format.Parse(text, message)
+    except text_format.ParseError as error:
+        what = str(error)
+    except RecursionError:
+        what = "messages are nested too deep"
+    position = re.match(r"(\d+):(\d+) : ?", what)
+    place = f"{where}:{position[1]}:{position[2]}" if position else where
+    reason = what[position.end() :] if position else what
+    unknown = re.search(r'Message type "([\w.]+)" has no field named "(\w+)"', reason)
+    if unknown:
+        fields = _fields_of(unknown[1], message.DESCRIPTOR)
+        reason = f"{unknown[1].removeprefix('caffe.')} has no field '{unknown[2]}'."
+        reason += nearest(unknown[2], fields)
+    raise PrototxtError(f"{place}: {reason}") from None
+
+
+def _fields_of(full_name: str, root) -> list[str]:
+    message = root.file.pool.FindMessageTypeByName(full_name)
+    return [field.name for field in message.fields]
+
+
+def _read(path: str | Path, message: M) -> M:
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError as error:
+        raise PrototxtError(f"Could not open file {path}: {error.strerror}") from None
+    return parse(text, message, str(path))
+
+
+def read_net_param(path: str | Path) -> caffe_pb2.NetParameter:
+    """Read a net's prototxt, upgraded to today's form."""
+    return _upgrade.upgrade_net(_read(path, caffe_pb2.NetParameter()), str(path))
+
+
+def read_solver_param(path: str | Path) -> caffe_pb2.SolverParameter:
+    """Read a solver's prototxt, upgraded to today's form."""
+    return _upgrade.upgrade_solver(_read(path, caffe_pb2.SolverParameter()), str(path))

@@ -1,0 +1,282 @@
+"""Solver: the training loop (Caffe's solver.cpp). The update rules are in _sgd.py."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from caffe import _device, _prototxt, _rng, _snapshot
+from caffe._error import PrototxtError, SnapshotError
+from caffe._log import logger
+from caffe._lr_policy import learning_rate
+from caffe._net import Net
+from caffe.proto import caffe_pb2
+
+STOP, SNAPSHOT = "stop", "snapshot"
+"""What the action function may ask for between two iterations; None asks for nothing."""
+
+
+class Solver:
+    """Trains a net as a SolverParameter says. Made by get_solver or by the class of its type.
+
+    Args:
+        solver: path of the solver's prototxt, or a SolverParameter.
+
+    Attributes:
+        param: the SolverParameter; base_lr and max_iter may be changed between steps.
+        net: the training net.
+        test_nets: the test nets, which use the training net's weights.
+        iter: how many times the weights were updated.
+        history: the update history (momentum), a tensor for each learnable parameter.
+        current_step: how many rate drops lie behind (step and multistep).
+    """
+
+    def __init__(self, solver: str | Path | caffe_pb2.SolverParameter):
+        if not isinstance(solver, caffe_pb2.SolverParameter):
+            solver = _prototxt.read_solver_param(solver)
+        logger.info("Initializing solver from parameters: \n%s", solver)
+        self.param = solver
+        if solver.average_loss < 1:
+            raise PrototxtError("average_loss should be 1 or more.")
+        if solver.iter_size < 1:
+            raise PrototxtError("iter_size should be 1 or more.")
+        if solver.snapshot_format == caffe_pb2.SolverParameter.HDF5:
+            raise PrototxtError("snapshot_format: HDF5 is not supported yet; leave the field out.")
+        self._check_snapshot_prefix()
+        if solver.random_seed >= 0:
+            _rng.set_random_seed(solver.random_seed)
+        self.iter = 0
+        self.current_step = 0
+        self.history: list[torch.Tensor] = []
+        self._losses: deque[torch.Tensor | float] = deque(maxlen=solver.average_loss)
+        self._keep_losses = False
+        self._action: Callable[[], str | None] = lambda: None
+        self._callbacks: list[tuple[Callable[[], None], Callable[[], None]]] = []
+        self._stopping = False
+        self.net = self._train_net()
+        self.test_nets = self._make_test_nets()
+        logger.info("Solver scaffolding done.")
+
+    # ---- making the nets -------------------------------------------------------------------------
+
+    def _check_snapshot_prefix(self) -> None:
+        if not self.param.snapshot:
+            return
+        if not self.param.HasField("snapshot_prefix"):
+            raise PrototxtError("In solver params, snapshot is specified but snapshot_prefix is not.")
+        probe = Path(f"{self.param.snapshot_prefix}_iter_0.tempfile")
+        try:
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise SnapshotError(
+                f"Cannot write to snapshot prefix '{self.param.snapshot_prefix}' ({error.strerror}). "
+                "Make sure that the directory exists and is writable."
+            ) from None
+
+    def _train_net(self) -> Net:
+        param = self.param
+        given = [name for name in ("net", "net_param", "train_net", "train_net_param") if param.HasField(name)]
+        if len(given) != 1:
+            raise PrototxtError(
+                "SolverParameter must specify a train net using exactly one of these fields: "
+                f"net, net_param, train_net, train_net_param (given: {', '.join(given) or 'none'})."
+            )
+        logger.info("Creating training net from %s: %s", given[0], self._source_name(given[0]))
+        return self._make_net(getattr(param, given[0]), caffe_pb2.TRAIN, param.train_state)
+
+    def _source_name(self, field: str) -> str:
+        value = getattr(self.param, field)
+        return value if isinstance(value, str) else "(inline)"
+
+    def _make_test_nets(self) -> list[Net]:
+        param = self.param
+        sources = [*param.test_net_param, *param.test_net]
+        generic = param.net if param.HasField("net") else param.net_param if param.HasField("net_param") else None
+        if generic is None and len(param.test_iter) != len(sources) or len(param.test_iter) < len(sources):
+            raise PrototxtError("test_iter must be specified for each test network.")
+        sources += [generic] * (len(param.test_iter) - len(sources))
+        if param.test_state and len(param.test_state) != len(sources):
+            raise PrototxtError("test_state must be unspecified or specified once per test net.")
+        if sources and param.test_interval < 1:
+            raise PrototxtError("test_interval must be 1 or more where there are test nets.")
+        nets = []
+        for index, source in enumerate(sources):
+            state = param.test_state[index] if param.test_state else caffe_pb2.NetState()
+            what = source if isinstance(source, str) else "(inline)"
+            logger.info("Creating test net (#%d) specified by net: %s", index, what)
+            nets.append(self._make_net(source, caffe_pb2.TEST, state))
+        return nets
+
+    def _make_net(self, source: str | caffe_pb2.NetParameter, phase: int, state: caffe_pb2.NetState) -> Net:
+        param = caffe_pb2.NetParameter()
+        param.CopyFrom(_prototxt.read_net_param(source) if isinstance(source, str) else source)
+        # The solver's default, then what the net says, then what the solver says of this net.
+        merged = caffe_pb2.NetState(phase=phase)
+        merged.MergeFrom(param.state)
+        merged.MergeFrom(state)
+        param.state.CopyFrom(merged)
+        net = Net(param)
+        for weights in self.param.weights:
+            for path in weights.split(","):
+                logger.info("Finetuning from %s", path.strip())
+                net.copy_from(path.strip())
+        return net
+
+    # ---- training --------------------------------------------------------------------------------
+
+    @property
+    def lr(self) -> float:
+        """The learning rate of the current iteration."""
+        return learning_rate(self)
+
+    def apply_update(self) -> None:
+        """Update the weights from their gradients and count the iteration."""
+        raise NotImplementedError
+
+    def step(self, iterations: int) -> None:
+        """Train for a number of iterations, with tests, display and snapshots as the solver says."""
+        stop = self.iter + iterations
+        if not self._keep_losses:
+            self._losses.clear()
+        self._keep_losses = False
+        displayed_at, since = self.iter, time.perf_counter()
+        while self.iter < stop:
+            self.net.clear_param_diffs()
+            if self._due(self.param.test_interval) and (self.iter > 0 or self.param.test_initialization):
+                self._test_all()
+                if self._stopping:
+                    break
+            for on_start, _ in self._callbacks:
+                on_start()
+            display = self._due(self.param.display)
+            self.net.debug_info = display and self.param.debug_info
+            self._losses.append(self._forward_backward())
+            if display:
+                elapsed = time.perf_counter() - since
+                logger.info(
+                    "Iteration %d (%g iter/s, %gs/%d iters), loss = %s",
+                    self.iter, (self.iter - displayed_at) / (elapsed or 1), elapsed, self.param.display,
+                    f"{self._smoothed_loss():g}",
+                )  # fmt: skip
+                displayed_at, since = self.iter, time.perf_counter()
+                self._log_outputs("Train", self.net, [o._data.tensor() for o in self.net._of(self.net._outputs)])
+            for _, on_gradients_ready in self._callbacks:
+                on_gradients_ready()
+            self.apply_update()
+            request = self._action()
+            if self._due(self.param.snapshot) or request == SNAPSHOT:
+                self.snapshot()
+            if request == STOP:
+                self._stopping = True
+                break
+
+    def _due(self, interval: int) -> bool:
+        return interval > 0 and self.iter % interval == 0
+
+    def _forward_backward(self) -> torch.Tensor | float:
+        """One iteration's passes (iter_size of them); returns the loss, still on its device."""
+        last = len(self.net.layers) - 1
+        loss = 0.0
+        for _ in range(self.param.iter_size):
+            loss = loss + self.net._forward(0, last)
+            self.net._backward(last, 0, keep=False)
+        return loss / self.param.iter_size
+
+    def _smoothed_loss(self) -> float:
+        return sum(map(float, self._losses)) / len(self._losses)
+
+    def recent_losses(self) -> list[float]:
+        """The losses that the displayed one averages, oldest first, for a snapshot."""
+        return [float(loss) for loss in self._losses]
+
+    def set_recent_losses(self, losses: list[float]) -> None:
+        """Go on with the losses of a snapshot."""
+        self._losses.clear()
+        self._losses.extend(losses)
+        self._keep_losses = True
+
+    def _log_outputs(self, phase: str, net: Net, values: list[torch.Tensor]) -> None:
+        number = 0
+        for blob_id, value in zip(net._outputs, values, strict=True):
+            name, weight = net._blob_names[blob_id], net._blob_loss_weights[blob_id]
+            for x in value.flatten().tolist():
+                loss = f" (* {weight:g} = {weight * x:g} loss)" if weight else ""
+                logger.info("    %s net output #%d: %s = %g%s", phase, number, name, x, loss)
+                number += 1
+
+    def solve(self, resume_file: str | Path | None = None) -> None:
+        """Train to max_iter, from a .solverstate if one is given."""
+        logger.info("Solving %s", self.net.name)
+        logger.info("Learning Rate Policy: %s", self.param.lr_policy)
+        self._stopping = False
+        if resume_file is not None:
+            logger.info("Restoring previous solver status from %s", resume_file)
+            self.restore(resume_file)
+        self.step(self.param.max_iter - self.iter)
+        if self.param.snapshot_after_train and not self._due(self.param.snapshot):
+            self.snapshot()
+        if self._stopping:
+            logger.info("Optimization stopped early.")
+            return
+        if self._due(self.param.display):
+            # As Caffe: one more forward pass for the loss, since the weights were just updated.
+            self._losses.append(self.net._forward(0, len(self.net.layers) - 1, record=False))
+            logger.info("Iteration %d, loss = %g", self.iter, self._smoothed_loss())
+        if self._due(self.param.test_interval):
+            self._test_all()
+        logger.info("Optimization Done.")
+
+    # ---- testing ---------------------------------------------------------------------------------
+
+    def _test_all(self) -> None:
+        for index in range(len(self.test_nets)):
+            if not self._stopping:
+                self._test(index)
+
+    def _test(self, index: int) -> None:
+        """Average the outputs of a test net over its test_iter batches and log them."""
+        logger.info("Iteration %d, Testing net (#%d)", self.iter, index)
+        net, batches = self.test_nets[index], self.param.test_iter[index]
+        net.share_with(self.net)
+        sums: list[torch.Tensor] = []
+        loss = 0.0
+        for _ in range(batches):
+            while (request := self._action()) is not None:
+                if request == SNAPSHOT:
+                    self.snapshot()
+                elif request == STOP:
+                    self._stopping = True
+            if self._stopping:
+                logger.info("Test interrupted.")
+                return
+            loss = loss + net._forward(0, len(net.layers) - 1, record=False)
+            outputs = [blob._data.tensor() for blob in net._of(net._outputs)]
+            sums = [s + o for s, o in zip(sums, outputs, strict=True)] if sums else [o.clone() for o in outputs]
+        if self.param.test_compute_loss:
+            logger.info("Test loss: %g", float(loss) / batches)
+        self._log_outputs("Test", net, [s / batches for s in sums])
+
+    # ---- snapshots and the rest of pycaffe ---------------------------------------------------------
+
+    def snapshot(self) -> None:
+        """Write the snapshot of the current iteration (see _snapshot.py)."""
+        _snapshot.write_snapshot(self)
+
+    def restore(self, path: str | Path) -> None:
+        """Go on from a .solverstate."""
+        _snapshot.restore(self, path)
+
+    def share_weights(self, net: Net) -> None:
+        """Let another net use the training net's weights."""
+        net.share_with(self.net)
+
+    def add_callback(self, on_start: Callable[[], None], on_gradients_ready: Callable[[], None]) -> None:
+        """Call functions in each iteration: before the passes, and before the update."""
+        self._callbacks.append((on_start, on_gradients_ready))
+
+    def set_action_function(self, action: Callable[[], str | None]) -> None:
+        """Ask ``action`` after each iteration and test batch whether to STOP or SNAPSHOT."""
+        self._action = action

@@ -101,7 +101,7 @@ class Split:
         try:
             with Image.open(io.BytesIO(datum.data)) as file:
                 rgb = np.asarray(file.convert("RGB"))
-        except OSError as error:
+        except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all three
             raise BadInput(f"{self.path}: record {key} does not decode ({error}); `make lmdb`") from error
         bgr = rgb[:, :, ::-1].transpose(2, 0, 1)
         self._check(key, bgr.shape, bgr.size, shape)

@@ -52,6 +52,7 @@ def test_scores_are_those_of_the_loops_in_the_order_of_the_records(expected, tmp
 def test_the_accuracy_is_the_one_of_the_test_phase(expected, tmp_path):
     for model in small.MODELS:
         assert scores.main([model, "--split", "val", "--batch", "8"]) is None
+    for model in small.MODELS:
         snapshot = f"runs/{model}/{model}_iter_20.caffemodel"
         net = caffe.Net(f"models/{model}/train_val.prototxt", caffe.TEST, weights=snapshot)
         tested = [float(net.forward()["accuracy"]) for _ in range(3)]

@@ -62,13 +62,13 @@ def read_variants(path: Path) -> list[Variant]:
 
 
 def _variant(path: Path, name: str, values: dict) -> Variant:
-    known = {field.name: field.type for field in fields(Variant)}
+    known = {field.name: field.type for field in fields(Variant) if field.name != "name"}
     where = f"{path} [{name}]"
     for key in values:
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
             raise VariantError(f"{where}: unknown key {key}" + (f", did you mean {near[0]}?" if near else ""))
-    if missing := known.keys() - values.keys() - {"name"}:
+    if missing := known.keys() - values.keys():
         raise VariantError(f"{where}: {', '.join(sorted(missing))} missing")
     variant = Variant(name=name, **values)
     for key, kind in known.items():
@@ -136,7 +136,7 @@ def map_sizes(prototxt: str, input_size: int) -> dict[str, int]:
         elif layer.type == "InnerProduct":
             continue
         if side < 1:
-            raise VariantError(f"{net.name}: {input_size} pixels are too few, nothing is left at {layer.name}")
+            raise VariantError(f"{net.name}: {input_size} pixels are too few, none is left at {layer.name}")
         sides[layer.top[0]] = sizes[layer.name] = side
     return sizes
 
@@ -173,9 +173,10 @@ def main(argv: list[str] | None = None) -> None:
         else:
             for path, text in files:
                 write(path, text)
-    except (OSError, VariantError, tomllib.TOMLDecodeError, jinja2.TemplateError, text_format.ParseError) as error:
+    except (OSError, ValueError, jinja2.TemplateError, text_format.ParseError) as error:
         sys.exit(f"models.render: {error}")
-    print(f"{len(files)} files in {os.path.relpath(options.out)}: " + ("as rendered" if options.check else "rendered"))
+    done = "as the templates give them" if options.check else "rendered"
+    print(f"{len(files)} files in {os.path.relpath(options.out)}: {done}")
 
 
 if __name__ == "__main__":

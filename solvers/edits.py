@@ -1,0 +1,79 @@
+"""What an edit of a solver changes, and which edits do not do what they seem to."""
+
+from math import exp
+
+from google.protobuf import text_format
+
+# The fields of a schedule that each policy reads besides base_lr (sgd_solver.cpp, GetLearningRate).
+POLICY_FIELDS = {
+    "fixed": (),
+    "step": ("gamma", "stepsize"),
+    "exp": ("gamma",),
+    "inv": ("gamma", "power"),
+    "multistep": ("gamma", "stepvalue"),
+    "poly": ("power", "max_iter"),
+    "sigmoid": ("gamma", "stepsize"),
+}
+
+
+def changes(before, after) -> dict[str, str]:
+    """`old -> new` by field name, for two SolverParameters."""
+    return {
+        field.name: f"{_shown(before, field)} -> {_shown(after, field)}"
+        for field in after.DESCRIPTOR.fields
+        if getattr(before, field.name) != getattr(after, field.name)
+    }
+
+
+def _shown(solver, field) -> str:
+    value = getattr(solver, field.name)
+    if field.enum_type:
+        return field.enum_type.values_by_number[value].name
+    if field.message_type:
+        return "{" + text_format.MessageToString(value, as_one_line=True) + "}"
+    if isinstance(value, float):
+        return f"{value:.7g}"  # the digits that a float of 32 bits holds
+    if isinstance(value, (str, int)):
+        return str(value) if value != "" else "nothing"
+    return str(list(value))
+
+
+def learning_rate(solver, iteration: int) -> float:
+    """The rate Caffe computes for an iteration; ValueError for a policy that Caffe does not have."""
+    base, gamma, power = solver.base_lr, solver.gamma, solver.power
+    match solver.lr_policy:
+        case "fixed":
+            return base
+        case "step":
+            return base * gamma ** (iteration // solver.stepsize)
+        case "exp":
+            return base * gamma**iteration
+        case "inv":
+            return base * (1 + gamma * iteration) ** -power
+        case "multistep":
+            return base * gamma ** sum(iteration >= step for step in solver.stepvalue)
+        case "poly":
+            return base * (1 - iteration / solver.max_iter) ** power
+        case "sigmoid":
+            return base / (1 + exp(-gamma * (iteration - solver.stepsize)))
+    raise ValueError(f"lr_policy {solver.lr_policy!r}: Caffe has {', '.join(POLICY_FIELDS)}")
+
+
+def without_effect(before, after, iteration: int) -> list[str]:
+    """One line for each edit that, from this iteration on, does not do what it seems to."""
+    edited = changes(before, after)
+    policy = after.lr_policy
+    lines = []
+    if "base_lr" in edited and policy != "fixed":
+        lines.append(
+            f'base_lr: lr_policy "{policy}" computes the rate from it and the iteration, so it is now '
+            f'{learning_rate(after, iteration):.7g}; "fixed" would obey it (BVLC/caffe#2786)'
+        )
+    for field in ("gamma", "power", "stepsize", "stepvalue"):
+        if field in edited and field not in POLICY_FIELDS[policy]:
+            lines.append(f'{field}: lr_policy "{policy}" does not read it')
+    if "weights" in edited:
+        lines.append("weights: a resumed run takes its weights from the snapshot")
+    if "type" in edited:
+        lines.append(f"type: the snapshot's update history is that of {before.type}")
+    return lines

@@ -1,0 +1,62 @@
+"""The journal of a run folder: which solver text was in force from which iteration.
+
+journal.jsonl holds two lines of JSON a run, one when it starts and one when it has ended, so that a run
+that was killed shows as one without an end. The solver's whole text is in the first. Lines are only
+ever added. `python -m solvers.run journal NAME` tells it to a person.
+"""
+
+import json
+import os
+import shlex
+from datetime import UTC, datetime
+from pathlib import Path
+
+from solvers.edits import changes
+from solvers.solver_file import parse_solver
+
+FILE = "journal.jsonl"
+
+
+def add(folder: Path, **entry) -> None:
+    """Append one line, stamped with the time, and wait until it is on the disk."""
+    line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds"), **entry}) + "\n"
+    with (folder / FILE).open("a+b") as file:
+        if file.tell() and (file.seek(-1, os.SEEK_END), file.read())[1] != b"\n":
+            line = "\n" + line  # after a line that a crash cut
+        file.write(line.encode())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read(folder: Path) -> list[dict]:
+    """The runs of a folder, oldest first: each run's first line, with its last line under "end" or None."""
+    path = folder / FILE
+    runs: list[dict] = []
+    for line in path.read_text().splitlines() if path.is_file() else ():
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            continue  # cut by a crash
+        if entry["event"] == "start":
+            runs.append({**entry, "end": None})
+        elif runs:
+            runs[-1]["end"] = entry
+    return runs
+
+
+def told(runs: list[dict]) -> str:
+    """The journal as text: when, what command, which iterations, and what was edited before."""
+    lines = []
+    before = None
+    for number, run in enumerate(runs, 1):
+        end = run["end"] or {"time": "no end", "iteration": None, "status": "unknown"}
+        lines.append(f"run {number}: {run['time']} to {end['time']}, status {end['status']}")
+        reached = "unknown" if end["iteration"] is None else end["iteration"]
+        lines.append(f"    iterations {run['iteration']} to {reached}, {run['engine'] or 'version unknown'}")
+        lines.append(f"    {shlex.join(run['command'])}")
+        solver = parse_solver(run["solver"], Path(run["solver_file"]))
+        edited = changes(before, solver) if before else {"base_lr": f"{solver.base_lr:.7g}"}
+        for field, change in edited.items():
+            lines.append(f"    {field}: {change} from iteration {run['iteration']}")
+        before = solver
+    return "\n".join(lines)

@@ -1,0 +1,186 @@
+"""Train a model, or go on with it, and keep the journal of its run folder.
+
+    python -m solvers.run train nin1 [--caffe CAFFE] [--gpu 0]
+    python -m solvers.run resume nin1           from the newest snapshot that is whole
+    python -m solvers.run journal nin1          which solver was in force from which iteration
+
+Ctrl-C stops with a snapshot. The report's way (section 4): look at the loss every few hours, and where
+it no longer falls, stop, divide base_lr by 10 in solvers/nin1.prototxt, and resume.
+"""
+
+import argparse
+import contextlib
+import fcntl
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from solvers import InputError, caffe_process, journal
+from solvers.edits import POLICY_FIELDS, changes, without_effect
+from solvers.snapshots import Snapshot, newest_whole, snapshots
+from solvers.solver_file import check_net, parse_solver, read, solver_path
+
+
+def say(line: str) -> None:
+    print(f"solvers.run: {line}", file=sys.stderr, flush=True)
+
+
+def own_command(verb: str, options: argparse.Namespace) -> str:
+    """The command line that does `verb` with the options of this one."""
+    python = min(os.path.relpath(sys.executable), sys.executable, key=len)
+    words = [python, "-m", "solvers.run", verb, options.name]
+    if options.caffe != "caffe":
+        words += ["--caffe", options.caffe]
+    if options.gpu:
+        words += ["--gpu", options.gpu]
+    return shlex.join(words)
+
+
+def engine_version(caffe: str) -> str | None:
+    """The first line of `caffe --version`, None where it says nothing."""
+    answer = subprocess.run([caffe, "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    return next(iter((answer.stdout or answer.stderr).splitlines()), None) if answer.returncode == 0 else None
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[int]:
+    """Hold the run folder's lock; InputError when another run, or a Caffe it left behind, holds it."""
+    with (folder / ".lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            file.seek(0)
+            holder = file.read().strip() or "unknown"
+            raise InputError(f"{folder}: in use by another run, process {holder}; stop it first") from error
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield file.fileno()
+
+
+def starting_point(verb: str, name: str, solver) -> Snapshot | None:
+    """The snapshot to resume from, None to train from the start; InputError where the verb does not fit."""
+    folder = Path(solver.snapshot_prefix).parent
+    found = snapshots(solver.snapshot_prefix)
+    if verb == "train":
+        if found:
+            raise InputError(
+                f"{folder}: has snapshots up to iteration {found[0].iteration}; go on with "
+                f"make resume-{name}, or remove the folder to start again"
+            )
+        return None
+    snapshot, faults = newest_whole(solver.snapshot_prefix)
+    for fault in faults:
+        say(f"skipped: {fault}")
+    if snapshot is None:
+        which = "no whole snapshot" if found else "no snapshot"
+        raise InputError(f"{folder}: {which} to resume from; start with make train-{name}")
+    if snapshot.iteration >= solver.max_iter:
+        raise InputError(
+            f"{snapshot.state}: has reached max_iter {solver.max_iter}; to go on, raise it in "
+            f"solvers/{name}.prototxt"
+        )
+    return snapshot
+
+
+def say_edits(folder: Path, solver, iteration: int) -> None:
+    """Tell what was edited in the solver since the last run of this folder."""
+    runs = journal.read(folder)
+    if not runs:
+        return
+    before = parse_solver(runs[-1]["solver"], folder / journal.FILE)
+    for field, change in changes(before, solver).items():
+        say(f"edited: {field}: {change} from iteration {iteration}")
+    for line in without_effect(before, solver, iteration):
+        say(f"note: {line}")
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train or resume; returns Caffe's exit status."""
+    name, path = options.name, solver_path(options.name)
+    text = read(path)
+    solver = parse_solver(text, path)
+    if solver.lr_policy not in POLICY_FIELDS:
+        raise InputError(f"{path}: lr_policy {solver.lr_policy!r}; Caffe has {', '.join(POLICY_FIELDS)}")
+    check_net(solver)
+    caffe = shutil.which(options.caffe)
+    if caffe is None:
+        raise InputError(f"{options.caffe}: no such command; make setup installs it, --caffe names another")
+    folder = Path(solver.snapshot_prefix).parent
+    if options.verb == "train":
+        folder.mkdir(parents=True, exist_ok=True)
+    elif not folder.is_dir():
+        raise InputError(f"{folder}: no snapshot to resume from; start with make train-{name}")
+    with locked(folder) as lock:
+        snapshot = starting_point(options.verb, name, solver)
+        start = snapshot.iteration if snapshot else 0
+        command = [caffe, "train", f"--solver={path}"]
+        if snapshot:
+            command.append(f"--snapshot={snapshot.state}")
+            say_edits(folder, solver, start)
+        if options.gpu:
+            command.append(f"--gpu={options.gpu}")
+        version = engine_version(caffe)
+        journal.add(
+            folder,
+            event="start",
+            iteration=start,
+            command=command,
+            engine=version,
+            solver_file=str(path),
+            solver=text,
+        )
+        say(f"{shlex.join(command)}  (log: {folder / 'train.log'})")
+        status = caffe_process.run(command, folder / "train.log", lock)
+        newest, faults = newest_whole(solver.snapshot_prefix)
+        end = newest.iteration if newest else None
+        journal.add(folder, event="end", iteration=end, status=status)
+    for fault in faults:
+        say(f"not whole: {fault}")
+    say_end(options, solver, newest, status)
+    return status
+
+
+def say_end(options: argparse.Namespace, solver, newest: Snapshot | None, status: int) -> None:
+    """Two lines: where the newest snapshot is, and how to go on."""
+    ended = "caffe ended" if status == 0 else f"caffe failed with status {status}"
+    if newest is None:
+        say(f"{ended}; no snapshot in {Path(solver.snapshot_prefix).parent}")
+        say(f"start again with: {own_command('train', options)}")
+    else:
+        of = f"iteration {newest.iteration} of {solver.max_iter}"
+        say(f"{ended}; the newest snapshot is {newest.state}, {of}")
+        how = "go on with" if newest.iteration < solver.max_iter else "to go on, raise max_iter, then"
+        say(f"{how}: {own_command('resume', options)}")
+
+
+def show_journal(options: argparse.Namespace) -> int:
+    path = solver_path(options.name)
+    folder = Path(parse_solver(read(path), path).snapshot_prefix).parent
+    runs = journal.read(folder)
+    if not runs:
+        raise InputError(f"{folder}: no run yet; start with make train-{options.name}")
+    print(journal.told(runs))
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m solvers.run", description=__doc__.split("\n")[0])
+    parser.add_argument("verb", choices=("train", "resume", "journal"))
+    parser.add_argument("name", help="a solver: solvers/<name>.prototxt")
+    parser.add_argument("--caffe", default=os.environ.get("CAFFE") or "caffe", help="the caffe command")
+    parser.add_argument("--gpu", default="", help="as caffe's own --gpu: 0, or 0,1, or all")
+    options = parser.parse_args(argv)
+    try:
+        return show_journal(options) if options.verb == "journal" else train(options)
+    except (InputError, OSError) as error:
+        say(f"error: {error}")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

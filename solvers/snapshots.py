@@ -1,0 +1,98 @@
+"""Snapshots of a run, and which of them are whole.
+
+Caffe writes over the final path (BVLC/caffe, util/io.cpp), so a full disk or a power cut leaves a file
+that is cut. Protobuf may still accept it where the cut falls between two layers; the two files of a
+pair check each other, because the state holds one momentum blob for every blob of the model.
+"""
+
+import re
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+from caffe.proto import caffe_pb2
+from google.protobuf.message import DecodeError
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The pair <prefix>_iter_<iteration>.caffemodel and .solverstate; either file may be missing."""
+
+    prefix: str
+    iteration: int
+
+    @property
+    def state(self) -> Path:
+        return Path(f"{self.prefix}_iter_{self.iteration}.solverstate")
+
+    @property
+    def model(self) -> Path:
+        return Path(f"{self.prefix}_iter_{self.iteration}.caffemodel")
+
+
+def snapshots(prefix: str) -> list[Snapshot]:
+    """All snapshots of a prefix, the newest first, whole or not."""
+    folder, stem = Path(prefix).parent, Path(prefix).name
+    name = re.compile(re.escape(stem) + r"_iter_(\d+)\.(?:solverstate|caffemodel)")
+    files = (name.fullmatch(path.name) for path in folder.glob("*")) if folder.is_dir() else ()
+    iterations = {int(match[1]) for match in files if match}
+    return [Snapshot(prefix, iteration) for iteration in sorted(iterations, reverse=True)]
+
+
+def newest_whole(prefix: str) -> tuple[Snapshot | None, list[str]]:
+    """The newest snapshot to resume from, and one line for each newer one that is not whole."""
+    faults = []
+    for snapshot in snapshots(prefix):
+        problem = fault(snapshot)
+        if problem is None:
+            return snapshot, faults
+        faults.append(problem)
+    return None, faults
+
+
+def fault(snapshot: Snapshot) -> str | None:
+    """What is wrong with a snapshot, named by file, or None when a run can go on from it."""
+    try:
+        _check(snapshot)
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
+    except _Fault as error:
+        return str(error)
+    return None
+
+
+class _Fault(Exception):
+    pass
+
+
+def _check(snapshot: Snapshot) -> None:
+    state = _read(snapshot.state, caffe_pb2.SolverState)
+    if state.iter != snapshot.iteration:
+        raise _Fault(f"{snapshot.state}: holds iteration {state.iter}")
+    # Caffe takes the weights from learned_net, a path seen from the working folder (BVLC/caffe#2281).
+    if not Path(state.learned_net).is_file() or not snapshot.model.samefile(state.learned_net):
+        named = state.learned_net or "nothing"
+        raise _Fault(f"{snapshot.state}: names {named} as its weights, which is not {snapshot.model} here")
+    model = _read(snapshot.model, caffe_pb2.NetParameter)
+    weights = [_shape(blob, snapshot.model) for layer in model.layer for blob in layer.blobs]
+    history = [_shape(blob, snapshot.state) for blob in state.history]
+    # Adam and AdaDelta keep two blobs for each of the model's, all other solvers one.
+    if not weights or history not in (weights, weights * 2):
+        raise _Fault(
+            f"{snapshot.model}: {len(weights)} blobs for {len(history)} in the state; cut or of two nets"
+        )
+
+
+def _read(path: Path, kind):
+    try:
+        return kind.FromString(path.read_bytes())
+    except DecodeError as error:
+        raise _Fault(f"{path}: cut or damaged") from error
+
+
+def _shape(blob, path: Path) -> tuple[int, ...]:
+    """Dimensions of a BlobProto that has all its numbers; files of old give four named ones."""
+    shape = tuple(blob.shape.dim) or (blob.num, blob.channels, blob.height, blob.width)
+    if len(blob.data) != prod(shape):
+        raise _Fault(f"{path}: a blob of shape {shape} has {len(blob.data)} numbers; damaged")
+    return shape

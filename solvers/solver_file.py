@@ -1,0 +1,72 @@
+"""What a solver file says and needs: its fields, its net, the data of that net, its run folder."""
+
+import difflib
+import re
+from pathlib import Path
+
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
+
+from solvers import InputError
+
+
+def solver_path(name: str) -> Path:
+    """solvers/<name>.prototxt in the working folder; InputError with the names there are."""
+    path = Path("solvers", f"{name}.prototxt")
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in path.parent.glob("*.prototxt"))) or "none"
+        raise InputError(f"{path}: no such solver; those here: {known}")
+    return path
+
+
+def read(path: Path) -> str:
+    """The text of a prototxt; InputError when it is no text."""
+    try:
+        return path.read_text()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not a text file") from error
+
+
+def parse(text: str, message, path: Path):
+    """The message that a prototxt holds; InputError names an unknown field and the nearest known one."""
+    try:
+        return text_format.Parse(text, message)
+    except text_format.ParseError as error:
+        raise InputError(f"{path}:{error}{_nearest_field(str(error))}") from error
+
+
+def _nearest_field(error: str) -> str:
+    found = re.search(r'"caffe\.(\w+)" has no field named "(\w+)"', error)
+    if not found:
+        return ""
+    fields = caffe_pb2.DESCRIPTOR.message_types_by_name[found[1]].fields_by_name
+    near = difflib.get_close_matches(found[2], fields, 1)
+    return f" Did you mean {near[0]}?" if near else ""
+
+
+def parse_solver(text: str, path: Path):
+    """The SolverParameter of a solver's text, with what a run needs: net, max_iter and snapshot_prefix."""
+    solver = parse(text, caffe_pb2.SolverParameter(), path)
+    for field in ("net", "max_iter", "snapshot_prefix"):
+        if not getattr(solver, field):
+            raise InputError(f"{path}: {field} is missing")
+    if solver.snapshot_format == caffe_pb2.SolverParameter.HDF5:
+        raise InputError(f"{path}: snapshot_format HDF5 cannot be checked before a resume; remove that line")
+    if Path(solver.snapshot_prefix).parent == Path("."):
+        raise InputError(f'{path}: snapshot_prefix names no folder; "runs/{path.stem}/{path.stem}" would')
+    return solver
+
+
+def check_net(solver) -> None:
+    """InputError where the solver's net, an LMDB of it, or its mean is missing."""
+    path = Path(solver.net)
+    if not path.is_file():
+        raise InputError(f"{path}: no such net; render it with: python -m models.render")
+    for layer in parse(read(path), caffe_pb2.NetParameter(), path).layer:
+        if layer.type != "Data":
+            continue
+        mean = layer.transform_param.mean_file
+        if not Path(layer.data_param.source, "data.mdb").is_file():
+            raise InputError(f"{layer.data_param.source}: no LMDB there, {path} reads it; run: make lmdb")
+        if mean and not Path(mean).is_file():
+            raise InputError(f"{mean}: no mean there, {path} reads it; run: make lmdb")

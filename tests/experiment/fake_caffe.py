@@ -1,0 +1,46 @@
+"""A stand-in for the `caffe` command: says it trains, writes real snapshots, obeys SIGINT as Caffe does.
+
+One weight of two numbers; every iteration adds base_lr to each, so a snapshot tells which rates were in
+force. It goes on until SIGINT, or to max_iter when that is at most 100.
+"""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
+
+if sys.argv[1:] == ["--version"]:
+    print("caffe version 0.0-fake")
+    sys.exit()
+
+interrupts = []
+signal.signal(signal.SIGINT, lambda *_: interrupts.append(1))
+flags = dict(word.removeprefix("--").split("=", 1) for word in sys.argv[2:])
+solver = text_format.Parse(Path(flags["solver"]).read_text(), caffe_pb2.SolverParameter())
+iteration, weights = 0, [0.0, 0.0]
+if "snapshot" in flags:
+    state = caffe_pb2.SolverState.FromString(Path(flags["snapshot"]).read_bytes())
+    model = caffe_pb2.NetParameter.FromString(Path(state.learned_net).read_bytes())
+    iteration, weights = state.iter, list(model.layer[0].blobs[0].data)
+end = solver.max_iter if solver.max_iter <= 100 else sys.maxsize
+prefix = f"I1123 16:02:29.668105 {os.getpid()} sgd_solver.cpp:106]"
+print(f"{prefix} Iteration {iteration}, lr = {solver.base_lr:g}", file=sys.stderr, flush=True)
+while iteration < end and not interrupts:
+    time.sleep(0.002)
+    iteration += 1
+    weights = [weight + solver.base_lr for weight in weights]
+time.sleep(0.1)  # a second SIGINT for one Ctrl-C would arrive by now
+print(f"interrupts: {len(interrupts)}", file=sys.stderr, flush=True)
+
+prefix = f"{solver.snapshot_prefix}_iter_{iteration}"
+model = caffe_pb2.NetParameter()
+state = caffe_pb2.SolverState(iter=iteration, learned_net=f"{prefix}.caffemodel")
+for blob in (model.layer.add(name="ip").blobs.add(), state.history.add()):
+    blob.shape.dim.append(2)
+    blob.data.extend(weights)
+Path(f"{prefix}.caffemodel").write_bytes(model.SerializeToString())
+Path(f"{prefix}.solverstate").write_bytes(state.SerializeToString())

@@ -1,0 +1,313 @@
+"""Train, stop, edit, resume: the runner, its journal and its errors, with a stand-in for `caffe`."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from caffe.proto import caffe_pb2
+from google.protobuf import text_format
+
+from solvers import InputError, run
+
+ROOT = Path(__file__).parents[2]
+SOLVERS = sorted((ROOT / "solvers").glob("*.prototxt"))
+NET = """
+layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TRAIN }
+  transform_param { mean_file: "data/lmdb/mean.binaryproto" }
+  data_param { source: "data/lmdb/train_lmdb" batch_size: 3 backend: LMDB } }
+"""
+SOLVER = """# edited by hand
+net: "models/tiny/train_val.prototxt"
+base_lr: 0.01
+lr_policy: "fixed"
+max_iter: 100000
+snapshot_prefix: "runs/tiny/tiny"
+"""
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A working folder with a solver `tiny`, its net, its data, and the stand-in as ./caffe."""
+    for file, text in {
+        "solvers/tiny.prototxt": SOLVER,
+        "models/tiny/train_val.prototxt": NET,
+        "data/lmdb/train_lmdb/data.mdb": "",
+        "data/lmdb/mean.binaryproto": "",
+        "caffe": f"#!{sys.executable}\n" + Path(__file__).with_name("fake_caffe.py").read_text(),
+    }.items():
+        path = tmp_path / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "caffe").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "engine"), str(ROOT)]))
+    return tmp_path
+
+
+def start(verb: str, log: Path, *options: str) -> subprocess.Popen:
+    """The runner in a process group of its own, as a shell would start it, once Caffe says it trains."""
+    before = log.read_text().count("lr =") if log.exists() else 0
+    command = [sys.executable, "-m", "solvers.run", verb, "tiny", "--caffe", "./caffe", *options]
+    runner = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not log.exists() or log.read_text().count("lr =") == before:
+        assert runner.poll() is None, runner.communicate()[1]
+        assert time.monotonic() < deadline, "Caffe did not start"
+        time.sleep(0.01)
+    return runner
+
+
+def edit(before: str, after: str) -> None:
+    path = Path("solvers/tiny.prototxt")
+    assert before in path.read_text()
+    path.write_text(path.read_text().replace(before, after))
+
+
+def write_snapshot(iteration: int, shapes=((2, 3), (2,))) -> tuple[Path, Path]:
+    """A whole snapshot of two layers: one blob each."""
+    prefix = Path("runs/tiny") / f"tiny_iter_{iteration}"
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    model_path, state_path = (prefix.with_name(prefix.name + end) for end in (".caffemodel", ".solverstate"))
+    model = caffe_pb2.NetParameter(name="tiny")
+    state = caffe_pb2.SolverState(iter=iteration, learned_net=str(model_path))
+    for number, shape in enumerate(shapes):
+        for blob in (model.layer.add(name=f"ip{number}").blobs.add(), state.history.add()):
+            blob.shape.dim.extend(shape)
+            blob.data.extend([0.5] * (shape[0] * (shape[1] if len(shape) > 1 else 1)))
+    model_path.write_bytes(model.SerializeToString())
+    state_path.write_bytes(state.SerializeToString())
+    return model_path, state_path
+
+
+def journal_lines() -> list[dict]:
+    return [json.loads(line) for line in Path("runs/tiny/journal.jsonl").read_text().splitlines()]
+
+
+def refused(capsys, *arguments: str) -> str:
+    """The one line with which the runner refuses."""
+    assert run.main([*arguments, "--caffe", "./caffe"]) == 1
+    error = capsys.readouterr().err.splitlines()
+    assert error[-1].startswith("solvers.run: error: ")
+    return error[-1]
+
+
+def test_train_stop_edit_resume(place, capsys):
+    log = Path("runs/tiny/train.log")
+    first = start("train", log)
+    os.killpg(first.pid, signal.SIGINT)  # what a terminal does at Ctrl-C
+    _, said = first.communicate(timeout=60)
+    assert first.returncode == 0
+    assert "interrupts: 1\n" in said and log.read_text() in said
+    (stopped,) = (int(path.stem.rpartition("_")[2]) for path in Path("runs/tiny").glob("*.solverstate"))
+    last_two = said.splitlines()[-2:]
+    assert f"the newest snapshot is runs/tiny/tiny_iter_{stopped}.solverstate" in last_two[0]
+    assert last_two[1].endswith("-m solvers.run resume tiny --caffe ./caffe")
+
+    model, state = write_snapshot(stopped + 4000)
+    model.write_bytes(model.read_bytes()[:-5])
+    edit("base_lr: 0.01", "base_lr: 0.001")
+    second = start("resume", log)
+    second.send_signal(signal.SIGTERM)  # to the runner alone
+    _, said = second.communicate(timeout=60)
+    assert second.returncode == 0
+    assert f"skipped: {model}: cut or damaged" in said
+    assert f"edited: base_lr: 0.01 -> 0.001 from iteration {stopped}" in said
+    assert "interrupts: 1\n" in said
+
+    begun, ended, begun_again, ended_again = journal_lines()
+    solver_text = Path("solvers/tiny.prototxt").read_text()
+    assert (begun["event"], begun["iteration"], begun["solver"]) == ("start", 0, SOLVER)
+    assert (ended["event"], ended["iteration"], ended["status"]) == ("end", stopped, 0)
+    assert (begun_again["iteration"], begun_again["solver"]) == (stopped, solver_text)
+    assert begun_again["command"][1:] == [
+        "train",
+        "--solver=solvers/tiny.prototxt",
+        f"--snapshot=runs/tiny/tiny_iter_{stopped}.solverstate",
+    ]
+    assert begun["engine"] == "caffe version 0.0-fake"
+    assert stopped < ended_again["iteration"] < stopped + 4000
+    assert len(log.read_text().splitlines()) == 4  # both runs, one after the other
+
+    weights = caffe_pb2.NetParameter.FromString(
+        Path(f"runs/tiny/tiny_iter_{ended_again['iteration']}.caffemodel").read_bytes()
+    )
+    gone_on = ended_again["iteration"] - stopped
+    assert weights.layer[0].blobs[0].data[0] == pytest.approx(0.01 * stopped + 0.001 * gone_on, rel=1e-4)
+
+    assert run.main(["journal", "tiny"]) == 0
+    told = capsys.readouterr().out
+    assert f"base_lr: 0.01 -> 0.001 from iteration {stopped}" in told and "run 2: " in told
+
+
+def test_run_to_the_end_with_gpu(place, capfd):
+    edit("100000", "20")
+    assert run.main(["train", "tiny", "--caffe", "./caffe", "--gpu", "0"]) == 0
+    assert journal_lines()[0]["command"][-1] == "--gpu=0"
+    assert "to go on, raise max_iter, then: " in capfd.readouterr().err
+    assert run.main(["resume", "tiny", "--caffe", "./caffe"]) == 1
+    assert "has reached max_iter 20; to go on, raise it in solvers/tiny.prototxt" in capfd.readouterr().err
+
+
+def test_two_runs_of_one_folder(place, capsys):
+    log = Path("runs/tiny/train.log")
+    runner = start("train", log)
+    assert f"runs/tiny: in use by another run, process {runner.pid}" in refused(capsys, "train", "tiny")
+    runner.kill()
+    runner.communicate()
+    assert "in use by another run" in refused(capsys, "train", "tiny"), "Caffe lives on, and so does its lock"
+    os.kill(int(log.read_text().split()[2]), signal.SIGINT)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with contextlib.suppress(InputError), run.locked(log.parent):
+            return
+        time.sleep(0.01)
+    pytest.fail("the folder is still locked")
+
+
+def test_a_failing_caffe(place, capfd):
+    Path("caffe").write_text("#!/bin/sh\necho 'F1123 out of memory' >&2\nkill -ABRT $$\n")
+    assert run.main(["train", "tiny", "--caffe", "./caffe"]) == 134
+    said = capfd.readouterr().err
+    assert "F1123 out of memory" in said and "caffe failed with status 134; no snapshot in runs/tiny" in said
+    assert journal_lines()[1]["status"] == 134
+
+
+def break_model(iteration: int, breakage: str) -> str:
+    """Spoil the snapshot of an iteration in one way; what the runner should say of it."""
+    model_path, state_path = write_snapshot(iteration)
+    model, state = model_path.read_bytes(), state_path.read_bytes()
+    if breakage == "model cut":
+        model_path.write_bytes(model[:-1])
+        return f"{model_path}: cut or damaged"
+    if breakage == "model cut between two layers":
+        whole = caffe_pb2.NetParameter.FromString(model)
+        del whole.layer[1]
+        model_path.write_bytes(whole.SerializeToString())
+        assert model.startswith(whole.SerializeToString())
+        return f"{model_path}: 1 blobs for 2 in the state"
+    if breakage == "state cut":
+        state_path.write_bytes(state[:-2])
+        return f"{state_path}: cut or damaged"
+    if breakage == "blob cut":
+        short = caffe_pb2.NetParameter.FromString(model)
+        del short.layer[0].blobs[0].data[4:]
+        model_path.write_bytes(short.SerializeToString())
+        return f"{model_path}: a blob of shape (2, 3) has 4 numbers"
+    if breakage == "empty":
+        model_path.write_bytes(b"")
+        return f"{model_path}: 0 blobs for 2 in the state"
+    if breakage == "no state":
+        state_path.unlink()
+        return f"{state_path}: No such file"
+    if breakage == "no model":
+        model_path.unlink()
+        return f"{state_path}: names {model_path} as its weights"
+    if breakage == "of another iteration":
+        moved = caffe_pb2.SolverState.FromString(state)
+        moved.iter = 7
+        state_path.write_bytes(moved.SerializeToString())
+        return f"{state_path}: holds iteration 7"
+    assert breakage == "moved"
+    moved = caffe_pb2.SolverState.FromString(state)
+    moved.learned_net = "elsewhere/tiny_iter_12.caffemodel"
+    state_path.write_bytes(moved.SerializeToString())
+    return f"{state_path}: names elsewhere/tiny_iter_12.caffemodel as its weights"
+
+
+BREAKAGES = (
+    "model cut", "model cut between two layers", "state cut", "blob cut", "empty",
+    "no state", "no model", "of another iteration", "moved",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES)
+def test_the_newest_snapshot_that_is_whole(place, breakage):
+    for iteration in (10, 11, 9):  # numbers, not names, say which is newest
+        write_snapshot(iteration)
+    reason = break_model(12, breakage)
+    write_snapshot(8)
+    newest, faults = run.newest_whole("runs/tiny/tiny")
+    assert newest.iteration == 11
+    assert len(faults) == 1 and faults[0].startswith(reason)
+
+
+def test_no_snapshot_to_resume(place, capsys):
+    error = refused(capsys, "resume", "tiny")
+    assert "runs/tiny: no snapshot to resume from; start with make train-tiny" in error
+    assert not Path("runs").exists()
+    break_model(12, "state cut")
+    assert "runs/tiny: no whole snapshot to resume from" in refused(capsys, "resume", "tiny")
+
+
+def test_train_never_overwrites_a_run(place, capsys):
+    write_snapshot(4000)
+    error = refused(capsys, "train", "tiny")
+    assert "has snapshots up to iteration 4000; go on with make resume-tiny, or remove" in error
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("base_lr", "base_lrr", '"base_lrr". Did you mean base_lr?'),
+        ("fixed", "fixd", "lr_policy 'fixd'; Caffe has fixed, step"),
+        ("models/tiny/", "models/other/", "models/other/train_val.prototxt: no such net; render it"),
+        ('snapshot_prefix: "runs/tiny/tiny"', "", "solvers/tiny.prototxt: snapshot_prefix is missing"),
+        ("runs/tiny/tiny", "tiny", "snapshot_prefix names no folder"),
+        ("max_iter", "snapshot_format: HDF5 max_iter", "snapshot_format HDF5 cannot be checked"),
+    ],
+)
+def test_a_wrong_solver(place, capsys, old, new, message):
+    edit(old, new)
+    error = refused(capsys, "train", "tiny")
+    assert message in error
+    assert not Path("runs").exists()
+
+
+def test_what_is_missing_is_named(place, capsys):
+    assert "solvers/nin9.prototxt: no such solver; those here: tiny" in refused(capsys, "train", "nin9")
+    Path("data/lmdb/mean.binaryproto").unlink()
+    assert "data/lmdb/mean.binaryproto: no mean there" in refused(capsys, "train", "tiny")
+    Path("data/lmdb/train_lmdb/data.mdb").unlink()
+    error = refused(capsys, "train", "tiny")
+    assert "data/lmdb/train_lmdb: no LMDB there" in error and error.endswith("run: make lmdb")
+    Path("solvers/tiny.prototxt").write_bytes(b"\xff\xfe")
+    assert "solvers/tiny.prototxt: not a text file" in refused(capsys, "train", "tiny")
+
+
+def test_a_missing_command(place, capsys):
+    assert run.main(["train", "tiny", "--caffe", "./no-caffe"]) == 1
+    assert "./no-caffe: no such command; make setup installs it" in capsys.readouterr().err
+
+
+def test_a_journal_cut_by_a_crash_goes_on(place, capsys):
+    write_snapshot(11)
+    runs = Path("runs/tiny/journal.jsonl")
+    run.journal.add(runs.parent, event="start", iteration=0, solver=SOLVER)
+    runs.write_bytes(runs.read_bytes() + b'{"event": "end", "iterat')
+    run.journal.add(runs.parent, event="start", iteration=11, solver=SOLVER)
+    assert [entry["iteration"] for entry in run.journal.read(runs.parent)] == [0, 11]
+
+
+@pytest.mark.parametrize("path", SOLVERS, ids=lambda path: path.stem)
+def test_the_solvers_are_the_reports(path):
+    solver = text_format.Parse(path.read_text(), caffe_pb2.SolverParameter())
+    assert solver.net == f"models/{path.stem}/train_val.prototxt" and (ROOT / solver.net).is_file()
+    assert solver.snapshot_prefix == f"runs/{path.stem}/{path.stem}"
+    assert (solver.lr_policy, solver.momentum) == ("fixed", pytest.approx(0.9))
+    assert 0.001 - 1e-9 <= solver.base_lr <= 0.01 + 1e-9
+    assert (solver.test_interval, list(solver.test_iter), solver.snapshot) == (1000, [100], 2000)
+    assert not solver.HasField("solver_mode")
+    assert solver.weight_decay == pytest.approx(1e-4 if path.stem.startswith("nin") else 5e-4)
+
+
+def test_there_are_five_solvers_and_two_rates_for_alexnet():
+    parsed = (text_format.Parse(path.read_text(), caffe_pb2.SolverParameter()) for path in SOLVERS)
+    rates = {path.stem: solver.base_lr for path, solver in zip(SOLVERS, parsed, strict=True)}
+    assert list(rates) == ["alexnet1", "alexnet2", "nin1", "nin2", "nin3"]
+    assert rates["alexnet1"] == pytest.approx(0.01) and rates["alexnet2"] < 0.009

@@ -1,0 +1,269 @@
+"""The ``caffe`` command: train, test, time, device_query, with Caffe's own flags (tools/caffe.cpp)."""
+
+import argparse
+import signal
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+from caffe._error import CaffeError
+from caffe._log import logger
+
+USAGE = """caffe <command> <args>
+
+commands:
+  train           train or finetune a model
+  test            score a model
+  device_query    show GPU diagnostic information
+  time            benchmark model execution time"""
+
+
+def parse_flags(arguments: list[str]) -> argparse.Namespace:
+    """Parse Caffe's command line: flags with one dash or two, a value after ``=`` or a space."""
+    parser = argparse.ArgumentParser(prog="caffe", usage=USAGE, allow_abbrev=False)
+    parser.add_argument("command", choices=sorted(COMMANDS), help=argparse.SUPPRESS)
+
+    def flag(name, help, **options):
+        parser.add_argument(f"--{name}", f"-{name}", help=help, **{"default": "", **options})
+
+    flag("solver", "The solver definition protocol buffer text file.")
+    flag("model", "The model definition protocol buffer text file.")
+    flag("snapshot", "Optional; the snapshot solver state to resume training.")
+    flag(
+        "weights",
+        "Optional; the pretrained weights to initialize finetuning, separated by ','. "
+        "Cannot be set simultaneously with snapshot.",
+    )
+    flag("iterations", "The number of iterations to run.", type=int, default=50)
+    flag("gpu", "Optional; run in GPU mode on the given device ID, or 'all'. Without a GPU it says so and uses the CPU.")
+    flag("phase", "Optional; network phase (TRAIN or TEST). Only used for 'time'.", choices=["TRAIN", "TEST"], default="TRAIN")
+    flag("level", "Optional; network level.", type=int, default=0)
+    flag("stage", "Optional; network stages (not to be confused with phase), separated by ','.")
+    effects = ["snapshot", "stop", "none"]
+    flag("sigint_effect", "Optional; action to take when a SIGINT signal is received.", choices=effects, default="stop")
+    flag("sighup_effect", "Optional; action to take when a SIGHUP signal is received.", choices=effects, default="snapshot")
+    parser.add_argument(
+        "--allow_python_layers", action="store_true", help="Let the net run Python layers: code that can do anything."
+    )
+    parser.add_argument("--version", action="version", version=f"caffe version {_version()}")
+    flags = parser.parse_args(arguments)
+    flags.stages = [stage for stage in flags.stage.split(",") if stage]
+    return flags
+
+
+def _version() -> str:
+    from caffe import __version__
+
+    return __version__
+
+
+def _choose_device(gpu: str) -> None:
+    """Set Caffe's mode from the --gpu flag."""
+    from caffe import _device
+
+    if not gpu:
+        logger.info("Use CPU.")
+        return
+    ids = _gpu_ids(gpu)
+    if len(ids) > 1:
+        raise CaffeError(f"--gpu {gpu}: training on several GPUs is not supported yet; name one.")
+    logger.info("Using GPUs %s", ", ".join(map(str, ids)) or gpu)
+    _device.set_device(ids[0] if ids else 0)
+    _device.set_mode_gpu()
+
+
+def _gpu_ids(gpu: str) -> list[int]:
+    import torch
+
+    if gpu == "all":
+        return list(range(torch.cuda.device_count()))
+    try:
+        return [int(number) for number in gpu.split(",") if number]
+    except ValueError:
+        raise CaffeError(f"--gpu {gpu}: give device numbers, such as 0, or 'all'.") from None
+
+
+def _need(value: str, message: str) -> None:
+    if not value:
+        raise CaffeError(message)
+
+
+class SignalHandler:
+    """Turns signals into requests that the solver asks for between iterations.
+
+    SIGINT and SIGHUP do what their flags say; SIGTERM, which a machine sends before it is taken
+    away, stops with a snapshot. A second request to stop ends the process at once.
+    """
+
+    def __init__(self, sigint_effect: str, sighup_effect: str):
+        self._pending: list[str] = []
+        self._stopping = False
+        effects = {signal.SIGINT: sigint_effect, signal.SIGHUP: sighup_effect, signal.SIGTERM: "stop"}
+        for number, effect in effects.items():
+            signal.signal(number, self._handler(effect))
+
+    def _handler(self, effect: str) -> Callable:
+        def handle(number, _frame):
+            if effect == "stop" and self._stopping:
+                sys.exit(128 + number)
+            self._stopping = self._stopping or effect == "stop"
+            if effect != "none":
+                self._pending.append(effect)
+
+        return handle
+
+    def next_action(self) -> str | None:
+        """The oldest request not yet taken."""
+        return self._pending.pop(0) if self._pending else None
+
+
+def train(flags: argparse.Namespace) -> None:
+    """Train or finetune a model."""
+    _need(flags.solver, "Need a solver definition to train: --solver=FILE.")
+    if flags.snapshot and flags.weights:
+        raise CaffeError("Give a snapshot to resume training or weights to finetune but not both.")
+    signals = SignalHandler(flags.sigint_effect, flags.sighup_effect)
+    from caffe import _prototxt
+    from caffe._sgd import get_solver
+    from caffe.proto import caffe_pb2
+
+    param = _prototxt.read_solver_param(flags.solver)
+    param.train_state.level = flags.level
+    param.train_state.stage.extend(flags.stages)
+    gpu = flags.gpu
+    if not gpu and param.HasField("solver_mode") and param.solver_mode == caffe_pb2.SolverParameter.GPU:
+        gpu = str(param.device_id)
+    _choose_device(gpu)
+    if flags.snapshot or flags.weights:
+        del param.weights[:]
+    if flags.weights:
+        param.weights.append(flags.weights)
+
+    solver = get_solver(param)
+    solver.set_action_function(signals.next_action)
+    if flags.snapshot:
+        logger.info("Resuming from %s", flags.snapshot)
+        solver.restore(flags.snapshot)
+    logger.info("Starting Optimization")
+    solver.solve()
+    logger.info("Optimization Done.")
+
+
+def _load_net(flags: argparse.Namespace, phase: str):
+    from caffe import TEST, TRAIN
+    from caffe._net import Net
+
+    _choose_device(flags.gpu)
+    return Net(flags.model, {"TRAIN": TRAIN, "TEST": TEST}[phase], level=flags.level, stages=flags.stages)
+
+
+def test(flags: argparse.Namespace) -> None:
+    """Score a model."""
+    _need(flags.model, "Need a model definition to score: --model=FILE.")
+    _need(flags.weights, "Need model weights to score: --weights=FILE.")
+    net = _load_net(flags, "TEST")
+    for path in flags.weights.split(","):
+        net.copy_from(path.strip())
+    logger.info("Running for %d iterations.", flags.iterations)
+    loss, sums = 0.0, []
+    names = [
+        (net._blob_names[i], net._blob_loss_weights[i]) for i in net._outputs for _ in range(net._blobs[i].count)
+    ]
+    for batch in range(flags.iterations):
+        loss += float(net._forward(0, len(net.layers) - 1, record=False))
+        scores = [x for i in net._outputs for x in net._blobs[i]._data.tensor().flatten().tolist()]
+        sums = [s + x for s, x in zip(sums, scores, strict=True)] if sums else scores
+        for (name, _), score in zip(names, scores, strict=True):
+            logger.info("Batch %d, %s = %g", batch, name, score)
+    logger.info("Loss: %g", loss / flags.iterations)
+    for (name, weight), total in zip(names, sums, strict=True):
+        mean = total / flags.iterations
+        logger.info("%s = %g%s", name, mean, f" (* {weight:g} = {weight * mean:g} loss)" if weight else "")
+
+
+def time_layers(flags: argparse.Namespace) -> None:
+    """Time every layer, forward and backward."""
+    _need(flags.model, "Need a model definition to time: --model=FILE.")
+    net = _load_net(flags, flags.phase)
+    last = len(net.layers) - 1
+    logger.info("Performing Forward")
+    logger.info("Initial loss: %g", float(net._forward(0, last)))
+    logger.info("Performing Backward")
+    net._backward(last, 0)
+    logger.info("*** Benchmark begins ***")
+    logger.info("Testing for %d iterations.", flags.iterations)
+    spent: dict[tuple[int, str], float] = defaultdict(float)
+    start = _now()
+    for iteration in range(flags.iterations):
+        begun = _now()
+        for direction, order in (("forward", range(last + 1)), ("backward", range(last, -1, -1))):
+            for i in order:
+                before = _now()
+                net._forward(i, i) if direction == "forward" else net._backward(i, i)
+                spent[i, direction] += _now() - before
+        logger.info("Iteration: %d forward-backward time: %g ms.", iteration + 1, _now() - begun)
+    total = _now() - start
+    logger.info("Average time per layer: ")
+    for i, name in enumerate(net._layer_names):
+        for direction in ("forward", "backward"):
+            logger.info("%10s\t%s: %g ms.", name, direction, spent[i, direction] / flags.iterations)
+    for word, direction in (("Forward", "forward"), ("Backward", "backward")):
+        sum_of = sum(ms for (_, d), ms in spent.items() if d == direction)
+        logger.info("Average %s pass: %g ms.", word, sum_of / flags.iterations)
+    logger.info("Average Forward-Backward: %g ms.", total / flags.iterations)
+    logger.info("Total Time: %g ms.", total)
+    logger.info("*** Benchmark ends ***")
+
+
+def _now() -> float:
+    """Milliseconds on a clock, once the device has done what it was given."""
+    import torch
+
+    from caffe import _device
+
+    if _device.current().type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() * 1000
+
+
+def device_query(flags: argparse.Namespace) -> None:
+    """Show what GPUs there are."""
+    import torch
+
+    from caffe import _device
+
+    logger.info("Querying GPUs %s", flags.gpu)
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not count:
+        logger.info("No CUDA device is available: everything runs on the CPU.")
+    for device_id in _gpu_ids(flags.gpu or "all"):
+        if device_id >= count:
+            raise CaffeError(f"GPU {device_id} does not exist: this machine has {count} GPU(s).")
+        for line in _device.describe(device_id):
+            logger.info(line)
+
+
+COMMANDS = {"train": train, "test": test, "time": time_layers, "device_query": device_query}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns the exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments:
+        print(f"usage: {USAGE}", file=sys.stderr)
+        return 1
+    flags = parse_flags(arguments)
+    from caffe._layers import python
+
+    python.allowed = flags.allow_python_layers
+    try:
+        COMMANDS[flags.command](flags)
+    except CaffeError as error:
+        logger.critical("%s", error)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

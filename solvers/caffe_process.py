@@ -15,7 +15,7 @@ def run(command: Sequence[str], log: Path, lock: int) -> int:
     """Run Caffe to its end and return its exit status, 128 + n where signal n ended it.
 
     Caffe gets a process group of its own: a Ctrl-C then reaches this process alone, which passes it on
-    once and waits, and so does a signal sent to this process only. Caffe inherits `lock`, an open file,
+    once (a second SIGINT may end Caffe before its snapshot) and waits. Caffe inherits `lock`, an open file,
     so that its run folder stays locked for as long as it lives, whatever becomes of this process.
     """
     child: subprocess.Popen | None = None
@@ -49,7 +49,7 @@ def run(command: Sequence[str], log: Path, lock: int) -> int:
 
 
 def _tee(source: int, sinks: list[int]) -> None:
-    """Copy until the source ends. A sink that fails (full disk, closed terminal) is dropped; Caffe goes on."""
+    """Copy until the source ends. A sink that fails (full disk, lost terminal) is dropped; Caffe goes on."""
     while chunk := os.read(source, 1 << 16):
         for sink in list(sinks):
             rest = memoryview(chunk)

@@ -77,8 +77,11 @@ def starting_point(verb: str, name: str, solver) -> Snapshot | None:
     for fault in faults:
         say(f"skipped: {fault}")
     if snapshot is None:
-        which = "no whole snapshot" if found else "no snapshot"
-        raise InputError(f"{folder}: {which} to resume from; start with make train-{name}")
+        if found:
+            raise InputError(
+                f"{folder}: no snapshot is whole; remove the folder and start with make train-{name}"
+            )
+        raise InputError(f"{folder}: no snapshot to resume from; start with make train-{name}")
     if snapshot.iteration >= solver.max_iter:
         raise InputError(
             f"{snapshot.state}: has reached max_iter {solver.max_iter}; to go on, raise it in "
@@ -147,7 +150,8 @@ def train(options: argparse.Namespace) -> int:
 
 def say_end(options: argparse.Namespace, solver, newest: Snapshot | None, status: int) -> None:
     """Two lines: where the newest snapshot is, and how to go on."""
-    ended = "caffe ended" if status == 0 else f"caffe failed with status {status}"
+    endings = {0: "caffe ended", 130: "caffe was stopped before it could take a snapshot"}
+    ended = endings.get(status, f"caffe failed with status {status}")
     if newest is None:
         say(f"{ended}; no snapshot in {Path(solver.snapshot_prefix).parent}")
         say(f"start again with: {own_command('train', options)}")
@@ -180,6 +184,9 @@ def main(argv: list[str] | None = None) -> int:
     except (InputError, OSError) as error:
         say(f"error: {error}")
         return 1
+    except KeyboardInterrupt:
+        say("stopped before caffe had started")
+        return 130
 
 
 if __name__ == "__main__":

@@ -242,7 +242,7 @@ def test_no_snapshot_to_resume(place, capsys):
     assert "runs/tiny: no snapshot to resume from; start with make train-tiny" in error
     assert not Path("runs").exists()
     break_model(12, "state cut")
-    assert "runs/tiny: no whole snapshot to resume from" in refused(capsys, "resume", "tiny")
+    assert "runs/tiny: no snapshot is whole; remove the folder" in refused(capsys, "resume", "tiny")
 
 
 def test_train_never_overwrites_a_run(place, capsys):

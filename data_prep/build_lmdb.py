@@ -1,0 +1,193 @@
+"""Tiny ImageNet to the LMDBs, mean and labels that Caffe trains on (report section 4; `make lmdb`).
+
+    python -m data_prep.build_lmdb --data data/tiny-imagenet-200.zip --out data/lmdb
+
+makes, in data/lmdb: train_lmdb, val_lmdb, test_lmdb (and holdout_lmdb with --holdout), mean.binaryproto of
+train, labels.txt, and build.json, which says what was built. The folder appears whole or not at all.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import lmdb
+import numpy as np
+from tqdm import tqdm
+
+from data_prep.archive import Reader
+from data_prep.classes import write_labels
+from data_prep.dataset import find
+from data_prep.errors import DataError, exit_status
+from data_prep.mean import write_mean
+from data_prep.records import PIXEL_COUNT, RecordBatch, RecordWriter, count_records, disk_bytes, record_key
+from data_prep.splits import split
+from data_prep.staging import staged_folder
+from data_prep.tiny_imagenet import LabelledImage, TinyImageNet
+from data_prep.workers import convert
+
+DEFAULT_MAX_BAD = 0.001
+
+
+def build(
+    data: Path,
+    out: Path,
+    *,
+    encoded: bool = False,
+    holdout: int = 0,
+    seed: int = 0,
+    workers: int = 1,
+    max_bad: float = DEFAULT_MAX_BAD,
+) -> dict:
+    """Build everything under ``out`` and return what build.json says.
+
+    ``max_bad`` is the share of all images that may fail to decode; these are left out and named. Raises
+    ``DataError`` for a set that is not whole, more bad images, too little disk; ``out`` is then as before.
+    """
+    dataset = TinyImageNet.open(data)
+    lists = split(dataset, seed, holdout)
+    _check_space(out, sum(disk_bytes(images, encoded) for images in lists.values()))
+    allowed = int(max_bad * sum(map(len, lists.values())))
+    with staged_folder(out) as folder:
+        pixel_sum, counts, bad = _write_splits(folder, dataset.reader, lists, encoded, workers, allowed)
+        write_mean(folder / "mean.binaryproto", pixel_sum, counts["train"])
+        write_labels(folder / "labels.txt", dataset.wnids, dataset.words)
+        summary = {
+            "source": data.name,
+            "records": counts,
+            "encoded": encoded,
+            "holdout_per_class": holdout,
+            "seed": seed,
+            "lists_sha256": {name: _list_digest(images) for name, images in lists.items()},
+            "left_out": bad,
+        }
+        (folder / "build.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    return summary
+
+
+def _write_splits(
+    folder: Path,
+    reader: Reader,
+    lists: dict[str, list[LabelledImage]],
+    encoded: bool,
+    workers: int,
+    allowed: int,
+) -> tuple[np.ndarray, dict[str, int], list[str]]:
+    pixel_sum = np.zeros(PIXEL_COUNT, np.int64)
+    counts: dict[str, int] = {}
+    bad: list[str] = []
+    batches = convert(reader, lists, encoded, workers)
+    with tqdm(total=sum(map(len, lists.values())), unit="image", disable=None) as progress:
+        for name in lists:
+            environment = folder / f"{name}_lmdb"
+            counts[name] = 0
+            with RecordWriter(environment) as writer:
+                for batch in _batches_of(name, batches, len(lists[name])):
+                    writer.append(batch)
+                    counts[name] += len(batch.keys)
+                    bad += batch.bad
+                    if len(bad) > allowed:
+                        raise DataError(
+                            f"{len(bad)} images do not decode, {allowed} are tolerated: {_some(bad)}"
+                        )
+                    if name == "train":
+                        pixel_sum += batch.pixel_sum
+                    progress.update(len(batch.keys) + len(batch.bad))
+            if not counts[name] or count_records(environment) != counts[name]:
+                raise DataError(
+                    f"{environment}: wrote {counts[name]} records and found another number; build again"
+                )
+    return pixel_sum, counts, bad
+
+
+def _batches_of(name: str, batches: Iterator[tuple[str, RecordBatch]], images: int) -> Iterator[RecordBatch]:
+    seen = 0
+    while seen < images:
+        of, batch = next(batches)
+        assert of == name, f"a batch of {of} came while {name} was written"
+        seen += len(batch.keys) + len(batch.bad)
+        yield batch
+
+
+def _check_space(out: Path, needed: int) -> None:
+    place = out.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if free < needed:
+        raise DataError(
+            f"{out}: needs {needed / 1e9:.2f} GB free and {place} has {free / 1e9:.2f} GB; make room, "
+            "or choose another --out (--encoded takes about a third)"
+        )
+
+
+def _list_digest(images: list[LabelledImage]) -> str:
+    digest = hashlib.sha256()
+    for index, (entry, label) in enumerate(images):
+        digest.update(record_key(index, entry.name) + b" %d\n" % label)
+    return digest.hexdigest()
+
+
+def _some(names: list[str], most: int = 10) -> str:
+    return "; ".join(names[:most]) + ("" if len(names) <= most else f"; and {len(names) - most} more")
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m data_prep.build_lmdb", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "--data", type=Path, help="zip or folder (default: $TINY_IMAGENET or what `make data` fetched)"
+    )
+    parser.add_argument("--out", type=Path, default=Path("data/lmdb"))
+    parser.add_argument(
+        "--encoded", action="store_true", help="store the JPEG files; nets then need force_color: true"
+    )
+    parser.add_argument(
+        "--holdout", type=int, default=0, metavar="N", help="hold N train images a class out as a test"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="of the train order and the holdout (default 0)")
+    parser.add_argument(
+        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that decode"
+    )
+    parser.add_argument(
+        "--max-bad",
+        type=float,
+        default=DEFAULT_MAX_BAD,
+        metavar="SHARE",
+        help="share of all images that may fail to decode and are left out (default 0.001)",
+    )
+    args = parser.parse_args(argv)
+    if args.holdout < 0 or args.workers < 1 or not 0 <= args.max_bad < 1:
+        parser.error("--holdout is 0 or more, --workers 1 or more, --max-bad from 0 to below 1")
+
+    def command() -> None:
+        try:
+            summary = build(
+                args.data or find(),
+                args.out,
+                encoded=args.encoded,
+                holdout=args.holdout,
+                seed=args.seed,
+                workers=args.workers,
+                max_bad=args.max_bad,
+            )
+        except lmdb.Error as error:
+            raise DataError(f"{args.out}: LMDB says: {error}") from error
+        for name in summary["left_out"]:
+            print(f"warning: left out {name}", file=sys.stderr)
+        print(
+            f"{args.out}: "
+            + ", ".join(f"{count} {name}" for name, count in summary["records"].items())
+            + " records"
+        )
+
+    return exit_status(command)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,77 @@
+"""Find Tiny ImageNet, or download the official zip, and verify it (`make data`).
+
+    python -m data_prep.dataset --out data/tiny-imagenet-200.zip
+
+takes, in this order: the zip or folder that TINY_IMAGENET names (any packing of the official layout: its
+structure is checked), the zip at --out when it is there and has the official md5, and otherwise the official
+download. Prints the path on standard output.
+"""
+
+import argparse
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+from data_prep.download import download
+from data_prep.errors import DataError, exit_status
+from data_prep.tiny_imagenet import TinyImageNet
+
+URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
+MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
+DEFAULT_ZIP = Path("data/tiny-imagenet-200.zip")
+
+
+def find(zip_path: Path = DEFAULT_ZIP) -> Path:
+    """Where the set is: what TINY_IMAGENET names, else ``zip_path``. Raises ``DataError`` when nothing is
+    there.
+    """
+    named = os.environ.get("TINY_IMAGENET")
+    path = Path(named) if named else zip_path
+    if not path.exists():
+        source = "TINY_IMAGENET names it, and" if named else "run `make data`, or set TINY_IMAGENET:"
+        raise DataError(f"{path}: {source} there is no such zip or folder")
+    return path
+
+
+def fetch(zip_path: Path, url: str = URL, md5: str = MD5) -> Path:
+    """The set's path, after downloading it to ``zip_path`` if need be, and verifying. May raise
+    ``DataError``.
+    """
+    if os.environ.get("TINY_IMAGENET"):
+        return find()
+    if not zip_path.exists():
+        download(url, zip_path, md5)
+    elif file_md5(zip_path) != md5:
+        raise DataError(
+            f"{zip_path}: its md5 is not the official zip's {md5}; delete it to download it again, or set "
+            f"TINY_IMAGENET={zip_path} if you mean to use another packing"
+        )
+    return zip_path
+
+
+def file_md5(path: Path) -> str:
+    """The md5 of a file, in hexadecimal: what the official zip is known by (no defence against forgery)."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m data_prep.dataset", description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--out", type=Path, default=DEFAULT_ZIP, help=f"where the zip goes (default {DEFAULT_ZIP})"
+    )
+    args = parser.parse_args(argv)
+
+    def command() -> None:
+        path = fetch(args.out)
+        dataset = TinyImageNet.open(path)
+        sizes = f"{len(dataset.train)} train, {len(dataset.val)} val, {len(dataset.test)} test images"
+        print(f"Tiny ImageNet: {len(dataset.wnids)} classes, {sizes}", file=sys.stderr)
+        print(path)
+
+    return exit_status(command)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,126 @@
+"""Tiny ImageNet in its official layout, checked: classes, words, and the lists of images.
+
+    wnids.txt   words.txt
+    train/<wnid>/images/<wnid>_<i>.JPEG
+    val/val_annotations.txt   val/images/val_<i>.JPEG
+    test/images/test_<i>.JPEG
+
+The official set has 500, 50 and 50 images a class (report section 2); a smaller set in this layout is read
+alike.
+"""
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from data_prep.archive import Entry, Reader, list_files
+from data_prep.classes import parse_wnids, parse_words
+from data_prep.errors import DataError
+
+UNKNOWN_LABEL = -1
+_IMAGE = re.compile(r"(?:train/(\w+)|(val|test))/images/(\w+)_(\d{1,9})\.JPEG", re.ASCII)
+
+
+class LabelledImage(NamedTuple):
+    """One image: where it is and its label (0 to 199; -1 in the test set, whose labels are the judge's)."""
+
+    entry: Entry
+    label: int
+
+
+@dataclass(frozen=True)
+class TinyImageNet:
+    """The set at ``path``. ``wnids`` is sorted: the position of an id is its label.
+
+    ``train`` is in the order of label, then number; ``val`` in the order of val_annotations.txt; ``test`` by
+    number.
+    """
+
+    path: Path
+    reader: Reader
+    wnids: tuple[str, ...]
+    words: dict[str, str]
+    train: list[LabelledImage]
+    val: list[LabelledImage]
+    test: list[LabelledImage]
+
+    @classmethod
+    def open(cls, path: Path) -> "TinyImageNet":
+        """Read the lists of the zip or folder at ``path``. Raises ``DataError`` when the set is not whole."""
+        reader, entries = list_files(path)
+
+        def text(name: str) -> str:
+            if name not in entries:
+                raise DataError(
+                    f"{path}: {name} is missing; this is not Tiny ImageNet in its official layout"
+                )
+            try:
+                return reader.read(entries[name]).decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise DataError(f"{path}: {name} is not text") from error
+
+        wnids = parse_wnids(text("wnids.txt"), f"{path}: wnids.txt")
+        words = parse_words(text("words.txt"), wnids, f"{path}: words.txt")
+        images = _group_images(entries, path)
+        train = _train_list(images, wnids, path)
+        val = _val_list(text("val/val_annotations.txt"), images["val"], wnids, path)
+        test = [LabelledImage(entry, UNKNOWN_LABEL) for _, entry in sorted(images["test"])]
+        if not test:
+            raise DataError(f"{path}: no image in test/images")
+        return cls(path, reader, wnids, words, train, val, test)
+
+
+def _group_images(entries: dict[str, Entry], path: Path) -> dict[str, list[tuple[int, Entry]]]:
+    """(number, entry) of each image, by ``val``, ``test`` or, for train, the class's id."""
+    groups: dict[str, list[tuple[int, Entry]]] = defaultdict(list)
+    for name, entry in entries.items():
+        # Files beside the images (boxes, thumbnails a desktop leaves) are no concern of ours.
+        if not name.endswith(".JPEG"):
+            continue
+        match = _IMAGE.fullmatch(name)
+        if match is None or match[3] != (match[1] or match[2]):
+            raise DataError(
+                f"{path}: image {name!r} is not where, or not named as, the official layout has it"
+            )
+        groups[match[3]].append((int(match[4]), entry))
+    return groups
+
+
+def _train_list(
+    images: dict[str, list[tuple[int, Entry]]], wnids: tuple[str, ...], path: Path
+) -> list[LabelledImage]:
+    for wnid in wnids:
+        if not images[wnid]:
+            raise DataError(f"{path}: class {wnid} of wnids.txt has no image in train/{wnid}/images")
+    strangers = images.keys() - set(wnids) - {"val", "test"}
+    if strangers:
+        raise DataError(f"{path}: train/{min(strangers)} is a class that wnids.txt does not list")
+    return [
+        LabelledImage(entry, label) for label, wnid in enumerate(wnids) for _, entry in sorted(images[wnid])
+    ]
+
+
+def _val_list(
+    annotations: str, images: list[tuple[int, Entry]], wnids: tuple[str, ...], path: Path
+) -> list[LabelledImage]:
+    where = f"{path}: val/val_annotations.txt"
+    labels = {wnid: label for label, wnid in enumerate(wnids)}
+    present = {entry.name: entry for _, entry in images}
+    listed = []
+    for number, line in enumerate(annotations.splitlines(), start=1):
+        fields = line.split("\t")
+        if len(fields) < 2 or fields[1] not in labels:
+            raise DataError(f"{where} line {number}: not an image and a class of wnids.txt: {line[:60]!r}")
+        entry = present.pop(f"val/images/{fields[0]}", None)
+        if entry is None:
+            raise DataError(
+                f"{where} line {number}: {fields[0][:40]!r} is not in val/images, or is listed twice"
+            )
+        listed.append(LabelledImage(entry, labels[fields[1]]))
+    if present:
+        raise DataError(f"{where}: no line for {min(present)} ({len(present)} images are not annotated)")
+    if not listed:
+        raise DataError(f"{where}: empty")
+    return listed

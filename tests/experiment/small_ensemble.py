@@ -1,4 +1,4 @@
-"""A whole small experiment for the ensemble's tests: LMDBs, two nets, their snapshots, and the scores they must give.
+"""A small experiment for the ensemble's tests: LMDBs, two nets, snapshots, and the scores they must give.
 
 It is written with Caffe's messages and lmdb alone, no engine, and the expected scores are computed here by
 loops in float64, so what an engine gives is compared with something it had no part in. Images are 13 x 16 and
@@ -103,11 +103,12 @@ def make_weights(seed: int) -> dict[str, list[np.ndarray]]:
     def draw(scale: float, *shape: int) -> np.ndarray:
         return (scale * (common.standard_normal(shape) + 0.3 * own.standard_normal(shape))).astype(np.float32)
 
-    return {"conv": [draw(0.01, 5, 3, 3, 3), draw(0.1, 5)], "ip": [draw(0.2, CLASSES, 80), draw(0.1, CLASSES)]}
+    conv = [draw(0.01, 5, 3, 3, 3), draw(0.1, 5)]
+    return {"conv": conv, "ip": [draw(0.2, CLASSES, 80), draw(0.1, CLASSES)]}
 
 
 def make(folder: Path) -> dict[str, dict[str, np.ndarray]]:
-    """Fill `folder` with models/, runs/ and data/lmdb/; the result is prob[model][split], float64 (N, 200)."""
+    """Fill `folder` with models/, runs/ and data/lmdb/; the result is prob[model][split], (N, 200)."""
     random = np.random.RandomState(2015)
     data = folder / "data" / "lmdb"
     data.mkdir(parents=True)
@@ -128,7 +129,7 @@ def make(folder: Path) -> dict[str, dict[str, np.ndarray]]:
         logits = {name: [_logits(one, weights[name]) for one in cut] for name in MODELS}
         for name in MODELS:
             prob[name][split] = np.array([_softmax(one) for one in logits[name]])
-        # Several ranks are the truth somewhere, by turns with each model; the last tie at zero before the Softmax.
+        # The truth has several ranks, in each model by turns; the last ties at zero before the Softmax.
         ranked = [np.argsort(-logits[MODELS[i // 3 % 2]][i], kind="stable") for i in range(count)]
         labels = [int(order[(0, 0, 1, 4, 5, 199)[i % 6]]) for i, order in enumerate(ranked)]
         names = [f"{split}/images/{split}_{(i * 7) % count}.JPEG" for i in range(count)]

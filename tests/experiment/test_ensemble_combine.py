@@ -38,7 +38,7 @@ def made_scores(split: str, seed: int, signal: float, **changes) -> Scores:
     scores = (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
     values = dict(scores=scores, labels=labels, names=names_of(split), split=split, iteration=4000,
                   accuracy=accuracy(scores, labels), accuracy_top5=accuracy(scores, labels, 5),
-                  snapshot=f"runs/m{seed}/m{seed}_iter_4000.caffemodel", snapshot_sha256=f"{seed:064d}")  # fmt: skip
+                  snapshot=f"m{seed}_iter_4000.caffemodel", snapshot_sha256=f"{seed:064d}")  # fmt: skip
     return Scores(**{**values, **changes})
 
 
@@ -231,7 +231,9 @@ def test_submission_refuses_what_does_not_fit(runs):
     assert combine.main(["nin2"]) is None
     best = runs / "ensemble" / "best.json"
     whole = best.read_text()
-    for cut in (whole[:40], "{}", "[]", whole.replace('"models": [\n    "nin2"', '"models": ["nin2", "nin1"')):
+    two_models = whole.replace('"models": [\n    "nin2"', '"models": ["nin2", "nin1"')
+    assert two_models != whole
+    for cut in (whole[:40], "{}", "[]", two_models):
         best.write_text(cut)
         assert "best.json: not what `make ensemble` writes" in submission.main([])
     best.write_text(whole)

@@ -8,11 +8,12 @@ import caffe
 import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
-from experiment import small_ensemble as small
 from PIL import Image
 
 from ensemble import combine, records, scores, submission
 from ensemble.score_file import load
+
+from . import small_ensemble as small
 
 
 @pytest.fixture
@@ -35,7 +36,8 @@ def test_scores_are_those_of_the_loops_in_the_order_of_the_records(expected, tmp
             found = load(tmp_path / "runs", model, split)
             assert found.scores.dtype == np.float32
             np.testing.assert_allclose(found.scores, expected[model][split], rtol=0, atol=5e-6)
-            assert found.names.tolist() == [f"{split}/images/{split}_{i * 7 % count}.JPEG" for i in range(count)]
+            names = [f"{split}/images/{split}_{i * 7 % count}.JPEG" for i in range(count)]
+            assert found.names.tolist() == names
             assert found.iteration == 20
             assert found.snapshot == f"runs/{model}/{model}_iter_20.caffemodel"
             if split == "test":

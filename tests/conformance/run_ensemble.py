@@ -1,0 +1,15 @@
+"""Run the ensemble's three steps with the engine that runs this, on the experiment in the current folder.
+
+    python run_ensemble.py MODEL...     runs in an engine's Python (3.9 and NumPy 1.19 too)
+"""
+
+import sys
+
+from ensemble import combine, scores, submission
+
+models = sys.argv[1:]
+steps = [(scores.main, [model, "--batch", "6"]) for model in models]
+for step, arguments in [*steps, (combine.main, models), (submission.main, [])]:
+    error = step(arguments)
+    if error:
+        sys.exit(error)

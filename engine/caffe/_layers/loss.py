@@ -85,7 +85,8 @@ class SoftmaxWithLoss(Loss):
         scores, labels = bottom
         ignore = self.param.loss_param.ignore_label if self.param.loss_param.HasField("ignore_label") else None
         index = read_labels(self, labels, scores, self.axis, ignore)
-        log_p = scores.log_softmax(self.axis).movedim(self.axis, 1)
+        # nll_loss has no backward for a view with its axes moved.
+        log_p = scores.log_softmax(self.axis).movedim(self.axis, 1).contiguous()
         # Caffe takes the log of max(p, FLT_MIN): the loss of one example never passes 87.3.
         floor = math.log(torch.finfo(torch.float32).tiny)
         nll = F.nll_loss(_FloorLoss.apply(log_p, floor), index, reduction="sum", ignore_index=-(2**31) if ignore is None else ignore)

@@ -1,0 +1,1 @@
+"""Tests of the engine's private rooms: each layer against a slow loop, wiring, solver, files."""

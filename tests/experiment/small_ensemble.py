@@ -1,7 +1,7 @@
 """A small experiment for the ensemble's tests: LMDBs, two nets, snapshots, and the scores they must give.
 
 It is written with Caffe's messages and lmdb alone, no engine, and the expected scores are computed here by
-loops in float64, so what an engine gives is compared with something it had no part in. Images are 13 x 16 and
+loops in float64, so what an engine gives is compared with something it had no part in. Images are 13 x 17 and
 the crop 6, which starts at row 3 and column 5; a mistake in any of the five shows.
 """
 
@@ -13,7 +13,7 @@ import lmdb
 import numpy as np
 from caffe.proto import caffe_pb2
 
-SHAPE = (3, 13, 16)
+SHAPE = (3, 13, 17)
 CROP, TOP, LEFT = 6, 3, 5
 SIZES = {"val": 21, "test": 17, "holdout": 11}
 MODELS = ("one", "two")

@@ -61,6 +61,14 @@ def test_cut_takes_the_scores_of_the_low_ranks_alone(rank_cut):
     assert (found != scores).any()
 
 
+@pytest.mark.parametrize("rank_cut", [1, 1500, 3999])
+def test_cut_of_many_classes_keeps_as_many_as_it_says(rank_cut):
+    scores = np.random.default_rng(rank_cut).random((3, 4001))
+    kept = rule.cut_low_ranks(scores, rank_cut) > 0
+    for row, of_row in zip(scores, kept):
+        assert sorted(row[of_row]) == sorted(row)[-rank_cut:]
+
+
 @pytest.mark.parametrize("rank_cut", [0, 9, 200])
 def test_cut_of_nothing(rank_cut):
     scores, _ = draw(5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import caffe
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from caffe.proto import caffe_pb2
 from PIL import Image
 
-from ensemble import combine, records, scores, submission
+from ensemble import combine, deploy_net, records, scores, submission
 from ensemble.score_file import load
 
 from . import small_ensemble as small
@@ -59,6 +60,31 @@ def test_the_accuracy_is_the_one_of_the_test_phase(expected, tmp_path):
         net = caffe.Net(f"models/{model}/train_val.prototxt", caffe.TEST, weights=snapshot)
         tested = [float(net.forward()["accuracy"]) for _ in range(3)]
         assert load(tmp_path / "runs", model, "val").accuracy == pytest.approx(sum(tested) / 3, abs=1e-6)
+
+
+def test_the_accuracy_is_read_before_the_softmax_rounds_scores_into_a_tie(expected, tmp_path):
+    weights = small.make_weights(11)
+    weights["ip"][0][:], weights["ip"][1][:] = 0, 0
+    weights["ip"][1][7] = 1e-9
+    small.write_snapshot(tmp_path / "runs/one/one_iter_20.caffemodel", "one", weights)
+    datums = [small.raw_datum(np.zeros(small.SHAPE, np.uint8), label) for label in (7, 8, 7)]
+    small.write_lmdb(tmp_path / "more/val_lmdb", [f"val_{i}.JPEG" for i in range(3)], datums)
+    (tmp_path / "data/lmdb/mean.binaryproto").rename(tmp_path / "more/mean.binaryproto")
+    assert scores.main(["one", "--split", "val", "--data", "more"]) is None
+    found = load(tmp_path / "runs", "one", "val")
+    assert len(np.unique(found.scores)) == 1, "the Softmax ties them all"
+    assert found.accuracy == pytest.approx(2 / 3)
+
+
+def test_outputs_stay_as_they_were_when_the_next_batch_goes_through(expected, tmp_path):
+    mean = records.read_mean(tmp_path / "data/lmdb/mean.binaryproto")
+    deploy, snapshot = (Path(p) for p in ("models/one/deploy.prototxt", "runs/one/one_iter_20.caffemodel"))
+    net = deploy_net.DeployNet(deploy, snapshot, mean)
+    first = net(np.zeros((2, *small.SHAPE), np.uint8))
+    kept = [side.copy() for side in first]
+    net(np.full((2, *small.SHAPE), 200, np.uint8))
+    for side, copy in zip(first, kept):
+        np.testing.assert_array_equal(side, copy)
 
 
 def test_from_scores_to_submission(expected, tmp_path):
@@ -147,14 +173,14 @@ def test_an_lmdb_that_does_not_fit_is_refused(expected, tmp_path):
     replace([])
     refused(tmp_path, "val_lmdb", "empty")
     good = small.raw_datum(np.zeros(small.SHAPE, np.uint8), 0)
-    replace([good, small.raw_datum(np.zeros((3, 12, 16), np.uint8), 0)])
-    refused(tmp_path, "00000001_val/images/val_0.JPEG", "(3, 12, 16)", "(3, 13, 16)")
+    replace([good, small.raw_datum(np.zeros((3, 12, 17), np.uint8), 0)])
+    refused(tmp_path, "00000001_val/images/val_0.JPEG", "(3, 12, 17)", "(3, 13, 17)")
     short = small.raw_datum(np.zeros(small.SHAPE, np.uint8), 0)
     short.data = short.data[:-1]
     replace([short])
-    refused(tmp_path, "00000000_val", "623 bytes")
-    replace([encoded_datum(np.zeros((3, 14, 16), np.uint8), "PNG")])
-    refused(tmp_path, "(3, 14, 16)")
+    refused(tmp_path, "00000000_val", "662 bytes")
+    replace([encoded_datum(np.zeros((3, 14, 17), np.uint8), "PNG")])
+    refused(tmp_path, "(3, 14, 17)")
     replace([caffe_pb2.Datum(data=b"no image", encoded=True, label=0)])
     refused(tmp_path, "00000000_val", "does not decode")
     replace([small.raw_datum(np.zeros(small.SHAPE, np.uint8), 200)])
@@ -168,10 +194,10 @@ def test_a_mean_that_does_not_fit_is_refused(expected, tmp_path):
     whole = mean.read_bytes()
     mean.write_bytes(whole[: len(whole) // 2])
     refused(tmp_path, "mean.binaryproto", "`make lmdb`")
-    small.write_mean(mean, np.zeros((3, 5, 16), np.float32))
-    refused(tmp_path, "deploy.prototxt", "(3, 6, 6)", "(3, 5, 16)")
-    small.write_mean(mean, np.zeros((1, 13, 16), np.float32))
-    refused(tmp_path, "(3, 6, 6)", "(1, 13, 16)")
+    small.write_mean(mean, np.zeros((3, 5, 17), np.float32))
+    refused(tmp_path, "deploy.prototxt", "(3, 6, 6)", "(3, 5, 17)")
+    small.write_mean(mean, np.zeros((1, 13, 17), np.float32))
+    refused(tmp_path, "(3, 6, 6)", "(1, 13, 17)")
 
 
 @pytest.mark.parametrize("find, put, said", [

@@ -124,10 +124,12 @@ def train(flags: argparse.Namespace) -> None:
     if flags.snapshot and flags.weights:
         raise CaffeError("Give a snapshot to resume training or weights to finetune but not both.")
     signals = SignalHandler(flags.sigint_effect, flags.sighup_effect)
+    # Imported only now: loading PyTorch takes seconds in which a signal may come already.
     from caffe import _prototxt
     from caffe._sgd import get_solver
     from caffe.proto import caffe_pb2
 
+    _allow_python_layers(flags)
     param = _prototxt.read_solver_param(flags.solver)
     param.train_state.level = flags.level
     param.train_state.stage.extend(flags.stages)
@@ -150,10 +152,17 @@ def train(flags: argparse.Namespace) -> None:
     logger.info("Optimization Done.")
 
 
+def _allow_python_layers(flags: argparse.Namespace) -> None:
+    from caffe._layers import python
+
+    python.allowed = flags.allow_python_layers
+
+
 def _load_net(flags: argparse.Namespace, phase: str):
     from caffe import TEST, TRAIN
     from caffe._net import Net
 
+    _allow_python_layers(flags)
     _choose_device(flags.gpu)
     return Net(flags.model, {"TRAIN": TRAIN, "TEST": TEST}[phase], level=flags.level, stages=flags.stages)
 
@@ -254,9 +263,6 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"usage: {USAGE}", file=sys.stderr)
         return 1
     flags = parse_flags(arguments)
-    from caffe._layers import python
-
-    python.allowed = flags.allow_python_layers
     try:
         COMMANDS[flags.command](flags)
     except CaffeError as error:

@@ -47,7 +47,7 @@ def parse_words(text: str, wnids: Iterable[str], source: str) -> dict[str, str]:
 
 
 def write_labels(path: Path, wnids: Iterable[str], words: Mapping[str, str]) -> None:
-    """labels.txt: 200 lines ``n01443537 goldfish, Carassius auratus``: the line number from 0 is the label."""
+    """labels.txt: 200 lines ``n01443537 goldfish, Carassius auratus``; line number from 0 = label."""
     path.write_text("".join(f"{wnid} {words[wnid]}\n" for wnid in wnids), encoding="utf-8")
 
 

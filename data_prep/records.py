@@ -48,10 +48,10 @@ def make_records(reader: Reader, images: Sequence[LabelledImage], first: int, en
         except BadImage as error:
             bad.append(str(error))
             continue
-        datum = caffe_pb2.Datum(channels=CHANNELS, height=HEIGHT, width=WIDTH, label=label)
+        # encoded is written out when false too, as convert_imageset does: records are then equal byte for
+        # byte.
+        datum = caffe_pb2.Datum(channels=CHANNELS, height=HEIGHT, width=WIDTH, label=label, encoded=encoded)
         datum.data = file if encoded else pixels
-        if encoded:
-            datum.encoded = True
         planes += pixels
         values += datum.SerializeToString()
         keys.append(record_key(index, entry.name))

@@ -89,7 +89,7 @@ def _write_test(folder: Path, classes: int, count: int, seed: int) -> None:
 
 
 def _jpegs(class_index: int, count: int, random: np.random.Generator) -> Iterator[tuple[bytes, str]]:
-    """(JPEG file, box as ``left<TAB>top<TAB>right<TAB>bottom``) of ``count`` new images; about 1 % are gray."""
+    """(JPEG file, box as ``left<TAB>top<TAB>right<TAB>bottom``) of ``count`` images; about 1 % are gray."""
     pictures, boxes = draw(look_of(class_index), count, random)
     grays = random.random(count) < GRAY_SHARE
     for picture, box, gray in zip(pictures, boxes, grays, strict=True):

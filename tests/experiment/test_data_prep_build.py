@@ -1,0 +1,343 @@
+"""Built LMDBs hold what Caffe expects: keys, order, labels, pixels B, G, R; and are whole or not there."""
+
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+from caffe.proto import caffe_pb2
+from PIL import Image
+
+from data_prep import build_lmdb, records
+from data_prep.decode import decode_jpeg
+from data_prep.errors import BadImage, DataError
+from data_prep.tiny_imagenet import TinyImageNet
+
+from .small_tiny_imagenet import GRAY, TEST, TRAIN, VAL, WNIDS, files, jpeg, write_folder, write_zip
+
+ROOT = Path(__file__).resolve().parents[2]
+REFERENCE = ROOT / "reference" / "root"
+
+
+@pytest.fixture(scope="module")
+def made() -> dict[str, bytes]:
+    return files()
+
+
+@pytest.fixture(scope="module")
+def data(made, tmp_path_factory) -> Path:
+    return write_zip(tmp_path_factory.mktemp("set") / "set.zip", made)
+
+
+@pytest.fixture(scope="module")
+def built(data, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("built") / "lmdb"
+    build_lmdb.build(data, out, holdout=1, seed=2, workers=2)
+    return out
+
+
+def read(folder: Path) -> list[tuple[str, caffe_pb2.Datum]]:
+    with lmdb.open(str(folder), readonly=True, lock=False) as environment, environment.begin() as transaction:
+        return [(key.decode(), caffe_pb2.Datum.FromString(value)) for key, value in transaction.cursor()]
+
+
+def pixels(jpeg_file: bytes) -> np.ndarray:
+    rgb = np.asarray(Image.open(io.BytesIO(jpeg_file)).convert("RGB"))
+    return np.stack([rgb[:, :, 2], rgb[:, :, 1], rgb[:, :, 0]])
+
+
+def test_keys_labels_and_pixels(built, made):
+    counts = {"train": 200 * (TRAIN - 1), "val": VAL, "test": TEST, "holdout": 200}
+    for name, count in counts.items():
+        found = read(built / f"{name}_lmdb")
+        assert len(found) == count
+        for index, (key, datum) in enumerate(found):
+            number, _, path = key.partition("_")
+            assert number == f"{index:08d}"
+            assert (datum.channels, datum.height, datum.width, datum.encoded) == (3, 64, 64, False)
+            assert np.array_equal(np.frombuffer(datum.data, np.uint8).reshape(3, 64, 64), pixels(made[path]))
+            if name in ("train", "holdout"):
+                assert datum.label == WNIDS.index(path.split("/")[1])
+    assert [datum.label for _, datum in read(built / "test_lmdb")] == [-1] * TEST
+    assert read(built / "test_lmdb")[12][0] == "00000012_test/images/test_12.JPEG"
+    val = read(built / "val_lmdb")
+    assert val[0][0] == "00000000_val/images/val_229.JPEG" and val[0][1].label == 229 * 37 % 200
+
+
+def test_mean_labels_and_note(built):
+    train = np.stack([np.frombuffer(datum.data, np.uint8) for _, datum in read(built / "train_lmdb")])
+    blob = caffe_pb2.BlobProto.FromString((built / "mean.binaryproto").read_bytes())
+    assert (blob.num, blob.channels, blob.height, blob.width) == (1, 3, 64, 64)
+    assert np.array_equal(
+        np.array(blob.data, np.float32), train.astype(np.float64).mean(axis=0).astype(np.float32)
+    )
+    labels = (built / "labels.txt").read_text(encoding="utf-8").splitlines()
+    assert len(labels) == 200 and labels[3] == f"{WNIDS[3]} thing 021, élément"
+    note = json.loads((built / "build.json").read_text())
+    assert note["records"] == {"train": 400, "val": VAL, "test": TEST, "holdout": 200}
+    assert note["seed"] == 2 and note["holdout_per_class"] == 1 and note["left_out"] == []
+
+
+def test_workers_and_source_do_not_matter(built, made, tmp_path):
+    folder = write_folder(tmp_path / "set", made)
+    build_lmdb.build(folder, tmp_path / "lmdb", holdout=1, seed=2, workers=1)
+    for name in ("train", "val", "test", "holdout"):
+        ours, theirs = read(tmp_path / "lmdb" / f"{name}_lmdb"), read(built / f"{name}_lmdb")
+        assert [(k, d.SerializeToString()) for k, d in ours] == [
+            (k, d.SerializeToString()) for k, d in theirs
+        ]
+    first, second = (json.loads((out / "build.json").read_text()) for out in (built, tmp_path / "lmdb"))
+    assert first["lists_sha256"] == second["lists_sha256"]
+    assert (built / "mean.binaryproto").read_bytes() == (tmp_path / "lmdb" / "mean.binaryproto").read_bytes()
+
+
+def test_encoded_keeps_the_file(data, made, tmp_path):
+    build_lmdb.build(data, tmp_path / "lmdb", encoded=True)
+    for key, datum in read(tmp_path / "lmdb" / "test_lmdb"):
+        assert datum.encoded and datum.data == made[key.partition("_")[2]]
+    raw = build_lmdb.build(data, tmp_path / "raw")
+    assert raw["records"]["train"] == 600
+    means = [(tmp_path / name / "mean.binaryproto").read_bytes() for name in ("lmdb", "raw")]
+    assert means[0] == means[1]
+
+
+def test_pure_colours_land_in_their_planes():
+    for channel, colour in enumerate([(0, 0, 255), (0, 255, 0), (255, 0, 0)]):
+        file = io.BytesIO()
+        Image.new("RGB", (64, 64), colour).save(file, "JPEG", quality=95)
+        planes = np.frombuffer(decode_jpeg(file.getvalue(), "x"), np.uint8).reshape(3, -1)
+        assert planes[channel].min() > 250 and np.delete(planes, channel, axis=0).max() < 5
+
+
+def test_gray_and_cmyk(made):
+    gray = np.frombuffer(decode_jpeg(made[GRAY], "x"), np.uint8).reshape(3, -1)
+    assert np.array_equal(gray[0], gray[1]) and np.array_equal(gray[1], gray[2]) and gray.std() > 10
+    file = io.BytesIO()
+    # Pillow stores CMYK inverted, so OpenCV reads 255 - (40, 90, 140, 60) and for each ink k - ((255 - ink) * k >> 8).
+    Image.new("CMYK", (64, 64), (40, 90, 140, 60)).save(file, "JPEG", quality=100, subsampling=0)
+    planes = np.frombuffer(decode_jpeg(file.getvalue(), "x"), np.uint8).reshape(3, -1)
+    expected = [195 - (140 * 195 >> 8), 195 - (90 * 195 >> 8), 195 - (40 * 195 >> 8)]
+    assert np.abs(planes - np.array(expected)[:, None]).max() <= 2
+
+
+def test_a_turned_image_is_stood_upright():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture = Image.new("RGB", (64, 64))
+    picture.paste((255, 255, 255), (0, 0, 64, 20))
+    file = io.BytesIO()
+    picture.save(file, "JPEG", exif=exif)
+    planes = np.frombuffer(decode_jpeg(file.getvalue(), "x"), np.uint8).reshape(3, 64, 64)
+    # imread turns it a quarter clockwise: the white top becomes the right side.
+    assert planes[:, :, 50:].min() > 200 and planes[:, :, :40].max() < 50
+
+
+def test_wrong_size_is_an_error_without_decoding():
+    with pytest.raises(DataError, match="name.JPEG: the image is 65x64") as error:
+        decode_jpeg(jpeg(1, (65, 64)), "name.JPEG")
+    assert not isinstance(error.value, BadImage)
+    huge = bytearray(jpeg(1))
+    start = huge.index(b"\xff\xc0")
+    huge[start + 5 : start + 9] = b"\xff\xff\xff\xff"
+    with pytest.raises(DataError, match=r"name.JPEG: the image is (65535x65535|enormous)"):
+        decode_jpeg(bytes(huge), "name.JPEG")
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda file: file[:300], lambda file: file[:-30], lambda file: b"", lambda file: b"P6 64 64"]
+)
+def test_damaged_files_are_bad_images(damage):
+    with pytest.raises(BadImage, match="name.JPEG: does not decode"):
+        decode_jpeg(damage(jpeg(1)), "name.JPEG")
+
+
+def with_bad(made: dict[str, bytes], count: int) -> dict[str, bytes]:
+    names = [f"train/{wnid}/images/{wnid}_1.JPEG" for wnid in WNIDS[50 : 50 + count]]
+    return {**made, **{name: made[name][:200] for name in names}}
+
+
+def test_bad_images_at_the_tolerance_are_left_out_and_named(made, tmp_path, capsys):
+    path = write_zip(tmp_path / "set.zip", with_bad(made, 2))
+    share = 2.5 / (200 * TRAIN + VAL + TEST)
+    arguments = ["--data", str(path), "--out", str(tmp_path / "lmdb"), "--workers", "1"]
+    assert build_lmdb.main([*arguments, "--max-bad", str(share)]) == 0
+    told = capsys.readouterr().err
+    for wnid in WNIDS[50:52]:
+        assert f"warning: left out train/{wnid}/images/{wnid}_1.JPEG: does not decode" in told
+    found = read(tmp_path / "lmdb" / "train_lmdb")
+    assert len(found) == 598 and not any(f"{WNIDS[50]}_1.JPEG" in key for key, _ in found)
+    # The number in the key stays that of the list, as with convert_imageset.
+    assert int(found[-1][0][:8]) == 599
+    train = np.stack([np.frombuffer(datum.data, np.uint8) for _, datum in found])
+    blob = caffe_pb2.BlobProto.FromString((tmp_path / "lmdb" / "mean.binaryproto").read_bytes())
+    assert np.array_equal(np.array(blob.data, np.float32), train.mean(axis=0).astype(np.float32))
+    assert len(json.loads((tmp_path / "lmdb" / "build.json").read_text())["left_out"]) == 2
+
+
+def test_bad_images_above_the_tolerance_keep_nothing(made, tmp_path, capsys):
+    path = write_zip(tmp_path / "set.zip", with_bad(made, 1))
+    assert build_lmdb.main(["--data", str(path), "--out", str(tmp_path / "lmdb"), "--workers", "2"]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: 1 images do not decode, 0 are tolerated") and told.count("\n") == 1
+    assert f"train/{WNIDS[50]}/images/{WNIDS[50]}_1.JPEG" in told
+    assert sorted(os.listdir(tmp_path)) == ["set.zip"]
+
+
+def test_another_size_and_a_missing_set_keep_what_was_there(made, built, tmp_path, capsys):
+    out = shutil.copytree(built, tmp_path / "lmdb")
+    before = (out / "build.json").read_bytes()
+    name = f"train/{WNIDS[8]}/images/{WNIDS[8]}_0.JPEG"
+    path = write_zip(tmp_path / "set.zip", {**made, name: jpeg(1, (48, 80))})
+    for source, told in (
+        (path, f"{name}: the image is 48x80"),
+        (tmp_path / "none.zip", "no such zip or folder"),
+    ):
+        assert build_lmdb.main(["--data", str(source), "--out", str(out), "--workers", "2"]) == 1
+        assert told in capsys.readouterr().err
+    assert (out / "build.json").read_bytes() == before
+    assert sorted(os.listdir(tmp_path)) == ["lmdb", "set.zip"]
+
+
+def test_a_finished_build_is_replaced(data, tmp_path):
+    build_lmdb.build(data, tmp_path / "lmdb", holdout=1)
+    build_lmdb.build(data, tmp_path / "lmdb")
+    assert sorted(os.listdir(tmp_path)) == ["lmdb"]
+    assert "holdout_lmdb" not in os.listdir(tmp_path / "lmdb")
+
+
+def test_an_interrupted_replacement_is_undone(built, made, tmp_path):
+    shutil.copytree(built, tmp_path / "lmdb.old")
+    path = write_zip(tmp_path / "set.zip", with_bad(made, 5))
+    with pytest.raises(DataError, match="5 images do not decode|1 images do not decode"):
+        build_lmdb.build(path, tmp_path / "lmdb", max_bad=0)
+    assert sorted(os.listdir(tmp_path)) == ["lmdb", "set.zip"]
+
+
+def test_too_little_disk_is_said_before_anything_is_written(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 10**6))
+    with pytest.raises(DataError, match=r"needs 0.02 GB free .* 0.00 GB"):
+        build_lmdb.build(data, tmp_path / "lmdb")
+    assert os.listdir(tmp_path) == []
+
+
+def test_stated_disk_need_is_enough_and_not_far_off(built, data, tmp_path):
+    dataset = TinyImageNet.open(data)
+    used = os.stat(built / "val_lmdb" / "data.mdb").st_blocks * 512
+    assert used <= records.disk_bytes(dataset.val, encoded=False) < 1.4 * used
+
+
+def test_the_map_grows(tmp_path):
+    values = os.urandom(12_300)
+    batches = [
+        records.RecordBatch([b"%08d" % (20 * b + i) for i in range(20)], [12_300 * (i + 1) for i in range(20)],
+                            values * 20, np.zeros(0), [])
+        for b in range(10)
+    ]  # fmt: skip
+    with records.RecordWriter(tmp_path, map_bytes=1 << 16) as writer:
+        for batch in batches:
+            writer.append(batch)
+    assert records.count_records(tmp_path) == 200
+    with (
+        lmdb.open(str(tmp_path), readonly=True, lock=False) as environment,
+        environment.begin() as transaction,
+    ):
+        assert [key for key, value in transaction.cursor() if value == values] == [
+            b"%08d" % i for i in range(200)
+        ]
+
+
+def test_killed_build_leaves_no_finished_name_and_starts_again(data, tmp_path):
+    out = tmp_path / "lmdb"
+    command = [sys.executable, "-c", (
+        "import sys, time; from data_prep import build_lmdb, records\n"
+        "append = records.RecordWriter.append\n"
+        "def slow(self, batch): append(self, batch); print('wrote', flush=True); time.sleep(60)\n"
+        "records.RecordWriter.append = slow\n"
+        f"sys.exit(build_lmdb.main(['--data', {str(data)!r}, '--out', {str(out)!r}, '--workers', '1']))"
+    )]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "engine"), str(ROOT)])}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout.readline() == b"wrote\n"
+        # Meanwhile a second build of the same folder is refused.
+        with pytest.raises(DataError, match="another process is making it"):
+            build_lmdb.build(data, out)
+        process.send_signal(signal.SIGKILL)
+    assert os.listdir(tmp_path) == ["lmdb.partial"]
+    build_lmdb.build(data, out)
+    assert os.listdir(tmp_path) == ["lmdb"]
+    assert records.count_records(out / "train_lmdb") == 600
+
+
+def test_ctrl_c_cleans_up(data, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "data_prep.build_lmdb",
+        "--data",
+        str(data),
+        "--out",
+        str(tmp_path / "lmdb"),
+        "--workers",
+        "2",
+    ]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "engine"), str(ROOT)])}
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, env=environment, start_new_session=True
+    ) as process:
+        deadline = time.monotonic() + 30
+        while not (tmp_path / "lmdb.partial" / "train_lmdb").exists() and time.monotonic() < deadline:
+            time.sleep(0.001)
+        os.killpg(process.pid, signal.SIGINT)
+        told = process.stderr.read().decode()
+    assert process.returncode == 130, told
+    assert told.strip().endswith("stopped; nothing was kept under the final name") and "Traceback" not in told
+    assert os.listdir(tmp_path) == []
+
+
+def test_building_imports_no_torch():
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "engine"), str(ROOT)])}
+    check = "import sys, data_prep.build_lmdb, data_prep.workers; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", check], env=environment).returncode == 0
+
+
+@pytest.mark.skipif(
+    not (REFERENCE / "usr/bin/convert_imageset").exists() or os.geteuid() != 0,
+    reason="real Caffe is not installed (make reference-caffe), or not root",
+)
+def test_records_and_mean_equal_real_caffe_byte_for_byte(data, built, made, tmp_path):
+    work = REFERENCE / "tmp" / f"data_prep-{os.getpid()}"
+    keys = [key.partition("_")[2] for key, _ in read(built / "train_lmdb")]
+    labels = [datum.label for _, datum in read(built / "train_lmdb")]
+    try:
+        write_folder(
+            work / "images", {**{name: made[name] for name in keys}, "cmyk.JPEG": jpeg(77, mode="CMYK")}
+        )
+        (work / "list").write_text("".join(f"{name} {label}\n" for name, label in zip(keys, labels)))
+        (work / "cmyk").write_text("cmyk.JPEG 0\n")
+        inside = Path("/tmp") / work.name
+        for listing in ("list", "cmyk"):
+            run = ["convert_imageset", f"{inside}/images/", f"{inside}/{listing}", f"{inside}/{listing}_lmdb"]
+            subprocess.run(["chroot", str(REFERENCE), *run], check=True, capture_output=True)
+        run = ["compute_image_mean", f"{inside}/list_lmdb", f"{inside}/mean"]
+        subprocess.run(["chroot", str(REFERENCE), *run], check=True, capture_output=True)
+        raw = {}
+        for name, folder in (("ours", built / "train_lmdb"), ("real", work / "list_lmdb")):
+            with (
+                lmdb.open(str(folder), readonly=True, lock=False) as environment,
+                environment.begin() as transaction,
+            ):
+                raw[name] = list(transaction.cursor())
+        assert raw["ours"] == raw["real"]
+        assert (built / "mean.binaryproto").read_bytes() == (work / "mean").read_bytes()
+        ((_, cmyk),) = read(work / "cmyk_lmdb")
+        assert cmyk.data == decode_jpeg(jpeg(77, mode="CMYK"), "cmyk.JPEG")
+    finally:
+        shutil.rmtree(work, ignore_errors=True)

@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import lmdb
@@ -80,8 +81,11 @@ def _write_splits(
     pixel_sum = np.zeros(PIXEL_COUNT, np.int64)
     counts: dict[str, int] = {}
     bad: list[str] = []
-    batches = convert(reader, lists, encoded, workers)
-    with tqdm(total=sum(map(len, lists.values())), unit="image", disable=None) as progress:
+    total = sum(map(len, lists.values()))
+    with (
+        closing(convert(reader, lists, encoded, workers)) as batches,
+        tqdm(total=total, unit="image", disable=None) as progress,
+    ):
         for name in lists:
             environment = folder / f"{name}_lmdb"
             counts[name] = 0

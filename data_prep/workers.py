@@ -2,9 +2,10 @@
 
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context
 
 from data_prep.archive import Reader
@@ -20,7 +21,7 @@ _reader: Reader
 
 def convert(
     reader: Reader, lists: dict[str, list[LabelledImage]], encoded: bool, workers: int
-) -> Iterator[tuple[str, RecordBatch]]:
+) -> Generator[tuple[str, RecordBatch], None, None]:
     """(list's name, batch of records) for every image of every list, in order.
 
     With more than one worker, images are decoded by that many processes; a few batches each are under way at
@@ -36,10 +37,11 @@ def convert(
             yield name, make_records(reader, images, start, encoded)
         return
     # Spawned, not forked: a fork copies the locks of threads that do not exist in the child.
-    executor = ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=_start_worker, initargs=(reader,)
-    )
+    executor = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_set_reader, initargs=(reader,))
     try:
+        with _ctrl_c_held_back():
+            for _ in range(workers):
+                executor.submit(_ready)
         yield from _in_order(executor.submit, tasks, encoded, ahead=3 * workers)
     except BrokenProcessPool as error:
         raise DataError(
@@ -54,7 +56,7 @@ def _in_order(
     tasks: Iterator[tuple[str, list[LabelledImage], int]],
     encoded: bool,
     ahead: int,
-) -> Iterator[tuple[str, RecordBatch]]:
+) -> Generator[tuple[str, RecordBatch], None, None]:
     under_way: deque[tuple[str, Future[RecordBatch]]] = deque()
     for name, images, start in tasks:
         under_way.append((name, submit(_work, images, start, encoded)))
@@ -66,11 +68,24 @@ def _in_order(
         yield done, future.result()
 
 
-def _start_worker(reader: Reader) -> None:
+@contextmanager
+def _ctrl_c_held_back() -> Iterator[None]:
+    # Ctrl-C reaches every process of the terminal. Workers started in here inherit the block and leave it to
+    # the parent, which gets its own Ctrl-C at the end of the block and then ends them.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _set_reader(reader: Reader) -> None:
     global _reader
     _reader = reader
-    # Ctrl-C reaches every process of the terminal; the parent decides and ends the workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _ready() -> None:
+    """The first tasks: submitting one starts a process."""
 
 
 def _work(images: list[LabelledImage], start: int, encoded: bool) -> RecordBatch:

@@ -108,7 +108,8 @@ def _decode(content: bytes, transform: caffe_pb2.TransformationParameter, where:
         with Image.open(io.BytesIO(content)) as image:
             gray = transform.force_gray or (image.mode in ("1", "L", "I;16") and not transform.force_color)
             pixels = np.asarray(image.convert("L" if gray else "RGB"))
-    except (UnidentifiedImageError, OSError, Image.DecompressionBombError, ValueError) as error:
+    # Pillow raises SyntaxError for a broken PNG chunk.
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError, ValueError) as error:
         raise DataError(f"{where}: the image cannot be decoded: {error}.") from None
     return pixels[None] if gray else np.ascontiguousarray(pixels[:, :, ::-1].transpose(2, 0, 1))
 

@@ -89,7 +89,8 @@ class SoftmaxWithLoss(Loss):
         log_p = scores.log_softmax(self.axis).movedim(self.axis, 1).contiguous()
         # Caffe takes the log of max(p, FLT_MIN): the loss of one example never passes 87.3.
         floor = math.log(torch.finfo(torch.float32).tiny)
-        nll = F.nll_loss(_FloorLoss.apply(log_p, floor), index, reduction="sum", ignore_index=-(2**31) if ignore is None else ignore)
+        ignore_index = -(2**31) if ignore is None else ignore
+        nll = F.nll_loss(_FloorLoss.apply(log_p, floor), index, reduction="sum", ignore_index=ignore_index)
         outer, total = math.prod(scores.shape[: self.axis]), index.numel()
         if (mode := self.normalization()) == "VALID" and ignore is not None:
             count = (index != ignore).sum().clamp(min=1).to(nll.dtype)

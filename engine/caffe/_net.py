@@ -20,7 +20,7 @@ from caffe.proto import caffe_pb2
 class _Tape:
     """What one layer's backward needs of its forward: its inputs, and its outputs with their history."""
 
-    __slots__ = ("bottom", "weights", "top")
+    __slots__ = ("bottom", "top", "weights")
 
     def __init__(self, bottom, weights, top):
         self.bottom, self.weights, self.top = bottom, weights, top
@@ -87,6 +87,7 @@ class Net:
         self._layer_need_backward: list[bool] = []
         self._param_need_backward: list[list[bool]] = []
         self._tapes: list[_Tape | None] = []
+        self._shaped_for: list[list[list[int]]] = []  # bottom shapes that the tops have now
         self._callbacks: dict[str, list[Callable[[int], None]]] = {
             when: [] for when in ("before_forward", "after_forward", "before_backward", "after_backward")
         }
@@ -159,6 +160,7 @@ class Net:
             layer.setup_blobs(bottom, top)
         else:
             layer.setup([tuple(blob.shape) for blob in bottom])
+        self._shaped_for.append([])
         self._reshape_layer(len(self.layers) - 1)
         logger.info("Setting up %s", param.name)
         weights = list(param.loss_weight) or [layer.default_loss_weight] + [0.0] * (len(top) - 1)
@@ -231,8 +233,10 @@ class Net:
         # An input keeps the shape that a person gave it since it was made.
         if layer.type == "Input" and any(blob.shape for blob in top):
             return
-        for blob, shape in zip(top, layer.top_shapes([tuple(blob.shape) for blob in bottom]), strict=True):
+        shapes = [blob.shape for blob in bottom]
+        for blob, shape in zip(top, layer.top_shapes([tuple(shape) for shape in shapes]), strict=True):
             blob.reshape(*shape)
+        self._shaped_for[i] = shapes
 
     def reshape(self) -> None:
         """Spread changed shapes of inputs through the net."""
@@ -271,6 +275,8 @@ class Net:
             layer.reshape_blobs(bottom, top)
             layer.forward_blobs(bottom, top)
             return
+        if [blob.shape for blob in bottom] != self._shaped_for[i]:
+            self._reshape_layer(i)
         values = [blob._data.tensor() for blob in bottom]
         weights = [blob._data.tensor() for blob in layer.blobs]
         if record and self._layer_need_backward[i]:

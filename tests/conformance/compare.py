@@ -1,6 +1,9 @@
-"""How close is close enough. Measured: real Caffe against itself with six other BLAS kernels
-(OPENBLAS_CORETYPE) shows the same six digits in all 61 losses of the training run, and final weights within
-4e-7 of the largest.
+"""How close is close enough.
+
+Measured on the training runs. Real Caffe against itself with four other BLAS kernels (OPENBLAS_CORETYPE): the
+same six digits in every loss and test output, learned weights within 5.5e-7 of the largest. Ours against real
+Caffe: the same six digits everywhere, weights within 7.3e-7. Layer cases: values within 3.0e-7, gradients
+within 2.4e-7. A weight decay that is one per cent off fails eleven tests.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import numpy as np
 # Caffe prints six digits; two units of the last one.
 DISPLAYED = 2e-5
 WEIGHTS = 1e-5
+# The bounds of the project, which every layer type of Caffe has to keep.
 VALUE = 1e-4
 GRADIENT = 5e-4
 

@@ -43,6 +43,8 @@ class Variant:
     crop_size: int
     mirror: bool
     dropout_ratio: float
+    weight_filler: str
+    input_scale: float
     train_source: str
     test_source: str
     mean_file: str

@@ -20,3 +20,13 @@ class ReLU(Neuron):
     def forward(self, bottom, weights):
         slope = self.param.relu_param.negative_slope
         return [F.leaky_relu(bottom[0], slope) if slope else torch.relu(bottom[0])]
+
+
+@register("Power")
+class Power(Neuron):
+    """(shift + scale * x) ^ power."""
+
+    def forward(self, bottom, weights):
+        param = self.param.power_param
+        linear = bottom[0] * param.scale + param.shift
+        return [linear if param.power == 1 else linear.pow(param.power)]

@@ -1,0 +1,98 @@
+# Everything a person types; `make help` lists it.
+#
+# The commands work on the folder they are started in: solvers/, models/, data/ and runs/ there.
+# demo/ is a second such folder (`make -C demo -f ../Makefile train-nin`).
+#
+# The experiment reaches Caffe only through the command CAFFE and the `import caffe` of PYTHON. By
+# default both are our engine's, in .venv; real Caffe's can be given:
+#   make train-nin1 CAFFE=/usr/bin/caffe GPU=        make ensemble PYTHON=/usr/bin/python3 GPU=
+
+ROOT   := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
+VENV   := $(ROOT).venv
+PYTHON ?= $(VENV)/bin/python
+CAFFE  ?= $(VENV)/bin/caffe
+# The GPU to use. Without one our engine says so and runs on the CPU; an empty GPU= asks for the CPU.
+GPU    ?= 0
+MODELS ?= $(basename $(notdir $(wildcard solvers/*.prototxt)))
+
+# Options of `make data` and `make lmdb`
+TINY_IMAGENET ?=
+HOLDOUT       ?= 0
+SEED          ?= 0
+ENCODED       ?=
+
+export TINY_IMAGENET
+export PYTHONPATH := $(ROOT)$(if $(PYTHONPATH),:$(PYTHONPATH))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup data lmdb models ensemble submission demo test lint conformance record reference-caffe proto
+.PHONY: $(foreach verb,train resume journal scores,$(MODELS:%=$(verb)-%))
+
+help: ## this list
+	@awk -F ' *:[^#]*## ' '/^[a-z][^ ]*:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(ROOT)Makefile
+	@echo "  make train-MODEL        caffe train with solvers/MODEL.prototxt; Ctrl-C stops with a snapshot"
+	@echo "  make resume-MODEL       go on from the newest whole snapshot, with the solver as edited by hand"
+	@echo "  make journal-MODEL      which solver text was in force from which iteration"
+	@echo "  make scores-MODEL       class scores of the model's newest snapshot"
+	@echo "  models: $(MODELS)"
+
+setup: $(VENV)/ready ## .venv with the pinned dependencies and the engine with its caffe command
+
+$(VENV)/ready: $(ROOT)requirements.txt $(ROOT)engine/pyproject.toml
+	@echo "Setting up .venv: PyTorch and a few small packages (minutes, the first time)"
+	@python3 -m venv $(VENV) || { echo "python3 cannot make a virtual environment; on Debian: apt install python3-venv" >&2; exit 1; }
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $(ROOT)requirements.txt
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable $(ROOT)engine
+	@touch $@
+
+# ---- the experiment, in its order --------------------------------------------------------------
+
+data: setup ## Tiny ImageNet: TINY_IMAGENET=zip or folder, else downloaded and verified
+	@$(PYTHON) -m data_prep.dataset --out data/tiny-imagenet-200.zip
+
+lmdb: setup ## images to LMDBs, mean and labels in data/lmdb [HOLDOUT=50 SEED=0 ENCODED=1]
+	@$(PYTHON) -m data_prep.build_lmdb --out data/lmdb --holdout $(HOLDOUT) --seed $(SEED) $(if $(ENCODED),--encoded)
+
+models: setup ## the nets' prototxts, from models/*.j2 and models/variants.toml
+	@$(PYTHON) -m models.render
+
+$(MODELS:%=train-%): train-%: setup
+	@$(PYTHON) -m solvers.run train $* --caffe $(CAFFE) --gpu "$(GPU)"
+
+$(MODELS:%=resume-%): resume-%: setup
+	@$(PYTHON) -m solvers.run resume $* --caffe $(CAFFE) --gpu "$(GPU)"
+
+$(MODELS:%=journal-%): journal-%: setup
+	@$(PYTHON) -m solvers.run journal $*
+
+$(MODELS:%=scores-%): scores-%: setup
+	@$(PYTHON) -m ensemble.scores $* $(if $(GPU),--gpu $(GPU))
+
+ensemble: $(MODELS:%=scores-%) ## scores of all models, and every combination [MODELS="nin1 nin2"]
+	@$(PYTHON) -m ensemble.combine $(MODELS)
+
+submission: setup ## the judge's file: a class for every test image
+	@$(PYTHON) -m ensemble.submission
+
+# ---- the same, small -----------------------------------------------------------------------------
+
+demo: setup ## the whole way, small, in demo/: minutes on two cores [TINY_IMAGENET=zip or folder]
+	@$(PYTHON) -m demo --caffe $(CAFFE) --gpu "$(GPU)"
+
+# ---- trust ---------------------------------------------------------------------------------------
+
+test: setup ## all tests (real Caffe takes part where it is installed)
+	@cd $(ROOT) && $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check --quiet .
+	@cd $(ROOT) && OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n 2 --dist worksteal
+
+reference-caffe: ## Debian 11's real Caffe, in reference/root (needs root; 2 minutes, 1 GB)
+	@$(ROOT)reference/install.sh
+
+conformance: setup ## our engine against real Caffe, through the door
+	@cd $(ROOT) && $(VENV)/bin/python -m pytest -q tests/conformance
+
+record: setup ## run real Caffe and keep its numbers for where it cannot be installed
+	@cd $(ROOT) && $(VENV)/bin/python -m tests.conformance.record
+
+proto: setup ## compile engine/caffe/proto/caffe.proto
+	@cd $(ROOT)engine/caffe/proto && $(VENV)/bin/python -m grpc_tools.protoc -I. --descriptor_set_out=caffe.desc caffe.proto

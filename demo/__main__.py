@@ -1,0 +1,123 @@
+"""The whole way of the report in minutes: images, LMDB, nets, training, an edited rate, the ensemble.
+
+    python -m demo [--caffe CAFFE] [--gpu 0]                 (make demo)
+
+It works in demo/out, made anew, with the commands of README and nets of the same templates at smaller
+sizes (demo/variants.toml, demo/solvers/). Images: the real ones where TINY_IMAGENET names a zip or
+folder, else an offline sample set that is drawn here. It fails when the ensemble is not clearly above
+chance, or when any step does.
+"""
+
+import argparse
+import csv
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+OUT = HERE / "out"
+CHANCE = 1 / 200
+CLEARLY_ABOVE = 3  # times chance; on the 2,000 val images chance itself passes this about never
+
+
+def say(title: str) -> None:
+    print(f"\n==== {title}", flush=True)
+
+
+def run(*words: str) -> None:
+    """Run one of the project's commands in demo/out, shown as a person would type it."""
+    print(f"$ python -m {shlex.join(words)}", flush=True)
+    done = subprocess.run([sys.executable, "-m", *words], cwd=OUT)
+    if done.returncode:
+        raise SystemExit(f"demo: this step failed with status {done.returncode}; what it said stands above.")
+
+
+def edit(solver: Path, **fields: str) -> None:
+    """Set fields of a solver file in place, as a person does in an editor; the rest stays as it is."""
+    text = solver.read_text()
+    for field, value in fields.items():
+        text, count = re.subn(rf"^{field}: [^\s#]+", f"{field}: {value}", text, flags=re.MULTILINE)
+        assert count == 1, f"{solver} has {count} lines of {field}"
+        print(f"edit {solver.relative_to(OUT)}: {field}: {value}", flush=True)
+    solver.write_text(text)
+
+
+def images() -> str:
+    """The data set to train on: a path for `data_prep.build_lmdb --data`."""
+    given = os.environ.get("TINY_IMAGENET")
+    if given:
+        path = Path(given).resolve()
+        print(f"real images: {given}")
+        return str(path)
+    print("an offline sample set, drawn by code (give real images with TINY_IMAGENET=zip or folder)")
+    run("data_prep.sample", "--out", "sample")
+    return "sample"
+
+
+def summary(seconds: float) -> int:
+    """Say what came out and where it lies; returns the exit status."""
+    best = json.loads((OUT / "runs/ensemble/best.json").read_text())
+    with (OUT / "runs/ensemble/combinations.csv").open(newline="") as file:
+        singles = [row for row in csv.DictReader(file) if row["number_of_models"] == "1"]
+    accuracy = best["val_accuracy"]
+    say(f"done in {seconds / 60:.1f} minutes")
+    print(f"chance        {CHANCE:7.2%}  of val images right (200 classes)")
+    for row in sorted(singles, key=lambda row: row["models"]):
+        print(f"{row['models']:<13} {float(row['val_accuracy']):7.2%}")
+    print(f"ensemble      {accuracy:7.2%}  ({' + '.join(best['models'])})\n")
+    where = OUT.relative_to(Path.cwd()) if OUT.is_relative_to(Path.cwd()) else OUT
+    for path, what in (
+        ("runs/ensemble/ensemble.md", "report of the ensemble: every combination of the models"),
+        ("runs/ensemble/submission.txt", "the judge's file: a class for every test image"),
+        ("runs/*/train.log, *.caffemodel", "Caffe's logs and snapshots"),
+        ("runs/*/journal.jsonl", "which solver was in force from which iteration"),
+        ("models/, solvers/", "the nets and the solvers: edit a base_lr, raise max_iter, then"),
+    ):
+        print(f"  {where}/{path:<32} {what}")
+    print(f"    make -C {where} -f ../../Makefile resume-nin1")
+    if accuracy < CLEARLY_ABOVE * CHANCE:
+        print(f"demo: {accuracy:.2%} is not clearly above chance: something is wrong.", file=sys.stderr)
+        return 1
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__.partition("\n")[0])
+    parser.add_argument("--caffe", default="caffe", help="the caffe command (default: %(default)s)")
+    parser.add_argument("--gpu", default="", help="a GPU's number; default: the CPU")
+    options = parser.parse_args()
+    door = ["--caffe", options.caffe, "--gpu", options.gpu]
+    begun = time.monotonic()
+    shutil.rmtree(OUT, ignore_errors=True)
+    shutil.copytree(HERE / "solvers", OUT / "solvers")
+
+    say("1 of 6: images")
+    data = images()
+    say("2 of 6: LMDB, mean and labels")
+    run("data_prep.build_lmdb", "--data", data, "--out", "data/lmdb")
+    say("3 of 6: the nets, from the templates")
+    run("models.render", "--variants", str(HERE / "variants.toml"), "--out", "models")
+    names = sorted(path.stem for path in (OUT / "solvers").glob("*.prototxt"))
+    say(f"4 of 6: caffe train ({', '.join(names)})")
+    for name in names:
+        run("solvers.run", "train", name, *door)
+    say("5 of 6: the rate edited by hand, and resume (report, section 4)")
+    for name in names:
+        edit(OUT / f"solvers/{name}.prototxt", base_lr="0.002", max_iter="700")
+        run("solvers.run", "resume", name, *door)
+    say("6 of 6: class scores, every combination of the models, the judge's file")
+    for name in names:
+        run("ensemble.scores", name, *(["--gpu", options.gpu] if options.gpu else []))
+    run("ensemble.combine", *names)
+    run("ensemble.submission")
+    return summary(time.monotonic() - begun)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

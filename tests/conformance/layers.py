@@ -142,6 +142,18 @@ RELU = cases(
     ("leaky at zero", "relu_param { negative_slope: 0.25 }", whole(3, 7)),
 )
 
+POWER = cases(
+    "Power", "power_param { %s }",
+    ("defaults copy", "", (2, 3, 5, 4)),
+    ("scale and shift", "scale: -2.5 shift: 0.75", (2, 3, 5, 4)),
+    ("square", "power: 2 scale: 0.5 shift: 1.5", (2, 3, 5, 4)),
+    ("cube", "power: 3 shift: 0.5", (2, 3, 5)),
+    ("root of positive", "power: 0.5 scale: 0.5 shift: 1", (2, 3, 5)),
+    ("inverse without shift", "power: -0.75 scale: 2", Bottom((2, 3, 5), 0.5, 2)),
+    ("power 0", "power: 0 shift: 2", (3, 4)),
+    ("scale 0", "power: 2 scale: 0 shift: 1.5", (3, 4)),
+)
+
 LRN = cases(
     "LRN", "lrn_param { %s }",
     ("size 5", "local_size: 5 alpha: 0.5 beta: 0.75", (2, 7, 3, 4)),
@@ -246,8 +258,8 @@ DATA = cases(
 )
 
 CASES = [
-    *CONVOLUTION, *POOLING, *INNER_PRODUCT, *RELU, *LRN, *DROPOUT, *SOFTMAX, *SOFTMAX_WITH_LOSS, *ACCURACY,
-    *INPUT, *SPLIT, *SILENCE, *PYTHON, *DATA,
+    *CONVOLUTION, *POOLING, *INNER_PRODUCT, *RELU, *POWER, *LRN, *DROPOUT, *SOFTMAX, *SOFTMAX_WITH_LOSS,
+    *ACCURACY, *INPUT, *SPLIT, *SILENCE, *PYTHON, *DATA,
 ]
 BY_NAME = {case.name: case for case in CASES}
 assert len(BY_NAME) == len(CASES), "two cases have one name"

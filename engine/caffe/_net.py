@@ -163,7 +163,10 @@ class Net:
         self._shaped_for.append([])
         self._reshape_layer(len(self.layers) - 1)
         logger.info("Setting up %s", param.name)
-        weights = list(param.loss_weight) or [layer.default_loss_weight] + [0.0] * (len(top) - 1)
+        if layer.default_loss_weight and not param.loss_weight:
+            # Real Caffe's losses write the default into their own parameter, and so into snapshots.
+            param.loss_weight.extend([layer.default_loss_weight] + [0.0] * (len(top) - 1))
+        weights = list(param.loss_weight) or [0.0] * len(top)
         for blob_id, blob, weight in zip(top_ids, top, weights, strict=False):
             self._blob_loss_weights[blob_id] = weight
             logger.info("Top shape: %s", blob.shape_string())

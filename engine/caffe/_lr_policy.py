@@ -1,7 +1,8 @@
 """The learning rate of an iteration (SGDSolver::GetLearningRate), by lr_policy.
 
-Rates are computed in float32 as Caffe computes them, so that a rate typed by hand and the same
-rate reached by a policy are the same number.
+Rates are computed with the precision that Caffe computes them with: float32, but for powers with a
+whole exponent, which C++ takes in double. So 0.01 dropped by 0.1 once or twice is, to the last bit,
+the 0.001 or 0.0001 that a person types.
 """
 
 from __future__ import annotations
@@ -54,13 +55,12 @@ def _fixed(solver):
 def _step(solver):
     _need(solver.param.stepsize > 0, "stepsize > 0")
     solver.current_step = solver.iter // solver.param.stepsize
-    return _decayed(solver)
+    return _decayed(solver, solver.current_step)
 
 
 @_policy
 def _exp(solver):
-    _need(solver.param.gamma >= 0, "gamma >= 0")
-    return _f(solver.param.base_lr) * np.power(_f(solver.param.gamma), _f(solver.iter))
+    return _decayed(solver, solver.iter)
 
 
 @_policy
@@ -76,7 +76,7 @@ def _multistep(solver):
     if solver.current_step < len(steps) and solver.iter >= steps[solver.current_step]:
         solver.current_step += 1
         logger.info("MultiStep Status: Iteration %d, step = %d", solver.iter, solver.current_step)
-    return _decayed(solver)
+    return _decayed(solver, solver.current_step)
 
 
 @_policy
@@ -93,6 +93,6 @@ def _sigmoid(solver):
     return _f(solver.param.base_lr) * (_f(1) / (_f(1) + np.exp(-_f(solver.param.gamma) * past)))
 
 
-def _decayed(solver: Solver) -> np.float32:
+def _decayed(solver: Solver, times: int) -> np.float32:
     _need(solver.param.gamma >= 0, "gamma >= 0")
-    return _f(solver.param.base_lr) * np.power(_f(solver.param.gamma), _f(solver.current_step))
+    return _f(solver.param.base_lr * np.power(solver.param.gamma, np.float64(times)))

@@ -196,6 +196,7 @@ def restore(solver: Solver, path: str | Path) -> None:
     if [shape_of(proto) for proto in state.history] != shapes:
         raise SnapshotError(f"{path}: its history is of another net or solver type (number or shapes of blobs differ).")
     histories = [to_array(proto, str(path)) for proto in state.history]
+    resume = _read_forgotten(path)
     if state.HasField("learned_net"):
         model_path = _find_model(path, state.learned_net)
         copy_weights(solver.net, read_weights(model_path), str(model_path))
@@ -204,7 +205,8 @@ def restore(solver: Solver, path: str | Path) -> None:
     logger.info("SGDSolver: restoring history")
     for history, values in zip(solver.history, histories, strict=True):
         history.copy_(torch.from_numpy(values))
-    _restore_forgotten(solver, path)
+    if resume is not None:
+        _restore_forgotten(solver, resume)
 
 
 def _find_model(state_path: Path, learned_net: str) -> Path:
@@ -216,26 +218,31 @@ def _find_model(state_path: Path, learned_net: str) -> Path:
     raise SnapshotError(f"{state_path}: its model is neither {beside} nor {learned_net}.")
 
 
-def _restore_forgotten(solver: Solver, path: Path) -> None:
+def _read_forgotten(path: Path) -> dict | None:
+    """What Caffe forgets, from the file beside a .solverstate; None where there is none."""
     resume_path = path.with_name(path.name.removesuffix(".solverstate") + ".resume.json")
     if not resume_path.is_file():
         logger.warning(
             "%s is not there: resuming as real Caffe does, with data from the start and new random numbers.",
             resume_path,
         )
-        return
+        return None
     try:
         resume = json.loads(resume_path.read_bytes())
         known = resume["format"] == _RESUME_FORMAT
         same = resume["solverstate_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-        random, losses, states = resume["random"], resume["losses"], resume["nets"]
+        wanted = {name: resume[name] for name in ("random", "losses", "nets")}
     except (ValueError, KeyError, TypeError) as error:
         raise SnapshotError(f"{resume_path} is broken ({error}); remove it to resume as real Caffe does.") from None
     if not (known and same):
         raise SnapshotError(f"{resume_path} is not of this .solverstate; remove it to resume as real Caffe does.")
-    solver.set_recent_losses(losses)
-    for net, layers in zip((solver.net, *solver.test_nets), states, strict=False):
+    return wanted
+
+
+def _restore_forgotten(solver: Solver, resume: dict) -> None:
+    solver.set_recent_losses(resume["losses"])
+    for net, layers in zip((solver.net, *solver.test_nets), resume["nets"], strict=False):
         for layer in net.layers:
             if layer.name in layers:
                 layer.set_state(layers[layer.name])
-    _rng.restore(random)
+    _rng.restore(resume["random"])

@@ -150,8 +150,12 @@ class TestPasses:
             getattr(net, when)(lambda i, when=when: calls.append((when, i)))
         net.forward(end="a")
         net.backward(start="a")
-        assert calls == [("before_forward", 0), ("after_forward", 0), ("before_forward", 1), ("after_forward", 1),
-                         ("before_backward", 1), ("after_backward", 1), ("before_backward", 0), ("after_backward", 0)]  # fmt: skip
+        assert calls == [
+            (f"{when}_{way}", i)
+            for way, layers in (("forward", (0, 1)), ("backward", (1, 0)))
+            for i in layers
+            for when in ("before", "after")
+        ]
 
     def test_refused(self, net):
         with pytest.raises(NetError, match=r"not the net's \(data\)"):

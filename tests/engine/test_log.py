@@ -1,0 +1,62 @@
+"""Log lines are glog's: what people's scripts and parse_log.py match."""
+
+import os
+import re
+import time
+
+import pytest
+from caffe import init_log, log
+from caffe._log import logger
+
+# Severity, month and day, time with microseconds, thread, file and line.
+GLOG = re.compile(r"^([IWEF])(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{6}) +(\d+) ([\w.]+):(\d+)\] (.*)$")
+
+
+@pytest.fixture(autouse=True)
+def restored():
+    yield
+    init_log()
+
+
+def test_line_format(capsys):
+    init_log(0)
+    before = time.localtime()
+    log("hello")
+    logger.warning("Iteration %d, lr = %g", 20, 0.001)
+    logger.error("third")
+    lines = capsys.readouterr().err.splitlines()
+    matches = [GLOG.match(line) for line in lines]
+    assert all(matches) and len(lines) == 3
+    assert [m[1] for m in matches] == ["I", "W", "E"]
+    assert [m[11] for m in matches] == ["hello", "Iteration 20, lr = 0.001", "third"]
+    assert {m[9] for m in matches} == {"test_log.py"}
+    assert (int(matches[0][2]), int(matches[0][3])) == (before.tm_mon, before.tm_mday)
+    assert int(matches[0][8]) > 0
+
+
+def test_small_thread_ids_are_padded(capsys, monkeypatch):
+    init_log(0)
+    monkeypatch.setattr("threading.get_native_id", lambda: 42)
+    log("x")
+    assert re.search(r"\.\d{6}    42 test_log.py", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("level, shown", [(0, "IWE"), (1, "WE"), (2, "E"), (3, "")])
+def test_levels(capsys, monkeypatch, level, shown):
+    monkeypatch.setitem(os.environ, "GLOG_minloglevel", str(level))
+    init_log()
+    for write in (logger.info, logger.warning, logger.error):
+        write("x")
+    assert "".join(line[0] for line in capsys.readouterr().err.splitlines()) == shown
+
+
+def test_percent_in_a_message(capsys):
+    init_log(0)
+    log("100% done")
+    assert capsys.readouterr().err.endswith("] 100% done\n")
+
+
+def test_without_stderr(capsys):
+    init_log(0, stderr=False)
+    log("x")
+    assert capsys.readouterr().err == ""

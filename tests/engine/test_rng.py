@@ -1,0 +1,47 @@
+"""The random numbers: what a seed repeats, and states that a snapshot keeps."""
+
+import json
+
+import numpy as np
+import torch
+from caffe import _rng, set_random_seed
+
+
+def draws():
+    return _rng.host().random(5).tolist(), _rng.keep_mask(torch.ones(7, 9), 0.4).tolist()
+
+
+def test_save_and_restore_through_json():
+    draws()
+    state = json.loads(json.dumps(_rng.save()))
+    expected = [draws() for _ in range(3)]
+    set_random_seed(5)
+    assert draws() != expected[0]
+    _rng.restore(state)
+    assert [draws() for _ in range(3)] == expected
+
+
+def test_state_in_the_middle_of_a_word():
+    """Small draws leave half of a 64-bit word behind: it belongs to the state."""
+    generator = _rng.spawn()
+    generator.integers(0, 2, 3, np.uint32)
+    state = json.loads(json.dumps(_rng.get_state(generator)))
+    expected = generator.integers(0, 1000, 9, np.uint32).tolist()
+    other = _rng.spawn()
+    _rng.set_state(other, state)
+    assert other.integers(0, 1000, 9, np.uint32).tolist() == expected
+
+
+def test_spawned_generators_differ_and_follow_the_seed():
+    set_random_seed(3)
+    first, second = _rng.spawn().random(4).tolist(), _rng.spawn().random(4).tolist()
+    assert first != second
+    set_random_seed(3)
+    assert _rng.spawn().random(4).tolist() == first
+
+
+def test_mask_probability():
+    for keep in (0.1, 0.5, 0.9):
+        mask = _rng.keep_mask(torch.ones(400, 500), keep)
+        assert mask.dtype == torch.bool
+        assert abs(mask.double().mean().item() - keep) < 5 * np.sqrt(keep * (1 - keep) / 200_000)

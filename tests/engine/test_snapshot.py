@@ -1,0 +1,230 @@
+"""Snapshots: a run goes on from them exactly, and every broken or wrong file is refused by name."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from caffe import SnapshotError, _prototxt, _snapshot, get_solver
+from caffe.proto import caffe_pb2
+
+from .records import datum, write_lmdb
+
+
+@pytest.fixture
+def source(tmp_path, rng):
+    images = rng.integers(0, 256, (7, 1, 5, 6), np.uint8)
+    return write_lmdb(tmp_path / "lmdb", [datum(image, i % 3) for i, image in enumerate(images)])
+
+
+def make_solver(source, folder, outputs=4, more="", name="small", prefix=None):
+    folder.mkdir(exist_ok=True)
+    net = f"""
+        name: "{name}"
+        layer {{ name: "data" type: "Data" top: "data" top: "label" transform_param {{ crop_size: 4 mirror: true scale: 0.01 }}
+                data_param {{ source: "{source}" batch_size: 4 backend: LMDB }} }}
+        layer {{ name: "hidden" type: "InnerProduct" bottom: "data" top: "hidden"
+                inner_product_param {{ num_output: {outputs} weight_filler {{ type: "xavier" }} }} }}
+        layer {{ name: "drop" type: "Dropout" bottom: "hidden" top: "hidden" }}
+        layer {{ name: "scores" type: "InnerProduct" bottom: "hidden" top: "scores"
+                inner_product_param {{ num_output: 3 weight_filler {{ type: "xavier" }} }} }}
+        layer {{ name: "loss" type: "SoftmaxWithLoss" bottom: "scores" bottom: "label" top: "loss" }}
+    """
+    text = f"""
+        net_param {{ {net} }} base_lr: 0.1 momentum: 0.9 weight_decay: 0.01 random_seed: 3 average_loss: 3
+        lr_policy: "multistep" gamma: 0.1 stepvalue: 2 stepvalue: 6 snapshot_prefix: "{prefix or folder}/run" {more}
+    """
+    return get_solver(_prototxt.parse(text, caffe_pb2.SolverParameter(), "test"))
+
+
+def state_of(solver):
+    weights = [blob.data.copy() for blobs in solver.net.params.values() for blob in blobs]
+    return weights + [history.numpy().copy() for history in solver.history]
+
+
+def assert_same(one, two):
+    for a, b in zip(state_of(one), state_of(two), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.fixture
+def pair(source, tmp_path):
+    """A solver at iteration 4 and the path of its solverstate."""
+    solver = make_solver(source, tmp_path / "runs")
+    solver.step(4)
+    solver.snapshot()
+    return solver, tmp_path / "runs" / "run_iter_4.solverstate"
+
+
+def test_goes_on_exactly(source, tmp_path, pair):
+    """Stopped at 4 and resumed by a new solver in a disturbed process: bit for bit as never stopped."""
+    from caffe import _rng
+
+    straight, path = pair
+    straight.step(5)
+    resumed = make_solver(source, tmp_path / "runs")
+    _rng.host().random(100)
+    resumed.restore(path)
+    assert (resumed.iter, resumed.current_step) == (4, 1)
+    resumed.step(5)
+    assert (resumed.iter, resumed.current_step) == (9, 2)
+    assert_same(resumed, straight)
+    assert resumed.recent_losses() == straight.recent_losses()
+
+
+def test_what_real_caffe_reads(pair):
+    solver, path = pair
+    state = caffe_pb2.SolverState.FromString(path.read_bytes())
+    model_path = path.with_suffix(".caffemodel")
+    assert (state.iter, state.current_step, state.learned_net) == (4, 1, str(model_path))
+    assert [list(h.shape.dim) for h in state.history] == [[4, 16], [4], [3, 4], [3]]
+    np.testing.assert_array_equal(np.array(state.history[0].data, np.float32), solver.history[0].numpy().ravel())
+    model = caffe_pb2.NetParameter.FromString(model_path.read_bytes())
+    assert model.name == "small" and [x.name for x in model.layer] == ["data", "hidden", "drop", "scores", "loss"]
+    blobs = {x.name: x.blobs for x in model.layer}
+    np.testing.assert_array_equal(np.array(blobs["scores"][0].data, np.float32),
+                                  solver.net.params["scores"][0].data.ravel())  # fmt: skip
+    assert len(blobs["hidden"]) == 2 and not blobs["hidden"][0].diff
+
+
+def test_snapshot_diff(source, tmp_path):
+    solver = make_solver(source, tmp_path / "runs", more="snapshot_diff: true")
+    solver.step(1)
+    solver.snapshot()
+    model = caffe_pb2.NetParameter.FromString((tmp_path / "runs/run_iter_1.caffemodel").read_bytes())
+    found = np.array(model.layer[1].blobs[0].diff, np.float32)
+    np.testing.assert_array_equal(found, solver.net.params["hidden"][0].diff.ravel())
+
+
+def test_nothing_else_is_left(pair):
+    assert sorted(os.listdir(pair[1].parent)) == [
+        "run_iter_4.caffemodel", "run_iter_4.resume.json", "run_iter_4.solverstate",
+    ]  # fmt: skip
+
+
+def test_moved_pair(source, tmp_path, pair):
+    moved = tmp_path / "elsewhere"
+    pair[1].parent.rename(moved)
+    resumed = make_solver(source, tmp_path / "other")
+    resumed.restore(moved / pair[1].name)
+    assert_same(resumed, pair[0])
+
+
+def test_model_beside_wins_over_an_old_one_where_it_was_written(source, tmp_path, pair):
+    solver, path = pair
+    moved = tmp_path / "elsewhere"
+    moved.mkdir()
+    for file in path.parent.iterdir():
+        (moved / file.name).write_bytes(file.read_bytes())
+    other = make_solver(source, tmp_path / "runs", name="other")
+    other.step(1)
+    other.net.save(path.with_suffix(".caffemodel"))
+    resumed = make_solver(source, tmp_path / "other")
+    resumed.restore(moved / path.name)
+    assert_same(resumed, solver)
+
+
+def test_without_what_caffe_forgets(source, tmp_path, pair, log_lines):
+    """A pair of real Caffe has no resume.json: weights and history are restored, data start anew."""
+    solver, path = pair
+    path.with_name("run_iter_4.resume.json").unlink()
+    resumed = make_solver(source, tmp_path / "runs")
+    resumed.restore(path)
+    assert_same(resumed, solver)
+    assert resumed.net.layers[0].cursor.key == b"00000000"
+    assert any("resume.json is not there: resuming as real Caffe does" in line for line in log_lines)
+
+
+class TestRefused:
+    def refuse(self, source, tmp_path, path, message, **other):
+        solver = make_solver(source, tmp_path / "runs", **other)
+        before = state_of(solver)
+        with pytest.raises(SnapshotError, match=message):
+            solver.restore(path)
+        assert solver.iter == 0
+        for a, b in zip(before, state_of(solver), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+    def test_missing(self, source, tmp_path):
+        self.refuse(source, tmp_path, tmp_path / "gone.solverstate", "Could not open file .*gone.solverstate")
+
+    def test_model_instead_of_state(self, source, tmp_path, pair):
+        self.refuse(source, tmp_path, pair[1].with_suffix(".caffemodel"), "is a model: --snapshot takes a .solverstate")
+
+    def test_model_under_another_name(self, source, tmp_path, pair):
+        renamed = tmp_path / "renamed.solverstate"
+        renamed.write_bytes(pair[1].with_suffix(".caffemodel").read_bytes())
+        self.refuse(source, tmp_path, renamed, "renamed.solverstate")
+
+    @pytest.mark.parametrize("kept", [0.1, 0.5, 0.99])
+    def test_cut_state(self, source, tmp_path, pair, kept):
+        content = pair[1].read_bytes()
+        pair[1].write_bytes(content[: int(kept * len(content))])
+        self.refuse(source, tmp_path, pair[1], "run_iter_4.solverstate")
+
+    @pytest.mark.parametrize("kept", [0, 0.5, 0.99])
+    def test_cut_model(self, source, tmp_path, pair, kept):
+        model = pair[1].with_suffix(".caffemodel")
+        content = model.read_bytes()
+        model.write_bytes(content[: int(kept * len(content))])
+        self.refuse(source, tmp_path, pair[1], "run_iter_4.caffemodel")
+
+    def test_model_gone(self, source, tmp_path, pair):
+        pair[1].with_suffix(".caffemodel").unlink()
+        self.refuse(source, tmp_path, pair[1], "its model is neither")
+
+    def test_another_net(self, source, tmp_path, pair):
+        self.refuse(source, tmp_path, pair[1], "history is of another net", outputs=5)
+
+    def test_history_of_this_net_but_model_of_another(self, source, tmp_path, pair):
+        other = make_solver(source, tmp_path / "other", outputs=5)
+        other.net.save(pair[1].with_suffix(".caffemodel"))
+        self.refuse(source, tmp_path, pair[1], "shape mismatch")
+
+    def test_resume_file_of_another_state(self, source, tmp_path, pair):
+        solver, path = pair
+        old = path.with_name("run_iter_4.resume.json").read_bytes()
+        solver.step(1)
+        solver.snapshot()
+        path.with_name("run_iter_5.resume.json").write_bytes(old)
+        self.refuse(source, tmp_path, path.with_name("run_iter_5.solverstate"), "is not of this .solverstate")
+
+    @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format": 1}'])
+    def test_broken_resume_file(self, source, tmp_path, pair, content):
+        pair[1].with_name("run_iter_4.resume.json").write_text(content)
+        self.refuse(source, tmp_path, pair[1], "resume.json is broken")
+
+    def test_resume_file_of_another_format(self, source, tmp_path, pair):
+        file = pair[1].with_name("run_iter_4.resume.json")
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 99}))
+        self.refuse(source, tmp_path, pair[1], "resume.json")
+
+
+class TestWriting:
+    def test_failure_leaves_the_old_file_whole(self, tmp_path, monkeypatch):
+        path = tmp_path / "x.caffemodel"
+        path.write_bytes(b"old")
+
+        def full(*_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(SnapshotError, match="x.caffemodel: No space left on device"):
+            _snapshot.write_file(path, b"new content")
+        assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["x.caffemodel"]
+
+    def test_folder_that_is_not_there(self, tmp_path):
+        with pytest.raises(SnapshotError, match="No such file or directory"):
+            _snapshot.write_file(tmp_path / "gone" / "x.caffemodel", b"")
+
+    def test_prefix_is_tried_before_training(self, source, tmp_path):
+        with pytest.raises(SnapshotError, match="Cannot write to snapshot prefix"):
+            make_solver(source, tmp_path / "runs", more="snapshot: 5", prefix=tmp_path / "gone")
+
+    def test_intervals_and_after_train(self, source, tmp_path):
+        solver = make_solver(source, tmp_path / "runs", more="snapshot: 2 max_iter: 5")
+        solver.solve()
+        assert sorted(p.name for p in Path(tmp_path / "runs").glob("*.solverstate")) == [
+            f"run_iter_{n}.solverstate" for n in (2, 4, 5)
+        ]

@@ -1,0 +1,112 @@
+"""Old forms of files become today's: V1 layers, inputs, transformations, solver types."""
+
+import pytest
+from caffe import PrototxtError, _prototxt, _upgrade
+from caffe.proto import caffe_pb2
+
+# The registry of Caffe 1.0 (../../../shared/caffe-facts.md has the list).
+TYPES = """AbsVal Accuracy ArgMax BNLL BatchNorm BatchReindex Bias Clip Concat ContrastiveLoss Convolution Crop Data
+Deconvolution Dropout DummyData ELU Eltwise Embed EuclideanLoss Exp Filter Flatten HDF5Data HDF5Output HingeLoss Im2col
+ImageData InfogainLoss InnerProduct Input LRN LSTM LSTMUnit Log MVN MemoryData MultinomialLogisticLoss PReLU Parameter
+Pooling Power Python RNN ReLU Reduction Reshape SPP Scale Sigmoid SigmoidCrossEntropyLoss Silence Slice Softmax
+SoftmaxWithLoss Split Swish TanH Threshold Tile WindowData""".split()
+
+
+def net(text):
+    return _upgrade.upgrade_net(_prototxt.parse(text, caffe_pb2.NetParameter(), "old"), "old")
+
+
+def test_every_v1_type_has_its_name():
+    old = [v.name for v in caffe_pb2.V1LayerParameter.LayerType.DESCRIPTOR.values if v.name != "NONE"]
+    assert len(old) == 39
+    upgraded = {name: net(f"layers {{ type: {name} }}").layer[0].type for name in old}
+    assert set(upgraded.values()) <= set(TYPES) and len(set(upgraded.values())) == 39
+    for name, new in upgraded.items():
+        if name != "SOFTMAX_LOSS":
+            assert new.upper() == name.replace("_", "")
+    assert upgraded["SOFTMAX_LOSS"] == "SoftmaxWithLoss"
+    assert upgraded["INNER_PRODUCT"] == "InnerProduct" and upgraded["HDF5_DATA"] == "HDF5Data"
+
+
+def test_v1_layer():
+    """The NIN of the Model Zoo is written like this."""
+    upgraded = net("""
+        name: "nin"
+        layers { bottom: "data" top: "conv1" name: "conv1" type: CONVOLUTION blobs_lr: 1 blobs_lr: 2
+                 weight_decay: 1. weight_decay: 0.
+                 convolution_param { num_output: 192 pad: 2 kernel_size: 5 weight_filler { type: "gaussian" std: 0.05 } }
+                 include: { phase: TRAIN } loss_weight: 0 }
+        layers { name: "shared" type: INNER_PRODUCT bottom: "conv1" top: "ip" param: "w" param: "" blob_share_mode: PERMISSIVE
+                 blobs { num: 1 channels: 1 height: 1 width: 2 data: 1 data: 2 } }
+    """)
+    assert not upgraded.layers and upgraded.name == "nin"
+    conv, ip = upgraded.layer
+    assert (conv.name, conv.type, conv.bottom[0], conv.top[0]) == ("conv1", "Convolution", "data", "conv1")
+    assert [(p.lr_mult, p.decay_mult) for p in conv.param] == [(1, 1), (2, 0)]
+    assert conv.convolution_param.num_output == 192 and list(conv.convolution_param.pad) == [2]
+    assert conv.include[0].phase == caffe_pb2.TRAIN and list(conv.loss_weight) == [0]
+    assert [p.name for p in ip.param] == ["w", ""]
+    assert ip.param[0].share_mode == caffe_pb2.ParamSpec.PERMISSIVE
+    assert not ip.param[0].HasField("lr_mult")
+    assert list(ip.blobs[0].data) == [1, 2]
+
+
+def test_v1_equals_v2():
+    old = net('layers { name: "p" type: POOLING bottom: "a" top: "b" pooling_param { pool: AVE kernel_size: 3 stride: 2 } }')
+    new = net('layer { name: "p" type: "Pooling" bottom: "a" top: "b" pooling_param { pool: AVE kernel_size: 3 stride: 2 } }')
+    assert old == new
+
+
+@pytest.mark.parametrize("kind, field", [("DATA", "data_param"), ("IMAGE_DATA", "image_data_param")])
+def test_transformation_moves_to_its_own_message(kind, field):
+    (layer,) = net(
+        f"layers {{ type: {kind} {field} {{ batch_size: 5 scale: 0.5 mean_file: 'm' crop_size: 48 mirror: true }} }}"
+    ).layer
+    transform = layer.transform_param
+    assert (transform.scale, transform.mean_file, transform.crop_size, transform.mirror) == (0.5, "m", 48, True)
+    assert getattr(layer, field).batch_size == 5 and not getattr(layer, field).HasField("crop_size")
+
+
+def test_inputs_become_a_layer_in_front():
+    by_dim = net('input: "a" input: "b" input_dim: 1 input_dim: 2 input_dim: 3 input_dim: 4 '
+                 'input_dim: 5 input_dim: 6 input_dim: 7 input_dim: 8 layer { name: "r" type: "ReLU" }')  # fmt: skip
+    by_shape = net('input: "a" input: "b" input_shape { dim: 1 dim: 2 dim: 3 dim: 4 } '
+                   'input_shape { dim: 5 dim: 6 dim: 7 dim: 8 } layer { name: "r" type: "ReLU" }')  # fmt: skip
+    assert by_dim == by_shape and not by_dim.input
+    assert [layer.type for layer in by_dim.layer] == ["Input", "ReLU"]
+    assert list(by_dim.layer[0].top) == ["a", "b"]
+    assert [list(s.dim) for s in by_dim.layer[0].input_param.shape] == [[1, 2, 3, 4], [5, 6, 7, 8]]
+
+
+def test_batch_norm_loses_its_param_specs():
+    (layer,) = net('layer { type: "BatchNorm" ' + "param { lr_mult: 0 } " * 3 + "}").layer
+    assert not layer.param
+
+
+@pytest.mark.parametrize("old, new", [("SGD", "SGD"), ("NESTEROV", "Nesterov"), ("ADAGRAD", "AdaGrad"),
+                                      ("RMSPROP", "RMSProp"), ("ADADELTA", "AdaDelta"), ("ADAM", "Adam")])  # fmt: skip
+def test_solver_types(old, new):
+    param = _prototxt.parse(f"solver_type: {old}", caffe_pb2.SolverParameter(), "s")
+    upgraded = _upgrade.upgrade_solver(param, "s")
+    assert upgraded.type == new and not upgraded.HasField("solver_type")
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("layer { } layers { type: RELU }", "both 'layer' and 'layers'"),
+        ("layers { layer { name: 'x' } }", "V0 form"),
+        ("layers { name: 'x' }", "'x' has no type"),
+        ("input: 'a' input_dim: 1 input_dim: 2", "four input_dim"),
+        ("input: 'a' input_shape { dim: 1 } input_dim: 1 input_dim: 1 input_dim: 1 input_dim: 1", "both"),
+    ],
+)
+def test_refused(text, message):
+    with pytest.raises(PrototxtError, match=message):
+        net(text)
+
+
+def test_solver_type_twice():
+    param = _prototxt.parse('solver_type: SGD type: "SGD"', caffe_pb2.SolverParameter(), "s")
+    with pytest.raises(PrototxtError, match="both solver_type and type"):
+        _upgrade.upgrade_solver(param, "s")

@@ -47,3 +47,13 @@ def test_in_place(rng, slope, views):
         for name, (data, diff) in before.items():
             assert data is net.blobs[name].data or np.shares_memory(data, net.blobs[name].data)
             assert np.shares_memory(diff, net.blobs[name].diff)
+
+
+@pytest.mark.parametrize("power, scale, shift", [(1, 1, 0), (2, 3, 0.5), (0.5, 1, 4), (3, -1, 0), (0, 2, 1.5)])
+def test_power(rng, power, scale, shift):
+    """(shift + scale * x) ^ power; tolerance 1e-12."""
+    x = rng.random(size=(2, 3, 4)) + 0.1
+    layer = make_layer(f'type: "Power" power_param {{ power: {power} scale: {scale} shift: {shift} }}', x.shape)
+    np.testing.assert_allclose(forward(layer, x)[0], (shift + scale * x) ** power, rtol=1e-12)
+    if power:
+        check_gradient(layer, x)

@@ -1,0 +1,205 @@
+"""caffe.io: arrays, Datums, images, and preparing them, against loops and values of real pycaffe."""
+
+import math
+
+import numpy as np
+import pytest
+from caffe import io
+from caffe.proto import caffe_pb2
+from PIL import Image
+
+
+class TestProtos:
+    def test_blobproto(self, rng):
+        array, diff = rng.normal(size=(2, 1, 2, 3, 4))
+        blob = io.array_to_blobproto(array, diff)
+        assert list(blob.shape.dim) == [1, 2, 3, 4]
+        np.testing.assert_array_equal(io.blobproto_to_array(blob), array.astype(np.float32))
+        np.testing.assert_array_equal(io.blobproto_to_array(blob, return_diff=True), diff.astype(np.float32))
+        assert not io.array_to_blobproto(array).diff
+
+    def test_blobproto_of_four_dimensions(self):
+        blob = caffe_pb2.BlobProto(num=1, channels=2, height=1, width=3, data=range(6))
+        np.testing.assert_array_equal(io.blobproto_to_array(blob), np.arange(6).reshape(1, 2, 1, 3))
+        blob.width = 4
+        with pytest.raises(ValueError, match="reshape"):
+            io.blobproto_to_array(blob)
+
+    def test_blobproto_vector(self, rng):
+        arrays = [rng.integers(0, 9, shape) for shape in [(2, 3), (4,), ()]]
+        found = io.blobprotovector_str_to_arraylist(io.arraylist_to_blobprotovector_str(arrays))
+        for one, other in zip(found, arrays, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+    @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.int64])
+    def test_datum(self, dtype):
+        array = (np.arange(24) * 10).reshape(2, 3, 4).astype(dtype)
+        datum = io.array_to_datum(array, 7)
+        assert (datum.channels, datum.height, datum.width, datum.label) == (2, 3, 4, 7)
+        assert bool(datum.data) == (dtype == np.uint8) and not datum.encoded
+        back = io.datum_to_array(datum)
+        assert back.flags.writeable and back.dtype == (np.uint8 if dtype == np.uint8 else float)
+        np.testing.assert_array_equal(back, array)
+        assert not io.array_to_datum(array).HasField("label")
+        assert io.array_to_datum(array, 0).HasField("label")
+
+    def test_datum_has_three_axes(self):
+        with pytest.raises(ValueError, match="Incorrect array shape"):
+            io.array_to_datum(np.zeros((2, 3), np.uint8))
+
+
+def formula(channels):
+    i, j, c = np.ogrid[:5, :4, :channels]
+    return ((i * 7 + j * 5 + c * 3) % 11 / 10 + 1).astype(np.float32)
+
+
+# What pycaffe of Debian 11 (scikit-image 0.18.1, SciPy 1.6.0) makes of formula(k), 5 x 4 to 3 x 6, by order.
+REAL = {
+    (1, 0): [[1.007607, 1.490219, 1.490219, 1.984785, 1.391306, 1.391306],
+             [1.311954, 1.788046, 1.788046, 1.211954, 1.688046, 1.688046],
+             [1.597826, 1.004347, 1.004347, 1.498913, 1.981525, 1.981525]],
+    (1, 1): [[1.195350, 1.299276, 1.446196, 1.774458, 1.560689, 1.220713],
+             [1.259962, 1.550000, 1.692030, 1.307970, 1.450000, 1.573371],
+             [1.606583, 1.432065, 1.218297, 1.546559, 1.693479, 1.631946]],
+    (2, 0): [[1.0, 1.5, 1.5, 2.0, 2.0, 1.4], [1.3, 1.8, 1.8, 1.2, 1.2, 1.7], [1.6, 1.0, 1.0, 1.5, 1.5, 2.0]],
+    (2, 1): [[1.0, 1.3, 1.6, 1.9, 1.76, 1.4], [1.3, 1.6, 1.68, 1.32, 1.4, 1.7], [1.6, 1.24, 1.1, 1.4, 1.7, 2.0]],
+}  # fmt: skip
+
+
+class TestResize:
+    @pytest.mark.parametrize("channels, order", REAL)
+    def test_values_of_real_pycaffe(self, channels, order):
+        found = io.resize_image(formula(channels), (3, 6), order)
+        assert found.dtype == np.float32 and found.shape == (3, 6, channels)
+        np.testing.assert_allclose(found[:, :, 0], REAL[channels, order], atol=1e-6)
+
+    def test_enlarging_is_bilinear_between_cell_centres(self, rng):
+        """Against a loop; tolerance 1e-6 of the range."""
+        image = rng.random((4, 5, 3)).astype(np.float32)
+        low, high = image.min(), image.max()
+        unit = (image - low) / (high - low)
+
+        def at(row, column, channel):
+            return unit[row, column, channel] if 0 <= row < 4 and 0 <= column < 5 else 0
+
+        found = io.resize_image(image, (7, 11))
+        for r, c, k in np.ndindex(7, 11, 3):
+            y, x = (r + 0.5) * 4 / 7 - 0.5, (c + 0.5) * 5 / 11 - 0.5
+            top, left = math.floor(y), math.floor(x)
+            expected = sum(
+                at(top + i, left + j, k) * abs(1 - i - (y - top)) * abs(1 - j - (x - left))
+                for i in (0, 1) for j in (0, 1)
+            )  # fmt: skip
+            assert found[r, c, k] == pytest.approx(expected * (high - low) + low, abs=1e-6)
+
+    def test_same_size_and_constant(self, rng):
+        image = rng.random((4, 5, 3)).astype(np.float32)
+        np.testing.assert_allclose(io.resize_image(image, (4, 5)), image, atol=1e-6)
+        np.testing.assert_array_equal(io.resize_image(np.full((4, 5, 3), 7), (2, 9)), np.full((2, 9, 3), 7))
+
+    def test_refused(self):
+        with pytest.raises(ValueError, match="interp_order 3 is not supported"):
+            io.resize_image(np.zeros((2, 3, 1)), (4, 5), 3)
+        with pytest.raises(ValueError, match="cannot be resized"):
+            io.resize_image(np.zeros((2, 3)), (4, 5))
+
+
+class TestTransformer:
+    @pytest.fixture
+    def transformer(self):
+        transformer = io.Transformer({"data": (10, 3, 4, 5)})
+        transformer.set_transpose("data", (2, 0, 1))
+        transformer.set_channel_swap("data", (2, 1, 0))
+        transformer.set_raw_scale("data", 255)
+        transformer.set_mean("data", np.array([100.0, 110, 120]))
+        transformer.set_input_scale("data", 0.5)
+        return transformer
+
+    def test_preprocess(self, transformer, rng):
+        image = rng.random((4, 5, 3))
+        before = image.copy()
+        found = transformer.preprocess("data", image)
+        assert found.shape == (3, 4, 5) and found.dtype == np.float32
+        for c, i, j in np.ndindex(found.shape):
+            assert found[c, i, j] == pytest.approx((image[i, j, 2 - c] * 255 - (100 + 10 * c)) * 0.5, abs=1e-4)
+        np.testing.assert_array_equal(image, before)
+
+    def test_float32_image_is_not_changed(self, transformer, rng):
+        image = rng.random((4, 5, 3)).astype(np.float32)
+        before = image.copy()
+        transformer.preprocess("data", image)
+        np.testing.assert_array_equal(image, before)
+
+    def test_preprocess_resizes(self, transformer, rng):
+        image = rng.random((9, 7, 3)).astype(np.float32)
+        expected = transformer.preprocess("data", io.resize_image(image, (4, 5)))
+        np.testing.assert_array_equal(transformer.preprocess("data", image), expected)
+
+    def test_deprocess_inverts(self, transformer, rng):
+        image = rng.random((4, 5, 3)).astype(np.float32)
+        blob = transformer.preprocess("data", image)
+        np.testing.assert_allclose(transformer.deprocess("data", blob[None]), image, atol=1e-6)
+
+    def test_mean_images(self, rng):
+        transformer = io.Transformer({"data": (10, 3, 4, 5)})
+        mean = rng.random((3, 4, 5))
+        transformer.set_mean("data", mean)
+        np.testing.assert_array_equal(transformer.mean["data"], mean)
+        transformer.set_mean("data", rng.random((3, 9, 8)) * 255)
+        assert transformer.mean["data"].shape == (3, 4, 5)
+
+    def test_refused(self, transformer):
+        with pytest.raises(ValueError, match="dat is not one of the net inputs: data"):
+            transformer.preprocess("dat", np.zeros((4, 5, 3)))
+        with pytest.raises(ValueError, match="Transpose order"):
+            transformer.set_transpose("data", (1, 0))
+        with pytest.raises(ValueError, match="Channel swap"):
+            transformer.set_channel_swap("data", (1, 0))
+        with pytest.raises(ValueError, match="Mean channels incompatible"):
+            transformer.set_mean("data", np.zeros(2))
+        with pytest.raises(ValueError, match="Mean shape invalid"):
+            transformer.set_mean("data", np.zeros((1, 3, 4, 5)))
+
+
+class TestLoadImage:
+    @pytest.fixture
+    def rgb(self, rng):
+        return rng.integers(0, 256, (4, 6, 3), np.uint8)
+
+    def save(self, tmp_path, pixels):
+        Image.fromarray(pixels).save(tmp_path / "image.png")
+        return tmp_path / "image.png"
+
+    def test_color(self, tmp_path, rgb):
+        found = io.load_image(self.save(tmp_path, rgb))
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, rgb / 255, atol=1e-6)
+
+    def test_alpha_is_dropped(self, tmp_path, rgb):
+        path = self.save(tmp_path, np.dstack([rgb, np.full((4, 6), 9, np.uint8)]))
+        np.testing.assert_allclose(io.load_image(path), rgb / 255, atol=1e-6)
+
+    @pytest.mark.parametrize("dtype, top", [(np.uint8, 255), (np.uint16, 65535)])
+    def test_gray(self, tmp_path, rng, dtype, top):
+        gray = rng.integers(0, top, (4, 6), dtype)
+        path = self.save(tmp_path, gray)
+        np.testing.assert_allclose(io.load_image(path), np.stack([gray / top] * 3, axis=2), atol=1e-6)
+        np.testing.assert_allclose(io.load_image(path, color=False), gray[:, :, None] / top, atol=1e-6)
+
+    def test_color_as_gray(self, tmp_path, rgb):
+        found = io.load_image(self.save(tmp_path, rgb), color=False)
+        expected = (0.2125 * rgb[:, :, 0] + 0.7154 * rgb[:, :, 1] + 0.0721 * rgb[:, :, 2]) / 255
+        np.testing.assert_allclose(found[:, :, 0], expected, atol=1e-6)
+        assert found.shape == (4, 6, 1)
+
+
+def test_oversample(rng):
+    images = rng.random((2, 6, 9, 3)).astype(np.float32)
+    crops = io.oversample(images, (3, 4))
+    assert crops.shape == (20, 3, 4, 3) and crops.dtype == np.float32
+    # Corners row by row, then the centre: (6 - 3) / 2 and (9 - 4) / 2 without their halves.
+    for n, (top, left) in enumerate([(0, 0), (0, 5), (3, 0), (3, 5), (1, 2)]):
+        for image in range(2):
+            crop = images[image, top : top + 3, left : left + 4]
+            np.testing.assert_array_equal(crops[10 * image + n], crop)
+            np.testing.assert_array_equal(crops[10 * image + 5 + n], crop[:, ::-1])

@@ -109,7 +109,7 @@ def main() -> int:
         run("solvers.run", "train", name, *door)
     say("5 of 6: the rate edited by hand, and resume (report, section 4)")
     for name in names:
-        edit(OUT / f"solvers/{name}.prototxt", base_lr="0.002", max_iter="700")
+        edit(OUT / f"solvers/{name}.prototxt", base_lr="0.001", max_iter="500")
         run("solvers.run", "resume", name, *door)
     say("6 of 6: class scores, every combination of the models, the judge's file")
     for name in names:

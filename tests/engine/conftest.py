@@ -33,8 +33,11 @@ class _Lines(logging.Handler):
 
 @pytest.fixture
 def log_lines() -> Iterator[list[str]]:
-    """The messages that Caffe logs during the test."""
+    """The messages that Caffe logs during the test, whatever GLOG_minloglevel says."""
     handler, logger = _Lines(), logging.getLogger("caffe")
+    level = logger.level
+    logger.setLevel(logging.INFO)
     logger.addHandler(handler)
     yield handler.lines
     logger.removeHandler(handler)
+    logger.setLevel(level)

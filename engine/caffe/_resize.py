@@ -36,10 +36,8 @@ def resize(image: np.ndarray, size: tuple[int, int], order: int = 1) -> np.ndarr
     axes = [_sample(_cell_centres(n, m), n, order) for n, m in zip(unit.shape, size, strict=False)]
     result = _apply(axes, smooth)
     if order:
-        # Zeros from outside darken the border; they must not pass the range of what was sampled.
-        outside = result == 0
+        # Zeros from outside darken the border, but not below what was sampled.
         np.clip(result, smooth.min(), smooth.max(), out=result)
-        result[outside] = 0
     return (result * (high - low) + low).astype(np.float32)
 
 

@@ -101,9 +101,7 @@ def list_files(path: Path) -> tuple[Reader, dict[str, Entry]]:
         return _list_folder(path)
     if path.is_file():
         return _list_zip(path)
-    raise DataError(
-        f"{path}: no such zip or folder; run `make data`, or set TINY_IMAGENET to where the set is"
-    )
+    raise DataError(f"{path}: no such zip or folder; run `make data`, or set TINY_IMAGENET to where the set is")
 
 
 def _list_folder(path: Path) -> tuple[Reader, dict[str, Entry]]:
@@ -138,9 +136,7 @@ def _list_zip(path: Path) -> tuple[Reader, dict[str, Entry]]:
         if member.is_dir():
             continue
         if member.filename in files:
-            raise DataError(
-                f"{path}: member {member.filename!r} is there twice; this is not the official zip"
-            )
+            raise DataError(f"{path}: member {member.filename!r} is there twice; this is not the official zip")
         files[member.filename] = Entry(
             member.filename,
             member.file_size,
@@ -167,13 +163,7 @@ def _check_count(count: int, path: Path) -> None:
 def _check_member(member: zipfile.ZipInfo, path: Path) -> None:
     name = member.filename
     # orig_filename too: zipfile cuts a name at its first NUL.
-    if (
-        name != member.orig_filename
-        or "\\" in name
-        or name.startswith("/")
-        or ":" in name
-        or ".." in name.split("/")
-    ):
+    if name != member.orig_filename or "\\" in name or name.startswith("/") or ":" in name or ".." in name.split("/"):
         wrong = "has a name that leaves its folder"
     elif stat.S_ISLNK(member.external_attr >> 16):
         wrong = "is a link"

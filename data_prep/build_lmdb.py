@@ -95,16 +95,12 @@ def _write_splits(
                     counts[name] += len(batch.keys)
                     bad += batch.bad
                     if len(bad) > allowed:
-                        raise DataError(
-                            f"{len(bad)} images do not decode, {allowed} are tolerated: {_some(bad)}"
-                        )
+                        raise DataError(f"{len(bad)} images do not decode, {allowed} are tolerated: {_some(bad)}")
                     if name == "train":
                         pixel_sum += batch.pixel_sum
                     progress.update(len(batch.keys) + len(batch.bad))
             if not counts[name] or count_records(environment) != counts[name]:
-                raise DataError(
-                    f"{environment}: wrote {counts[name]} records and found another number; build again"
-                )
+                raise DataError(f"{environment}: wrote {counts[name]} records and found another number; build again")
     return pixel_sum, counts, bad
 
 
@@ -141,23 +137,13 @@ def _some(names: list[str], most: int = 10) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m data_prep.build_lmdb", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument(
-        "--data", type=Path, help="zip or folder (default: $TINY_IMAGENET or what `make data` fetched)"
-    )
+    parser = argparse.ArgumentParser(prog="python -m data_prep.build_lmdb", description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, help="zip or folder (default: $TINY_IMAGENET or what `make data` fetched)")
     parser.add_argument("--out", type=Path, default=Path("data/lmdb"))
-    parser.add_argument(
-        "--encoded", action="store_true", help="store the JPEG files; nets then need force_color: true"
-    )
-    parser.add_argument(
-        "--holdout", type=int, default=0, metavar="N", help="hold N train images a class out as a test"
-    )
+    parser.add_argument("--encoded", action="store_true", help="store the JPEG files; nets then need force_color: true")
+    parser.add_argument("--holdout", type=int, default=0, metavar="N", help="hold N train images a class out as a test")
     parser.add_argument("--seed", type=int, default=0, help="of the train order and the holdout (default 0)")
-    parser.add_argument(
-        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that decode"
-    )
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that decode")
     parser.add_argument(
         "--max-bad",
         type=float,
@@ -184,11 +170,7 @@ def main(argv: list[str] | None = None) -> int:
             raise DataError(f"{args.out}: LMDB says: {error}") from error
         for name in summary["left_out"]:
             print(f"warning: left out {name}", file=sys.stderr)
-        print(
-            f"{args.out}: "
-            + ", ".join(f"{count} {name}" for name, count in summary["records"].items())
-            + " records"
-        )
+        print(f"{args.out}: " + ", ".join(f"{count} {name}" for name, count in summary["records"].items()) + " records")
 
     return exit_status(command)
 

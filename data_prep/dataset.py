@@ -58,9 +58,7 @@ def file_md5(path: Path) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m data_prep.dataset", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--out", type=Path, default=DEFAULT_ZIP, help=f"where the zip goes (default {DEFAULT_ZIP})"
-    )
+    parser.add_argument("--out", type=Path, default=DEFAULT_ZIP, help=f"where the zip goes (default {DEFAULT_ZIP})")
     args = parser.parse_args(argv)
 
     def command() -> None:

@@ -31,9 +31,7 @@ def decode_jpeg(data: bytes, name: str) -> bytes:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _wrong_size(name, "enormous") from error
-    except (
-        Exception
-    ) as error:  # a damaged file makes Pillow raise nearly anything: OSError, SyntaxError, IndexError
+    except Exception as error:  # a damaged file makes Pillow raise nearly anything: OSError, SyntaxError, IndexError
         raise BadImage(f"{name}: does not decode as JPEG ({error})") from error
 
 

@@ -40,11 +40,7 @@ def download(url: str, path: Path, md5: str, *, wait_s: float = 1.0) -> None:
             failures = 1 if _size(part) > before else failures + 1
             if failures == TRIES:
                 reason = getattr(error, "reason", None) or error
-                kept = (
-                    f"{_size(part)} bytes are kept in {part}; run it again to go on, or "
-                    if _size(part)
-                    else ""
-                )
+                kept = f"{_size(part)} bytes are kept in {part}; run it again to go on, or " if _size(part) else ""
                 raise DataError(
                     f"{url}: no network, or the connection broke ({reason}); {kept}{_advice(path)}"
                 ) from error
@@ -76,15 +72,11 @@ def _fetch_rest(url: str, part: Path) -> None:
 
 
 def _copy(response: http.client.HTTPResponse, file: BinaryIO, total: int | None, have: int, url: str) -> None:
-    with tqdm(
-        total=total, initial=have, unit="B", unit_scale=True, desc=url.rpartition("/")[2], disable=None
-    ) as bar:
+    with tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=url.rpartition("/")[2], disable=None) as bar:
         while chunk := response.read1(_CHUNK):
             have += len(chunk)
             if have > MAX_BYTES:
-                raise DataError(
-                    f"{url}: the server sends more than {MAX_BYTES} bytes; this is not the official zip"
-                )
+                raise DataError(f"{url}: the server sends more than {MAX_BYTES} bytes; this is not the official zip")
             file.write(chunk)
             bar.update(len(chunk))
 
@@ -101,9 +93,7 @@ def _finish(url: str, part: Path, path: Path, md5: str) -> None:
             os.fsync(file.fileno())
     if found != md5:
         part.unlink()
-        raise DataError(
-            f"{url}: md5 {found} instead of {md5}; what came was deleted, run it again or {_advice(path)}"
-        )
+        raise DataError(f"{url}: md5 {found} instead of {md5}; what came was deleted, run it again or {_advice(path)}")
     part.replace(path)
 
 

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SIZE = 64
-_ROWS, _COLUMNS = np.meshgrid(
-    np.arange(SIZE, dtype=np.float32), np.arange(SIZE, dtype=np.float32), indexing="ij"
-)
+_ROWS, _COLUMNS = np.meshgrid(np.arange(SIZE, dtype=np.float32), np.arange(SIZE, dtype=np.float32), indexing="ij")
 
 
 def _polygon(corners: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -92,9 +90,7 @@ def draw(look: Look, count: int, random: np.random.Generator) -> tuple[np.ndarra
     paint = first + (second - first) * mixture
     picture += (paint - picture) * inside[..., None]
     picture *= _light(count, random)
-    picture += random.standard_normal(picture.shape, dtype=np.float32) * random.uniform(
-        3, 14, (count, 1, 1, 1)
-    )
+    picture += random.standard_normal(picture.shape, dtype=np.float32) * random.uniform(3, 14, (count, 1, 1, 1))
     return np.clip(picture, 0, 255).astype(np.uint8), _boxes(inside > 0.5)
 
 

@@ -80,17 +80,13 @@ class RecordWriter:
     """
 
     def __init__(self, folder: Path, map_bytes: int = 64 << 20):
-        self._environment = lmdb.open(
-            str(folder), map_size=map_bytes, subdir=True, sync=False, metasync=False
-        )
+        self._environment = lmdb.open(str(folder), map_size=map_bytes, subdir=True, sync=False, metasync=False)
 
     def append(self, batch: RecordBatch) -> None:
         """Write one batch, in one transaction. Keys must come after all that are there."""
         values = memoryview(batch.values)
         starts = [0, *batch.ends]
-        items = [
-            (key, values[start:end]) for key, start, end in zip(batch.keys, starts, batch.ends, strict=False)
-        ]
+        items = [(key, values[start:end]) for key, start, end in zip(batch.keys, starts, batch.ends, strict=False)]
         while True:
             try:
                 with self._environment.begin(write=True) as transaction:

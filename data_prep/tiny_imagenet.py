@@ -53,9 +53,7 @@ class TinyImageNet:
 
         def text(name: str) -> str:
             if name not in entries:
-                raise DataError(
-                    f"{path}: {name} is missing; this is not Tiny ImageNet in its official layout"
-                )
+                raise DataError(f"{path}: {name} is missing; this is not Tiny ImageNet in its official layout")
             try:
                 return reader.read(entries[name]).decode("utf-8")
             except UnicodeDecodeError as error:
@@ -81,25 +79,19 @@ def _group_images(entries: dict[str, Entry], path: Path) -> dict[str, list[tuple
             continue
         match = _IMAGE.fullmatch(name)
         if match is None or match[3] != (match[1] or match[2]):
-            raise DataError(
-                f"{path}: image {name!r} is not where, or not named as, the official layout has it"
-            )
+            raise DataError(f"{path}: image {name!r} is not where, or not named as, the official layout has it")
         groups[match[3]].append((int(match[4]), entry))
     return groups
 
 
-def _train_list(
-    images: dict[str, list[tuple[int, Entry]]], wnids: tuple[str, ...], path: Path
-) -> list[LabelledImage]:
+def _train_list(images: dict[str, list[tuple[int, Entry]]], wnids: tuple[str, ...], path: Path) -> list[LabelledImage]:
     for wnid in wnids:
         if not images[wnid]:
             raise DataError(f"{path}: class {wnid} of wnids.txt has no image in train/{wnid}/images")
     strangers = images.keys() - set(wnids) - {"val", "test"}
     if strangers:
         raise DataError(f"{path}: train/{min(strangers)} is a class that wnids.txt does not list")
-    return [
-        LabelledImage(entry, label) for label, wnid in enumerate(wnids) for _, entry in sorted(images[wnid])
-    ]
+    return [LabelledImage(entry, label) for label, wnid in enumerate(wnids) for _, entry in sorted(images[wnid])]
 
 
 def _val_list(
@@ -115,9 +107,7 @@ def _val_list(
             raise DataError(f"{where} line {number}: not an image and a class of wnids.txt: {line[:60]!r}")
         entry = present.pop(f"val/images/{fields[0]}", None)
         if entry is None:
-            raise DataError(
-                f"{where} line {number}: {fields[0][:40]!r} is not in val/images, or is listed twice"
-            )
+            raise DataError(f"{where} line {number}: {fields[0][:40]!r} is not in val/images, or is listed twice")
         listed.append(LabelledImage(entry, labels[fields[1]]))
     if present:
         raise DataError(f"{where}: no line for {min(present)} ({len(present)} images are not annotated)")

@@ -44,9 +44,7 @@ def convert(
                 executor.submit(_ready)
         yield from _in_order(executor.submit, tasks, encoded, ahead=3 * workers)
     except BrokenProcessPool as error:
-        raise DataError(
-            "a decoding process was killed (out of memory?); build again with fewer --workers"
-        ) from error
+        raise DataError("a decoding process was killed (out of memory?); build again with fewer --workers") from error
     finally:
         executor.shutdown(cancel_futures=True)
 

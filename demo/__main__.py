@@ -23,6 +23,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
 CHANCE = 1 / 200
+DROPS = {"nin1": ("0.0005", "640"), "alexnet1": ("0.001", "480"), "alexnet2": ("0.0005", "480")}  # base_lr, max_iter
 CLEARLY_ABOVE = 3  # times chance; on the 2,000 val images chance itself passes this about never
 
 
@@ -107,9 +108,10 @@ def main() -> int:
     say(f"4 of 6: caffe train ({', '.join(names)})")
     for name in names:
         run("solvers.run", "train", name, *door)
-    say("5 of 6: the rate edited by hand, and resume (report, section 4)")
+    say("5 of 6: the rates edited by hand, and resume (report, section 4)")
     for name in names:
-        edit(OUT / f"solvers/{name}.prototxt", base_lr="0.001", max_iter="500")
+        base_lr, max_iter = DROPS[name]
+        edit(OUT / f"solvers/{name}.prototxt", base_lr=base_lr, max_iter=max_iter)
         run("solvers.run", "resume", name, *door)
     say("6 of 6: class scores, every combination of the models, the judge's file")
     for name in names:

@@ -78,14 +78,11 @@ def starting_point(verb: str, name: str, solver) -> Snapshot | None:
         say(f"skipped: {fault}")
     if snapshot is None:
         if found:
-            raise InputError(
-                f"{folder}: no snapshot is whole; remove the folder and start with make train-{name}"
-            )
+            raise InputError(f"{folder}: no snapshot is whole; remove the folder and start with make train-{name}")
         raise InputError(f"{folder}: no snapshot to resume from; start with make train-{name}")
     if snapshot.iteration >= solver.max_iter:
         raise InputError(
-            f"{snapshot.state}: has reached max_iter {solver.max_iter}; to go on, raise it in "
-            f"solvers/{name}.prototxt"
+            f"{snapshot.state}: has reached max_iter {solver.max_iter}; to go on, raise it in solvers/{name}.prototxt"
         )
     return snapshot
 

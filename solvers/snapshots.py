@@ -78,9 +78,7 @@ def _check(snapshot: Snapshot) -> None:
     history = [_shape(blob, snapshot.state) for blob in state.history]
     # Adam and AdaDelta keep two blobs for each of the model's, all other solvers one.
     if not weights or history not in (weights, weights * 2):
-        raise _Fault(
-            f"{snapshot.model}: {len(weights)} blobs for {len(history)} in the state; cut or of two nets"
-        )
+        raise _Fault(f"{snapshot.model}: {len(weights)} blobs for {len(history)} in the state; cut or of two nets")
 
 
 def _read(path: Path, kind):

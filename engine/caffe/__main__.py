@@ -36,13 +36,25 @@ def parse_flags(arguments: list[str]) -> argparse.Namespace:
         "Cannot be set simultaneously with snapshot.",
     )
     flag("iterations", "The number of iterations to run.", type=int, default=50)
-    flag("gpu", "Optional; run in GPU mode on the given device ID, or 'all'. Without a GPU it says so and uses the CPU.")
-    flag("phase", "Optional; network phase (TRAIN or TEST). Only used for 'time'.", choices=["TRAIN", "TEST"], default="TRAIN")
+    flag(
+        "gpu", "Optional; run in GPU mode on the given device ID, or 'all'. Without a GPU it says so and uses the CPU."
+    )
+    flag(
+        "phase",
+        "Optional; network phase (TRAIN or TEST). Only used for 'time'.",
+        choices=["TRAIN", "TEST"],
+        default="TRAIN",
+    )
     flag("level", "Optional; network level.", type=int, default=0)
     flag("stage", "Optional; network stages (not to be confused with phase), separated by ','.")
     effects = ["snapshot", "stop", "none"]
     flag("sigint_effect", "Optional; action to take when a SIGINT signal is received.", choices=effects, default="stop")
-    flag("sighup_effect", "Optional; action to take when a SIGHUP signal is received.", choices=effects, default="snapshot")
+    flag(
+        "sighup_effect",
+        "Optional; action to take when a SIGHUP signal is received.",
+        choices=effects,
+        default="snapshot",
+    )
     parser.add_argument(
         "--allow_python_layers", action="store_true", help="Let the net run Python layers: code that can do anything."
     )
@@ -176,9 +188,7 @@ def test(flags: argparse.Namespace) -> None:
         net.copy_from(path.strip())
     logger.info("Running for %d iterations.", flags.iterations)
     loss, sums = 0.0, []
-    names = [
-        (net._blob_names[i], net._blob_loss_weights[i]) for i in net._outputs for _ in range(net._blobs[i].count)
-    ]
+    names = [(net._blob_names[i], net._blob_loss_weights[i]) for i in net._outputs for _ in range(net._blobs[i].count)]
     for batch in range(flags.iterations):
         loss += float(net._forward(0, len(net.layers) - 1, record=False))
         scores = [x for i in net._outputs for x in net._blobs[i]._data.tensor().flatten().tolist()]

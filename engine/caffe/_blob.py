@@ -17,7 +17,7 @@ class SyncedArray:
     (Caffe's SyncedMemory). An array that nobody has written is zeros and takes no memory.
     """
 
-    __slots__ = ("shape", "_tensor", "_view", "_view_is_newer")
+    __slots__ = ("_tensor", "_view", "_view_is_newer", "shape")
 
     def __init__(self, shape: tuple[int, ...]):
         self.reshape(shape)

@@ -57,9 +57,7 @@ def read_file(path: str | Path, message_name: str) -> Message:
     try:
         message = RAW[message_name].FromString(content)
     except DecodeError:
-        raise SnapshotError(
-            f"{path} is not a {message_name}: it is cut, broken or another kind of file."
-        ) from None
+        raise SnapshotError(f"{path} is not a {message_name}: it is cut, broken or another kind of file.") from None
     return message
 
 

@@ -284,12 +284,10 @@ class Net:
         weights = [blob._data.tensor() for blob in layer.blobs]
         if record and self._layer_need_backward[i]:
             values = [
-                v.detach().requires_grad_(need)
-                for v, need in zip(values, self._bottom_need_backward[i], strict=True)
+                v.detach().requires_grad_(need) for v, need in zip(values, self._bottom_need_backward[i], strict=True)
             ]
             weights = [
-                w.detach().requires_grad_(need)
-                for w, need in zip(weights, self._param_need_backward[i], strict=True)
+                w.detach().requires_grad_(need) for w, need in zip(weights, self._param_need_backward[i], strict=True)
             ]
             with torch.enable_grad():
                 results = layer.forward(values, weights)
@@ -333,9 +331,7 @@ class Net:
             for blob, values in zip(top, saved, strict=True):
                 blob._data.set(values)
         pairs = [
-            (result, blob._diff.tensor())
-            for result, blob in zip(tape.top, top, strict=False)
-            if result.requires_grad
+            (result, blob._diff.tensor()) for result, blob in zip(tape.top, top, strict=False) if result.requires_grad
         ]
         wanted = [t for t in (*tape.bottom, *tape.weights) if t.requires_grad]
         gradients: list[torch.Tensor | None] = [None] * len(wanted)
@@ -474,7 +470,9 @@ class Net:
         for name, values in given.items():
             blob = self.blobs[name]
             if np.shape(values)[:1] != tuple(blob.shape[:1]):
-                raise NetError(f"{what} '{name}' has shape {np.shape(values)}: it is not batch sized ({blob.shape[0]}).")
+                raise NetError(
+                    f"{what} '{name}' has shape {np.shape(values)}: it is not batch sized ({blob.shape[0]})."
+                )
             getattr(blob, member)[...] = values
 
     def clear_param_diffs(self) -> None:

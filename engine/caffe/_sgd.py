@@ -56,9 +56,7 @@ class SGDSolver(Solver):
     def __init__(self, solver):
         super().__init__(solver)
         device = _device.current()
-        self.history = [
-            torch.zeros(tuple(entry.blob.shape), device=device) for entry in self.net._params.learnable
-        ]
+        self.history = [torch.zeros(tuple(entry.blob.shape), device=device) for entry in self.net._params.learnable]
 
     def apply_update(self) -> None:
         rate = self.lr
@@ -104,9 +102,7 @@ class SGDSolver(Solver):
         """What to subtract from each weight, for its gradient; moves the history on."""
         torch._foreach_mul_(self.history, self.param.momentum)
         for lr_mult, group in self._grouped("lr_mult").items():
-            torch._foreach_add_(
-                [self.history[i] for i in group], [gradients[i] for i in group], alpha=rate * lr_mult
-            )
+            torch._foreach_add_([self.history[i] for i in group], [gradients[i] for i in group], alpha=rate * lr_mult)
         torch._foreach_copy_(gradients, self.history)
         return gradients
 

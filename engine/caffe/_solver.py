@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from caffe import _device, _prototxt, _rng, _snapshot
+from caffe import _prototxt, _rng, _snapshot
 from caffe._error import PrototxtError, SnapshotError
 from caffe._log import logger
 from caffe._lr_policy import learning_rate

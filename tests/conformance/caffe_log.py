@@ -11,9 +11,7 @@ import re
 
 PREFIX = r"[IWEF]\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ [\w.]+:\d+\] "
 NUMBER = r"([-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|inf|nan))"
-PROGRESS = re.compile(
-    PREFIX + rf"Iteration (\d+) \({NUMBER} iter/s, {NUMBER}s/(\d+) iters\), loss = {NUMBER}$"
-)
+PROGRESS = re.compile(PREFIX + rf"Iteration (\d+) \({NUMBER} iter/s, {NUMBER}s/(\d+) iters\), loss = {NUMBER}$")
 FINAL_LOSS = re.compile(PREFIX + rf"Iteration (\d+), loss = {NUMBER}$")
 RATE = re.compile(PREFIX + rf"Iteration (\d+), lr = {NUMBER}$")
 TESTING = re.compile(PREFIX + r"Iteration (\d+), Testing net \(#(\d+)\)$")

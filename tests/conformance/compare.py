@@ -61,7 +61,5 @@ def array_differences(
             continue
         limit = relative if relative is not None else GRADIENT if key.endswith("|diff") else VALUE
         if not (far := distance(ours[key], real[key])) <= limit:
-            found.append(
-                f"{key}: {far:.2g} apart, limit {limit:g}; shapes {ours[key].shape}, {real[key].shape}"
-            )
+            found.append(f"{key}: {far:.2g} apart, limit {limit:g}; shapes {ours[key].shape}, {real[key].shape}")
     return found

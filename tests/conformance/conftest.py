@@ -42,9 +42,7 @@ def reference(work: Path) -> Reference:
 @pytest.fixture(scope="session")
 def ours(work: Path) -> dict[str, training.Result]:
     """The same runs by our engine. Its snapshots lie in the workspace's ours/."""
-    return {
-        name: training.train(OURS, work, f"ours/{name}", rate, until) for name, (rate, until) in RUNS.items()
-    }
+    return {name: training.train(OURS, work, f"ours/{name}", rate, until) for name, (rate, until) in RUNS.items()}
 
 
 @pytest.fixture(scope="session")

@@ -63,9 +63,7 @@ class Engine:
         """`run`, but only the text, and EngineError where the exit status is not 0."""
         done = self.run(command, cwd)
         if done.returncode:
-            raise EngineError(
-                f"{self.name}: {' '.join(command)}\nexit status {done.returncode}\n{done.stdout[-4000:]}"
-            )
+            raise EngineError(f"{self.name}: {' '.join(command)}\nexit status {done.returncode}\n{done.stdout[-4000:]}")
         return done.stdout
 
     def caffe(self, args: Sequence[str], cwd: Path) -> str:

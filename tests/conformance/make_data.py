@@ -46,9 +46,7 @@ def write_lmdb(path, records):
 def raw(image, label):
     """A Datum as convert_imageset writes it: BGR bytes, channel by channel."""
     channels, height, width = image.shape
-    return caffe_pb2.Datum(
-        channels=channels, height=height, width=width, data=image.tobytes(), label=int(label)
-    )
+    return caffe_pb2.Datum(channels=channels, height=height, width=width, data=image.tobytes(), label=int(label))
 
 
 def real_valued(image, label):

@@ -71,15 +71,11 @@ def read(path):
     if path.endswith(".caffemodel"):
         net = parse(path, caffe_pb2.NetParameter())
         return outline(net), {
-            f"{layer.name}/{index}": array_of(blob)
-            for layer in net.layer
-            for index, blob in enumerate(layer.blobs)
+            f"{layer.name}/{index}": array_of(blob) for layer in net.layer for index, blob in enumerate(layer.blobs)
         }
     if path.endswith(".solverstate"):
         state = parse(path, caffe_pb2.SolverState())
-        return outline(state), {
-            f"history/{index}": array_of(blob) for index, blob in enumerate(state.history)
-        }
+        return outline(state), {f"history/{index}": array_of(blob) for index, blob in enumerate(state.history)}
     if path.endswith(".binaryproto"):
         blob = parse(path, caffe_pb2.BlobProto())
         return outline(blob), {"blob": array_of(blob)}

@@ -49,9 +49,7 @@ def run_layers(engine: Engine, work: Path, table: list[Case]) -> dict[str, np.nd
 
 def live(work: Path) -> Reference:
     """Run real Caffe on everything, in a prepared workspace. Its snapshots stay in real/."""
-    runs = {
-        name: training.train(REAL, work, f"real/{name}", rate, until) for name, (rate, until) in RUNS.items()
-    }
+    runs = {name: training.train(REAL, work, f"real/{name}", rate, until) for name, (rate, until) in RUNS.items()}
     return Reference(runs, skeleton(runs["straight"].log), run_layers(REAL, work, CASES))
 
 

@@ -24,9 +24,7 @@ def net_text(case):
     lines = ['name: "case"', f"force_backward: {str(case['backward']).lower()}"]
     for index, bottom in enumerate(case["bottoms"]):
         dims = " ".join(f"dim: {dim}" for dim in bottom["shape"])
-        lines.append(
-            f'layer {{ name: "b{index}" type: "Input" top: "b{index}" input_param {{ shape {{ {dims} }} }} }}'
-        )
+        lines.append(f'layer {{ name: "b{index}" type: "Input" top: "b{index}" input_param {{ shape {{ {dims} }} }} }}')
     bottoms = " ".join(f'bottom: "b{index}"' for index in range(len(case["bottoms"])))
     tops = " ".join(f'top: "{top}"' for top in case["tops"])
     type_, text = case["type"], case["text"]
@@ -69,9 +67,7 @@ def run(case):
             if bottom["gradient"]:
                 seen[f"b{index}|diff"] = np.array(net.blobs[f"b{index}"].diff)
     for index, param in enumerate(params):
-        if not np.array_equal(
-            before[index], param.data
-        ):  # a layer that counts in its parameters, as BatchNorm does
+        if not np.array_equal(before[index], param.data):  # a layer that counts in its parameters, as BatchNorm does
             seen[f"param {index}|data"] = np.array(param.data)
         if case["backward"]:
             seen[f"param {index}|diff"] = np.array(param.diff)

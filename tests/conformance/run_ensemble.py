@@ -1,6 +1,6 @@
 """Run the ensemble's three steps with the engine that runs this, on the experiment in the current folder.
 
-    python run_ensemble.py MODEL...     runs in an engine's Python (3.9 and NumPy 1.19 too)
+python run_ensemble.py MODEL...     runs in an engine's Python (3.9 and NumPy 1.19 too)
 """
 
 import sys

@@ -16,14 +16,10 @@ from .reference import Reference
 from .training import DATA, HERE, JPEG, Result, Seen, look
 
 SNAPSHOTS = [
-    f"{engine}/straight_iter_20.{kind}"
-    for engine in ("ours", "real")
-    for kind in ("caffemodel", "solverstate")
+    f"{engine}/straight_iter_20.{kind}" for engine in ("ours", "real") for kind in ("caffemodel", "solverstate")
 ]
 LMDBS = [f"{DATA}/{name}_lmdb" for name in ("train", "test", "float", "png", "jpeg")]
-PROTOS = [
-    f"{DATA}/{name}" for name in ("train_mean.binaryproto", "test_mean.binaryproto", "initial.caffemodel")
-]
+PROTOS = [f"{DATA}/{name}" for name in ("train_mean.binaryproto", "test_mean.binaryproto", "initial.caffemodel")]
 FILES = SNAPSHOTS + LMDBS + PROTOS
 
 
@@ -33,9 +29,7 @@ def seen_by_ours(work: Path, reference: Reference, ours: dict[str, Result]) -> d
 
 
 @pytest.fixture(scope="session")
-def seen_by_real(
-    real_caffe: None, work: Path, reference: Reference, ours: dict[str, Result]
-) -> dict[str, Seen]:
+def seen_by_real(real_caffe: None, work: Path, reference: Reference, ours: dict[str, Result]) -> dict[str, Seen]:
     return look(REAL, work, FILES)
 
 
@@ -60,9 +54,7 @@ def test_both_engines_read_the_same_from_a_file(
         np.testing.assert_array_equal(value, real.arrays[name], strict=True)
 
 
-def test_both_engines_write_the_same_data_set(
-    real_caffe: None, work: Path, seen_by_real: dict[str, Seen]
-) -> None:
+def test_both_engines_write_the_same_data_set(real_caffe: None, work: Path, seen_by_real: dict[str, Seen]) -> None:
     """Datum, BlobProto and NetParameter through both engines' caffe_pb2: equal byte by byte, an LMDB record
     by record.
     """
@@ -101,6 +93,4 @@ def test_caffe_test_scores_the_others_weights_the_same(
         assert [name for name, _ in real][-5:] == ["Batch 7, top3", "Loss", "accuracy", "loss", "top3"]
         assert [name for name, _ in mine] == [name for name, _ in real]
         for (name, value), (_, expected) in zip(mine, real, strict=True):
-            assert float(value) == pytest.approx(float(expected), rel=DISPLAYED), (
-                f"{name} of {weights}'s weights"
-            )
+            assert float(value) == pytest.approx(float(expected), rel=DISPLAYED), f"{name} of {weights}'s weights"

@@ -32,9 +32,7 @@ def assert_goes_on(resumed: Result, unstopped: Result, learned: dict[str, np.nda
 
 
 @EDITS
-def test_ours_goes_on_from_real_caffes_snapshot(
-    rate: str, unstopped: str, work: Path, reference: Reference
-) -> None:
+def test_ours_goes_on_from_real_caffes_snapshot(rate: str, unstopped: str, work: Path, reference: Reference) -> None:
     resumed = train(OURS, work, f"ours/from_real_{unstopped}", rate, 40, "real/straight_iter_20.solverstate")
     expected = weights(OURS, work, f"real/{unstopped}_iter_40.caffemodel")
     assert_goes_on(resumed, reference.runs[unstopped], expected)
@@ -50,9 +48,7 @@ def test_real_caffe_goes_on_from_our_snapshot(
 
 
 @EDITS
-def test_ours_goes_on_from_its_own_bit_for_bit(
-    rate: str, unstopped: str, work: Path, ours: dict[str, Result]
-) -> None:
+def test_ours_goes_on_from_its_own_bit_for_bit(rate: str, unstopped: str, work: Path, ours: dict[str, Result]) -> None:
     resumed = train(OURS, work, f"ours/from_ours_{unstopped}", rate, 40, "ours/straight_iter_20.solverstate")
     expected = weights(OURS, work, f"ours/{unstopped}_iter_40.caffemodel")
     assert array_differences(resumed.weights, expected, 0) == []

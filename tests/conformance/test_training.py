@@ -17,13 +17,9 @@ from .training import Result
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_every_displayed_loss_matches_real_caffe(
-    name: str, ours: dict[str, Result], reference: Reference
-) -> None:
+def test_every_displayed_loss_matches_real_caffe(name: str, ours: dict[str, Result], reference: Reference) -> None:
     ours, real = ours[name].run, reference.runs[name].run
-    assert sorted(real.loss) == list(range(RUNS[name][1] + 1)), (
-        "the reference shows every iteration and the final loss"
-    )
+    assert sorted(real.loss) == list(range(RUNS[name][1] + 1)), "the reference shows every iteration and the final loss"
     assert differences(ours.loss, real.loss, DISPLAYED) == []
     assert differences(ours.train, real.train, DISPLAYED) == []
 
@@ -57,9 +53,7 @@ def test_log_lines_match_real_caffe(ours: dict[str, Result], reference: Referenc
     assert caffe_log.skeleton(ours["straight"].log) == reference.skeleton
 
 
-def test_recorded_values_are_what_real_caffe_does(
-    real_caffe: None, reference: Reference, tmp_path: Path
-) -> None:
+def test_recorded_values_are_what_real_caffe_does(real_caffe: None, reference: Reference, tmp_path: Path) -> None:
     recorded = reference_.recorded(tmp_path)
     assert recorded.skeleton == reference.skeleton
     for name in RUNS:

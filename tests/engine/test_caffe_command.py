@@ -136,9 +136,7 @@ def test_scoring_gives_the_solvers_own_numbers(straight):
     solver = SOLVER.replace("max_iter: 20", "max_iter: 18").replace('"snap"', '"eighteen"')
     (folder / "eighteen.prototxt").write_text(solver)
     eighteen = caffe(folder, "train", "--solver=eighteen.prototxt")
-    tested = caffe(
-        folder, "test", "--model=net.prototxt", "--weights=eighteen_iter_18.caffemodel", "--iterations=3"
-    )
+    tested = caffe(folder, "test", "--model=net.prototxt", "--weights=eighteen_iter_18.caffemodel", "--iterations=3")
     expected = re.findall(r"Test net output #\d: (\w+) = ([\d.]+)", eighteen)[-2:]
     assert len(expected) == 2
     for name, value in expected:

@@ -57,9 +57,7 @@ def test_values_and_gradient(rng, mode, ignore, axis):
 def test_default_and_older_normalize(rng, text, mode):
     x, labels = rng.normal(size=(3, 4, 5)), rng.integers(0, 4, (3, 5))
     labels[1] = 3
-    layer = make_layer(
-        f'type: "SoftmaxWithLoss" loss_param {{ ignore_label: 3 {text} }}', x.shape, labels.shape
-    )
+    layer = make_layer(f'type: "SoftmaxWithLoss" loss_param {{ ignore_label: 3 {text} }}', x.shape, labels.shape)
     (loss,) = forward(layer, x, labels)
     np.testing.assert_allclose(loss, softmax_loss(x, labels, 1, 3, mode), rtol=1e-12)
 

@@ -17,7 +17,9 @@ def ip(name, bottom, top=None, outputs=2, more="", bias="true"):
 
 
 def loss(bottom, name="loss", more=""):
-    return f'layer {{ name: "{name}" type: "SoftmaxWithLoss" bottom: "{bottom}" bottom: "label" top: "{name}" {more} }}\n'
+    return (
+        f'layer {{ name: "{name}" type: "SoftmaxWithLoss" bottom: "{bottom}" bottom: "label" top: "{name}" {more} }}\n'
+    )
 
 
 def silence(*bottoms):
@@ -128,9 +130,7 @@ class TestBackward:
         return dict(zip(net._layer_names, net._layer_need_backward, strict=True))
 
     def test_only_from_loss_to_parameters(self):
-        net = make_net(
-            DATA + ip("a", "data") + ip("b", "a") + ip("side", "a") + silence("side") + loss("b")
-        )
+        net = make_net(DATA + ip("a", "data") + ip("b", "a") + ip("side", "a") + silence("side") + loss("b"))
         assert self.needs(net) == {
             "input": False, "a": True, "a_a_0_split": True, "b": True, "side": False, "silence": False, "loss": True,
         }  # fmt: skip

@@ -95,7 +95,10 @@ def test_input_that_is_no_top():
 @pytest.mark.parametrize(
     "top, message",
     [
-        (lambda: L.Convolution(kernal_size=3), "ConvolutionParameter has no field 'kernal_size'. Did you mean kernel_size"),
+        (
+            lambda: L.Convolution(kernal_size=3),
+            "ConvolutionParameter has no field 'kernal_size'. Did you mean kernel_size",
+        ),
         (lambda: L.SoftmaxWithLoss(los_weight=3), "LayerParameter has no field 'los_weight'. Did you mean loss_weight"),
         (lambda: L.Convolution(weight_filler=dict(tpe="x")), "FillerParameter has no field 'tpe'. Did you mean type"),
     ],

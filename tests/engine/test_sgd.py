@@ -92,9 +92,7 @@ def test_momentum_keeps_its_size_across_a_drop():
 
 def test_iter_size_averages_passes(rng):
     """iter_size passes over one batch are one pass over it."""
-    loss = (
-        'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "b" bottom: "label" top: "loss" }'
-    )
+    loss = 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "b" bottom: "label" top: "loss" }'
     net = NET.replace('top: "data"', 'top: "data" top: "label"').replace(
         "shape { dim: 2 dim: 3 }", "shape { dim: 2 dim: 3 } shape { dim: 2 }"
     )

@@ -52,8 +52,12 @@ def test_v1_layer():
 
 
 def test_v1_equals_v2():
-    old = net('layers { name: "p" type: POOLING bottom: "a" top: "b" pooling_param { pool: AVE kernel_size: 3 stride: 2 } }')
-    new = net('layer { name: "p" type: "Pooling" bottom: "a" top: "b" pooling_param { pool: AVE kernel_size: 3 stride: 2 } }')
+    old = net(
+        'layers { name: "p" type: POOLING bottom: "a" top: "b" pooling_param { pool: AVE kernel_size: 3 stride: 2 } }'
+    )
+    new = net(
+        'layer { name: "p" type: "Pooling" bottom: "a" top: "b" pooling_param { pool: AVE kernel_size: 3 stride: 2 } }'
+    )
     assert old == new
 
 

@@ -75,9 +75,7 @@ def test_mean_labels_and_note(built):
     train = np.stack([np.frombuffer(datum.data, np.uint8) for _, datum in read(built / "train_lmdb")])
     blob = caffe_pb2.BlobProto.FromString((built / "mean.binaryproto").read_bytes())
     assert (blob.num, blob.channels, blob.height, blob.width) == (1, 3, 64, 64)
-    assert np.array_equal(
-        np.array(blob.data, np.float32), train.astype(np.float64).mean(axis=0).astype(np.float32)
-    )
+    assert np.array_equal(np.array(blob.data, np.float32), train.astype(np.float64).mean(axis=0).astype(np.float32))
     labels = (built / "labels.txt").read_text(encoding="utf-8").splitlines()
     assert len(labels) == 200 and labels[3] == f"{WNIDS[3]} thing 021, élément"
     note = json.loads((built / "build.json").read_text())
@@ -90,9 +88,7 @@ def test_workers_and_source_do_not_matter(built, made, tmp_path):
     build_lmdb.build(folder, tmp_path / "lmdb", holdout=1, seed=2, workers=1)
     for name in ("train", "val", "test", "holdout"):
         ours, theirs = read(tmp_path / "lmdb" / f"{name}_lmdb"), read(built / f"{name}_lmdb")
-        assert [(k, d.SerializeToString()) for k, d in ours] == [
-            (k, d.SerializeToString()) for k, d in theirs
-        ]
+        assert [(k, d.SerializeToString()) for k, d in ours] == [(k, d.SerializeToString()) for k, d in theirs]
     first, second = (json.loads((out / "build.json").read_text()) for out in (built, tmp_path / "lmdb"))
     assert first["lists_sha256"] == second["lists_sha256"]
     assert (built / "mean.binaryproto").read_bytes() == (tmp_path / "lmdb" / "mean.binaryproto").read_bytes()
@@ -248,9 +244,7 @@ def test_the_map_grows(tmp_path):
         lmdb.open(str(tmp_path), readonly=True, lock=False) as environment,
         environment.begin() as transaction,
     ):
-        assert [key for key, value in transaction.cursor() if value == values] == [
-            b"%08d" % i for i in range(200)
-        ]
+        assert [key for key, value in transaction.cursor() if value == values] == [b"%08d" % i for i in range(200)]
 
 
 def slow_build(data: Path, out: Path, workers: int) -> subprocess.Popen:
@@ -316,9 +310,7 @@ def test_records_and_mean_equal_real_caffe_byte_for_byte(data, built, made, tmp_
     keys = [key.partition("_")[2] for key, _ in read(built / "train_lmdb")]
     labels = [datum.label for _, datum in read(built / "train_lmdb")]
     try:
-        write_folder(
-            work / "images", {**{name: made[name] for name in keys}, "cmyk.JPEG": jpeg(77, mode="CMYK")}
-        )
+        write_folder(work / "images", {**{name: made[name] for name in keys}, "cmyk.JPEG": jpeg(77, mode="CMYK")})
         (work / "list").write_text("".join(f"{name} {label}\n" for name, label in zip(keys, labels)))
         (work / "cmyk").write_text("cmyk.JPEG 0\n")
         inside = Path("/tmp") / work.name

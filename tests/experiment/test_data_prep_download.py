@@ -118,9 +118,7 @@ def test_wrong_md5_keeps_nothing(server, tmp_path):
 
 def test_a_connection_that_stays_broken_keeps_what_came(server, tmp_path):
     server.cuts = [1000] + [0] * 20
-    with pytest.raises(
-        DataError, match=r"the connection broke .*cut after 1000 of 700001.* 1000 bytes are kept"
-    ):
+    with pytest.raises(DataError, match=r"the connection broke .*cut after 1000 of 700001.* 1000 bytes are kept"):
         download(server.url, tmp_path / "set.zip", MD5, wait_s=0)
     assert names(tmp_path) == ["set.zip.part"]
 
@@ -163,8 +161,4 @@ def test_the_command_checks_what_is_named(tmp_path, monkeypatch, capsys):
     path.write_bytes(path.read_bytes()[:1000])
     assert dataset.main([]) == 1
     told = capsys.readouterr()
-    assert (
-        told.out == ""
-        and told.err.startswith(f"error: {path}: not a whole zip")
-        and told.err.count("\n") == 1
-    )
+    assert told.out == "" and told.err.startswith(f"error: {path}: not a whole zip") and told.err.count("\n") == 1

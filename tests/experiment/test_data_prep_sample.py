@@ -15,10 +15,7 @@ from data_prep.tiny_imagenet import TinyImageNet
 def made(tmp_path_factory):
     out = tmp_path_factory.mktemp("sample") / "set"
     assert (
-        sample.main(
-            ["--out", str(out), "--images-per-class", "3", "--val-per-class", "2", "--test-images", "23"]
-        )
-        == 0
+        sample.main(["--out", str(out), "--images-per-class", "3", "--val-per-class", "2", "--test-images", "23"]) == 0
     )
     return out
 
@@ -80,8 +77,6 @@ def test_classes_can_be_told_apart():
         return np.stack([np.bincount(code, minlength=64) for code in codes]) ** 0.5
 
     train = np.stack([colours(index, 12, 0).mean(axis=0) for index in looks])
-    found = np.concatenate(
-        [((colours(i, 6, 1)[:, None] - train) ** 2).sum(axis=2).argmin(axis=1) for i in looks]
-    )
+    found = np.concatenate([((colours(i, 6, 1)[:, None] - train) ** 2).sum(axis=2).argmin(axis=1) for i in looks])
     accuracy = np.mean(found == np.repeat(np.arange(len(looks)), 6))
     assert 0.15 < accuracy < 0.9

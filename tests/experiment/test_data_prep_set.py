@@ -65,9 +65,7 @@ def broken(made: dict[str, bytes], change: str) -> dict[str, bytes]:
         lines = made["val/val_annotations.txt"].splitlines(keepends=True)
         changed["val/val_annotations.txt"] = b"".join(lines[1:])
     elif change == "val class unknown":
-        changed["val/val_annotations.txt"] = made["val/val_annotations.txt"].replace(
-            b"\tn10000000\t", b"\tn55555555\t"
-        )
+        changed["val/val_annotations.txt"] = made["val/val_annotations.txt"].replace(b"\tn10000000\t", b"\tn55555555\t")
     elif change == "val leaves its folder":
         changed["val/val_annotations.txt"] += b"../../train/x.JPEG\tn10000000\n"
     elif change == "no test images":
@@ -113,9 +111,7 @@ def test_cut_zip_and_missing_path(made, tmp_path):
         TinyImageNet.open(tmp_path / "elsewhere")
 
 
-@pytest.mark.parametrize(
-    "name", ["../out.txt", "a/../../out.txt", "/etc/out.txt", "a\\..\\out.txt", "C:out.txt"]
-)
+@pytest.mark.parametrize("name", ["../out.txt", "a/../../out.txt", "/etc/out.txt", "a\\..\\out.txt", "C:out.txt"])
 def test_zip_names_that_leave_their_folder(tmp_path, name):
     path = write_zip(tmp_path / "set.zip", {name: b"x"}, top="")
     with pytest.raises(DataError, match="leaves its folder"):
@@ -175,9 +171,7 @@ def test_split_is_seeded_and_stratified(made, tmp_path):
 
 
 def test_shuffled_order_mixes_classes(made, tmp_path):
-    labels = [
-        label for _, label in names(split(TinyImageNet.open(write_zip(tmp_path / "s.zip", made)), 0)["train"])
-    ]
+    labels = [label for _, label in names(split(TinyImageNet.open(write_zip(tmp_path / "s.zip", made)), 0)["train"])]
     # In the list's own order every class is seen only once in three neighbours.
     assert sum(a == b for a, b in zip(labels, labels[1:])) < 20
     assert len(set(labels[:100])) > 60

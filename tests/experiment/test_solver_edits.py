@@ -13,9 +13,7 @@ def solver(text: str):
 
 def test_changes_are_of_fields_not_of_text():
     before = solver('base_lr: 0.01 stepvalue: 5 lr_policy: "fixed" net: "a"')
-    after = solver(
-        '# a comment\nnet: "b" lr_policy: "fixed" base_lr: 1e-3 stepvalue: [5, 9] solver_mode: CPU'
-    )
+    after = solver('# a comment\nnet: "b" lr_policy: "fixed" base_lr: 1e-3 stepvalue: [5, 9] solver_mode: CPU')
     assert changes(before, after) == {
         "net": "a -> b",
         "base_lr": "0.01 -> 0.001",

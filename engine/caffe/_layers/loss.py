@@ -47,7 +47,9 @@ def check_label_count(layer: Layer, scores: Shape, labels: Shape, axis: int) -> 
         )
 
 
-def read_labels(layer: Layer, labels: torch.Tensor, scores: torch.Tensor, axis: int, ignore: int | None) -> torch.Tensor:
+def read_labels(
+    layer: Layer, labels: torch.Tensor, scores: torch.Tensor, axis: int, ignore: int | None
+) -> torch.Tensor:
     """Labels as whole numbers in the shape of scores without ``axis``.
 
     Raises:

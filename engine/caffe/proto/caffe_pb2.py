@@ -12,9 +12,7 @@ from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 
 
 def _load() -> None:
-    schema = descriptor_pb2.FileDescriptorSet.FromString(
-        Path(__file__).with_name("caffe.desc").read_bytes()
-    )
+    schema = descriptor_pb2.FileDescriptorSet.FromString(Path(__file__).with_name("caffe.desc").read_bytes())
     pool = descriptor_pool.Default()
     (file,) = schema.file
     pool.Add(file)

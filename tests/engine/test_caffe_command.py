@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 import torch
+
 from .command import SOLVER, caffe, displayed, make_experiment, start, weights
 
 

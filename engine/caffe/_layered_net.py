@@ -1,0 +1,338 @@
+"""How a net is made and run (Caffe's net.cpp): layers wired by blobs, forward and backward one by one.
+
+What pycaffe's users see of it is in _net.py.
+"""
+
+from collections.abc import Callable
+
+import torch
+
+from caffe import _debug_info, _device, _layers
+from caffe._blob import Blob
+from caffe._error import NetError
+from caffe._layers.base import BlobLayer, Layer
+from caffe._log import logger
+from caffe._params import ParamTable
+from caffe._wiring import filter_net, insert_splits
+from caffe.proto import caffe_pb2
+
+
+class _Tape:
+    """What one layer's backward needs of its forward: its inputs, and its outputs with their history."""
+
+    __slots__ = ("bottom", "top", "weights")
+
+    def __init__(self, bottom, weights, top):
+        self.bottom, self.weights, self.top = bottom, weights, top
+
+
+class LayeredNet:
+    """Layers, the blobs between them, and the passes over them.
+
+    Args:
+        net_param: the net, upgraded; its state says phase, level and stages.
+
+    Raises:
+        PrototxtError, NetError, DataError: what is wrong and where.
+    """
+
+    def __init__(self, net_param: caffe_pb2.NetParameter):
+        filtered = filter_net(net_param)
+        logger.info("Initializing net from parameters: \n%s", filtered)
+        self.name = filtered.name
+        self.phase = filtered.state.phase
+        self.debug_info = filtered.debug_info
+        self.layers: list[Layer] = []
+        self._layer_names: list[str] = []
+        self._blobs: list[Blob] = []
+        self._blob_names: list[str] = []
+        self._blob_loss_weights: list[float] = []
+        self._bottom_ids: list[list[int]] = []
+        self._top_ids: list[list[int]] = []
+        self._inputs: list[int] = []
+        self._params = ParamTable()
+        self._bottom_need_backward: list[list[bool]] = []
+        self._layer_need_backward: list[bool] = []
+        self._param_need_backward: list[list[bool]] = []
+        self._tapes: list[_Tape | None] = []
+        self._shaped_for: list[list[list[int]]] = []  # bottom shapes that the tops have now
+        self._callbacks: dict[str, list[Callable[[int], None]]] = {
+            when: [] for when in ("before_forward", "after_forward", "before_backward", "after_backward")
+        }
+        available: dict[str, int] = {}
+        index: dict[str, int] = {}
+        need_backward: list[bool] = []
+        param = insert_splits(filtered)
+        memory = 0
+        for layer_param in param.layer:
+            if not layer_param.HasField("phase"):
+                layer_param.phase = self.phase
+            memory += self._add_layer(layer_param, available, index, need_backward)
+            logger.info("Memory required for data: %d", 4 * memory)
+        self._skip_needless_backward()
+        if param.force_backward:
+            self._force_backward()
+        for name in sorted(available):
+            logger.info("This network produces output %s", name)
+        self._outputs = [available[name] for name in sorted(available)]
+        self._params.share()
+        self._tapes = [None] * len(self.layers)
+        logger.info("Network initialization done.")
+
+    def _add_layer(
+        self,
+        param: caffe_pb2.LayerParameter,
+        available: dict[str, int],
+        index: dict[str, int],
+        need_backward: list[bool],
+    ) -> int:
+        """Make one layer and wire it; returns the number of values its tops hold."""
+        if param.propagate_down and len(param.propagate_down) != len(param.bottom):
+            raise NetError(f"Layer '{param.name}': propagate_down must be specified 0 or {len(param.bottom)} times.")
+        if len(param.loss_weight) not in (0, len(param.top)):
+            raise NetError(f"Layer '{param.name}': loss_weight must be unspecified or specified once per top blob.")
+        layer = _layers.create(param)
+        self.layers.append(layer)
+        self._layer_names.append(param.name)
+        logger.info("Creating Layer %s", param.name)
+        layer.check_counts()
+
+        bottom_ids, propagate = [], []
+        for j, blob in enumerate(param.bottom):
+            if blob not in available:
+                raise NetError(f"Unknown bottom blob '{blob}' (layer '{param.name}', bottom index {j}).")
+            logger.info("%s <- %s", param.name, blob)
+            bottom_ids.append(available.pop(blob))
+            propagate.append(param.propagate_down[j] if param.propagate_down else need_backward[bottom_ids[j]])
+        top_ids = []
+        for j, blob in enumerate(param.top):
+            if j < len(param.bottom) and param.bottom[j] == blob:
+                logger.info("%s -> %s (in-place)", param.name, blob)
+                top_ids.append(index[blob])
+            elif blob in index:
+                raise NetError(f"Top blob '{blob}' produced by multiple sources (the second is layer '{param.name}').")
+            else:
+                logger.info("%s -> %s", param.name, blob)
+                top_ids.append(self._add_blob(blob, need_backward))
+                index[blob] = top_ids[-1]
+            available[blob] = top_ids[-1]
+        if param.type == "Input":
+            self._inputs.extend(top_ids)
+        if layer.auto_top_blobs and len(top_ids) < layer.tops[0]:
+            top_ids.append(self._add_blob("(automatic)", need_backward))
+        self._bottom_ids.append(bottom_ids)
+        self._top_ids.append(top_ids)
+
+        bottom, top = self._of(bottom_ids), self._of(top_ids)
+        if isinstance(layer, BlobLayer):
+            layer.setup_blobs(bottom, top)
+        else:
+            layer.setup([tuple(blob.shape) for blob in bottom])
+        self._shaped_for.append([])
+        self._reshape_layer(len(self.layers) - 1)
+        logger.info("Setting up %s", param.name)
+        if layer.default_loss_weight and not param.loss_weight:
+            # Real Caffe's losses write the default into their own parameter, and so into snapshots.
+            param.loss_weight.extend([layer.default_loss_weight] + [0.0] * (len(top) - 1))
+        weights = list(param.loss_weight) or [0.0] * len(top)
+        for blob_id, blob, weight in zip(top_ids, top, weights, strict=False):
+            self._blob_loss_weights[blob_id] = weight
+            logger.info("Top shape: %s", blob.shape_string())
+            if weight:
+                logger.info("    with loss weight %g", weight)
+                blob._diff.set(torch.full(tuple(blob.shape), weight, device=_device.current()))
+
+        if len(param.param) > len(layer.blobs):
+            raise NetError(f"Too many params specified for layer {param.name}.")
+        trained = [self._params.add(layer, j).lr_mult != 0 for j in range(len(layer.blobs))]
+        self._param_need_backward.append(trained)
+        self._bottom_need_backward.append(propagate)
+        # A bottom that needs its gradient gets it from this layer.
+        needed = any(need_backward[i] for i in bottom_ids) or any(trained)
+        self._layer_need_backward.append(needed)
+        if needed:
+            for blob_id in top_ids:
+                need_backward[blob_id] = True
+        return sum(blob.count for blob in top)
+
+    def _add_blob(self, name: str, need_backward: list[bool]) -> int:
+        self._blobs.append(Blob())
+        self._blob_names.append(name)
+        self._blob_loss_weights.append(0.0)
+        need_backward.append(False)
+        return len(self._blobs) - 1
+
+    def _skip_needless_backward(self) -> None:
+        """From the losses back: switch off what contributes to none (the second half of Net::Init)."""
+        under_loss: set[int] = set()
+        skip: set[int] = set()
+        for i in reversed(range(len(self.layers))):
+            tops = self._top_ids[i]
+            contributes = any(self._blob_loss_weights[t] or t in under_loss for t in tops)
+            skip_all = all(t in skip for t in tops)
+            if self._layer_need_backward[i] and skip_all:
+                self._layer_need_backward[i] = False
+                self._bottom_need_backward[i] = [False] * len(self._bottom_ids[i])
+            if not contributes:
+                self._layer_need_backward[i] = False
+            verb = "needs" if self._layer_need_backward[i] else "does not need"
+            logger.info("%s %s backward computation.", self._layer_names[i], verb)
+            for j, blob_id in enumerate(self._bottom_ids[i]):
+                if contributes:
+                    under_loss.add(blob_id)
+                else:
+                    self._bottom_need_backward[i][j] = False
+                if not self._bottom_need_backward[i][j]:
+                    skip.add(blob_id)
+
+    def _force_backward(self) -> None:
+        for i, layer in enumerate(self.layers):
+            self._layer_need_backward[i] = True
+            self._param_need_backward[i] = [True] * len(layer.blobs)
+            self._bottom_need_backward[i] = [
+                need or layer.allow_force_backward(j) for j, need in enumerate(self._bottom_need_backward[i])
+            ]
+
+    def _of(self, ids: list[int]) -> list[Blob]:
+        return [self._blobs[i] for i in ids]
+
+    def _reshape_layer(self, i: int) -> None:
+        layer, bottom, top = self.layers[i], self._of(self._bottom_ids[i]), self._of(self._top_ids[i])
+        if isinstance(layer, BlobLayer):
+            layer.reshape_blobs(bottom, top)
+            return
+        # An input keeps the shape that a person gave it since it was made.
+        if layer.type == "Input" and any(blob.shape for blob in top):
+            return
+        shapes = [blob.shape for blob in bottom]
+        for blob, shape in zip(top, layer.top_shapes([tuple(shape) for shape in shapes]), strict=True):
+            blob.reshape(*shape)
+        self._shaped_for[i] = shapes
+
+    def reshape(self) -> None:
+        """Spread changed shapes of inputs through the net."""
+        for i in range(len(self.layers)):
+            self._reshape_layer(i)
+
+    # ---- running it ----------------------------------------------------------------------------
+
+    def _forward(self, start: int, end: int, record: bool = True) -> torch.Tensor | float:
+        """Run layers start to end (inclusive) forward.
+
+        Args:
+            record: False forgets what backward would need: for passes that only score.
+
+        Returns:
+            The loss: the sum of losses, each times its loss_weight; a tensor of one number, since
+            on a GPU turning it into a float waits for the device.
+        """
+        losses = []
+        for i in range(start, end + 1):
+            self._run_callbacks("before_forward", i)
+            self._forward_layer(i, record)
+            for blob_id in self._top_ids[i]:
+                if self._blob_loss_weights[blob_id]:
+                    blob = self._blobs[blob_id]
+                    losses.append((blob._data.tensor() * blob._diff.tensor()).sum())
+            if self.debug_info:
+                _debug_info.log_forward(self, i)
+            self._run_callbacks("after_forward", i)
+        return sum(losses) if losses else 0.0
+
+    def _forward_layer(self, i: int, record: bool) -> None:
+        layer, bottom, top = self.layers[i], self._of(self._bottom_ids[i]), self._of(self._top_ids[i])
+        self._tapes[i] = None
+        if isinstance(layer, BlobLayer):
+            layer.reshape_blobs(bottom, top)
+            layer.forward_blobs(bottom, top)
+            return
+        if [blob.shape for blob in bottom] != self._shaped_for[i]:
+            self._reshape_layer(i)
+        values = [blob._data.tensor() for blob in bottom]
+        weights = [blob._data.tensor() for blob in layer.blobs]
+        if record and self._layer_need_backward[i]:
+            values = [
+                v.detach().requires_grad_(need) for v, need in zip(values, self._bottom_need_backward[i], strict=True)
+            ]
+            weights = [
+                w.detach().requires_grad_(need) for w, need in zip(weights, self._param_need_backward[i], strict=True)
+            ]
+            with torch.enable_grad():
+                results = layer.forward(values, weights)
+            self._tapes[i] = _Tape(values, weights, results)
+        else:
+            with torch.no_grad():
+                results = layer.forward(values, weights)
+        for blob, result in zip(top, results, strict=False):
+            if tuple(result.shape) != tuple(blob.shape):
+                blob.reshape(*result.shape)
+            blob._data.set(result)
+
+    def _backward(self, start: int, end: int, keep: bool = True) -> None:
+        """Run layers start down to end (inclusive) backward.
+
+        Args:
+            keep: False frees what the forward pass left as soon as it is used; a second backward
+                pass then needs another forward pass.
+        """
+        for i in range(start, end - 1, -1):
+            self._run_callbacks("before_backward", i)
+            if self._layer_need_backward[i]:
+                self._backward_layer(i, keep)
+                if self.debug_info:
+                    _debug_info.log_backward(self, i)
+            self._run_callbacks("after_backward", i)
+        if self.debug_info and start == len(self.layers) - 1 and end == 0:
+            _debug_info.log_norms(self)
+
+    def _backward_layer(self, i: int, keep: bool) -> None:
+        layer, bottom, top = self.layers[i], self._of(self._bottom_ids[i]), self._of(self._top_ids[i])
+        if isinstance(layer, BlobLayer):
+            layer.backward_blobs(top, self._bottom_need_backward[i], bottom)
+            return
+        tape = self._tapes[i]
+        if tape is None:
+            # backward(start=...) over layers that were not run forward: take the blobs as they are.
+            saved = [blob._data.tensor() for blob in top]
+            self._forward_layer(i, True)
+            tape = self._tapes[i]
+            for blob, values in zip(top, saved, strict=True):
+                blob._data.set(values)
+        pairs = [
+            (result, blob._diff.tensor()) for result, blob in zip(tape.top, top, strict=False) if result.requires_grad
+        ]
+        wanted = [t for t in (*tape.bottom, *tape.weights) if t.requires_grad]
+        gradients: list[torch.Tensor | None] = [None] * len(wanted)
+        if pairs and wanted:
+            results, diffs = zip(*pairs, strict=True)
+            gradients = torch.autograd.grad(results, wanted, diffs, retain_graph=keep, allow_unused=True)
+        if not keep:
+            self._tapes[i] = None
+        found = dict(zip(map(id, wanted), gradients, strict=True))
+        for value, blob in zip(tape.bottom, bottom, strict=True):
+            if value.requires_grad:
+                gradient = found[id(value)]
+                blob._diff.set(torch.zeros_like(value) if gradient is None else gradient)
+        for weight, blob in zip(tape.weights, layer.blobs, strict=True):
+            if weight.requires_grad and found[id(weight)] is not None:
+                blob.accumulate_diff(found[id(weight)])
+
+    def _run_callbacks(self, when: str, i: int) -> None:
+        for callback in self._callbacks[when]:
+            callback(i)
+
+    def before_forward(self, callback: Callable[[int], None]) -> None:
+        """Call ``callback(layer_index)`` before each layer's forward."""
+        self._callbacks["before_forward"].append(callback)
+
+    def after_forward(self, callback: Callable[[int], None]) -> None:
+        """Call ``callback(layer_index)`` after each layer's forward."""
+        self._callbacks["after_forward"].append(callback)
+
+    def before_backward(self, callback: Callable[[int], None]) -> None:
+        """Call ``callback(layer_index)`` before each layer's backward."""
+        self._callbacks["before_backward"].append(callback)
+
+    def after_backward(self, callback: Callable[[int], None]) -> None:
+        """Call ``callback(layer_index)`` after each layer's backward."""
+        self._callbacks["after_backward"].append(callback)

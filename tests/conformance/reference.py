@@ -13,7 +13,8 @@ import numpy as np
 from . import training
 from .caffe_log import Run, skeleton
 from .engines import OURS, REAL, Engine
-from .layers import CASES, Case
+from .cases import CASES
+from .layer_case import Case
 from .training import ACCUMULATED, DROP, FIXED, HERE, Result
 
 RECORDED = HERE / "recorded"

@@ -1,4 +1,4 @@
-"""Every layer case of layers.py: our values and gradients beside real Caffe's."""
+"""Every layer case in cases/: our values and gradients beside real Caffe's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from .compare import array_differences
 from .engines import OURS
-from .layers import BY_NAME, CASES, NOT_YET
+from .cases import BY_NAME, CASES, NOT_YET
 from .reference import Reference, run_layers
 
 
@@ -27,7 +27,7 @@ def test_layer(name: str, our_layers: dict[str, np.ndarray], reference: Referenc
     ours, real = of_case(our_layers, name), of_case(reference.layers, name)
     assert real, f"no reference for {name}: run `make record` where real Caffe is installed"
     if name in NOT_YET:
-        assert f"{name}|error" in ours, f"{name} runs now: take it out of NOT_YET in layers.py"
+        assert f"{name}|error" in ours, f"{name} runs now: take it out of NOT_YET in cases/"
         pytest.xfail(str(ours[f"{name}|error"]))
     assert f"{name}|error" not in ours, str(ours[f"{name}|error"])
     assert array_differences(ours, real) == []

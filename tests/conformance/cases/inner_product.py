@@ -1,0 +1,14 @@
+"""Cases of engine/caffe/_layers/inner_product.py."""
+
+from ..layer_case import cases
+
+CASES = cases(
+    "InnerProduct",
+    "inner_product_param { %s }",
+    ("flattens", "num_output: 5", (2, 3, 4, 2)),
+    ("no bias", "num_output: 5 bias_term: false", (3, 7)),
+    ("axis 2", "num_output: 5 axis: 2", (2, 3, 4, 2)),
+    ("axis from the end", "num_output: 5 axis: -1", (2, 3, 4)),
+    ("axis 0", "num_output: 5 axis: 0", (2, 3, 2)),
+    ("transpose", "num_output: 5 transpose: true", (3, 4, 2)),
+)

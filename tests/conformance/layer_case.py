@@ -1,0 +1,66 @@
+"""What a layer case is, and the words that the tables in cases/ are written in."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+
+@dataclasses.dataclass(frozen=True)
+class Bottom:
+    """One bottom blob: uniform in [low, high), or whole numbers low..high (labels, indices, ties)."""
+
+    shape: tuple[int, ...]
+    low: float = -1.0
+    high: float = 1.0
+    integers: bool = False
+    gradient: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A layer under test. `text` is what stands in its prototxt besides name, type, bottoms and tops.
+
+    backward: False where Caffe has no gradient (it aborts). top_diffs: False keeps the diffs Caffe put into
+    the tops (the loss weight). params: the range parameters are drawn from. forwards: passes before the tops
+    are read.
+    """
+
+    name: str
+    type: str
+    text: str
+    bottoms: tuple[Bottom, ...]
+    tops: tuple[str, ...] = ("top",)
+    phase: str = "TEST"
+    backward: bool = True
+    top_diffs: bool = True
+    params: tuple[float, float] = (-1.0, 1.0)
+    forwards: int = 1
+
+
+def labels(shape: tuple[int, ...], classes: int) -> Bottom:
+    """Whole numbers 0..classes-1. Caffe gives labels no gradient."""
+    return Bottom(shape, 0, classes - 1, integers=True, gradient=False)
+
+
+def whole(*shape: int) -> Bottom:
+    """Whole numbers -2..2: ties, and values exactly at a kink."""
+    return Bottom(shape, -2, 2, integers=True)
+
+
+def cases(type_: str, wrap: str, *rows: Sequence, **common) -> list[Case]:
+    """Rows of (name, fields, bottom, ..., {options}); a tuple of ints is a Bottom; `wrap % fields` is the
+    prototxt text.
+    """
+    table = []
+    for name, fields, *rest in rows:
+        options = dict(common)
+        if rest and isinstance(rest[-1], dict):
+            options |= rest.pop()
+        bottoms = tuple(each if isinstance(each, Bottom) else Bottom(each) for each in rest)
+        table.append(Case(f"{type_}/{name}", type_, wrap % fields, bottoms, **options))
+    return table
+
+
+IN_PLACE = {"tops": ("b0",)}
+NO_GRADIENT = {"backward": False}

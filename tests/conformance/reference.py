@@ -12,8 +12,8 @@ import numpy as np
 
 from . import training
 from .caffe_log import Run, skeleton
-from .engines import OURS, REAL, Engine
 from .cases import CASES
+from .engines import OURS, REAL, Engine
 from .layer_case import Case
 from .training import ACCUMULATED, DROP, FIXED, HERE, Result
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from .cases import BY_NAME, CASES, NOT_YET
 from .compare import array_differences
 from .engines import OURS
-from .cases import BY_NAME, CASES, NOT_YET
 from .reference import Reference, run_layers
 
 

@@ -1,6 +1,6 @@
 """Cases of engine/caffe/_layers/data.py."""
 
-from ..layer_case import cases, labels
+from ..layer_case import cases
 
 # The LMDBs and means are those of make_data.py: test images are 17 x 15.
 SOURCE = 'data_param { source: "data/%s_lmdb" backend: LMDB batch_size: %d }'

@@ -1,6 +1,6 @@
 """Cases of engine/caffe/_layers/neuron.py."""
 
-from ..layer_case import Bottom, IN_PLACE, cases, whole
+from ..layer_case import IN_PLACE, Bottom, cases, whole
 
 CASES = cases(
     "ReLU",

@@ -1,6 +1,6 @@
 """Cases of engine/caffe/_layers/softmax.py."""
 
-from ..layer_case import Bottom, IN_PLACE, cases
+from ..layer_case import IN_PLACE, Bottom, cases
 
 CASES = cases(
     "Softmax",

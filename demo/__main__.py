@@ -34,7 +34,9 @@ def say(title: str) -> None:
 def run(*words: str) -> None:
     """Run one of the project's commands in demo/out, shown as a person would type it."""
     print(f"$ python -m {shlex.join(words)}", flush=True)
-    done = subprocess.run([sys.executable, "-m", *words], cwd=OUT)
+    # Without MAKELEVEL: what the commands say of themselves is meant for demo/out, not for make here.
+    environment = {name: value for name, value in os.environ.items() if name != "MAKELEVEL"}
+    done = subprocess.run([sys.executable, "-m", *words], cwd=OUT, env=environment)
     if done.returncode:
         raise SystemExit(f"demo: this step failed with status {done.returncode}; what it said stands above.")
 

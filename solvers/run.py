@@ -30,7 +30,9 @@ def say(line: str) -> None:
 
 
 def own_command(verb: str, options: argparse.Namespace) -> str:
-    """The command line that does `verb` with the options of this one."""
+    """The command line that does `verb` with the options of this one, or make's where make runs us."""
+    if "MAKELEVEL" in os.environ:
+        return f"make {verb}-{options.name}"
     python = min(os.path.relpath(sys.executable), sys.executable, key=len)
     words = [python, "-m", "solvers.run", verb, options.name]
     if options.caffe != "caffe":

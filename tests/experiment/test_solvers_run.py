@@ -46,6 +46,7 @@ def place(tmp_path, monkeypatch):
         path.write_text(text)
     (tmp_path / "caffe").chmod(0o755)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MAKELEVEL", raising=False)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT / "engine"), str(ROOT)]))
     return tmp_path
 
@@ -95,6 +96,14 @@ def refused(capsys, *arguments: str) -> str:
     error = capsys.readouterr().err.splitlines()
     assert error[-1].startswith("solvers.run: error: ")
     return error[-1]
+
+
+def test_under_make_it_names_makes_command(place, monkeypatch):
+    monkeypatch.setenv("MAKELEVEL", "1")
+    first = start("train", Path("runs/tiny/train.log"))
+    os.killpg(first.pid, signal.SIGINT)
+    _, said = first.communicate(timeout=60)
+    assert said.splitlines()[-1] == "solvers.run: go on with: make resume-tiny"
 
 
 def test_train_stop_edit_resume(place, capsys):

@@ -12,8 +12,13 @@ __version__ = "1.0.0"
 
 _WHERE = {
     "Net": "_net",
-    "SGDSolver": "_sgd",
-    "get_solver": "_sgd",
+    "SGDSolver": "_solvers",
+    "NesterovSolver": "_solvers",
+    "AdaGradSolver": "_solvers",
+    "RMSPropSolver": "_solvers",
+    "AdaDeltaSolver": "_solvers",
+    "AdamSolver": "_solvers",
+    "get_solver": "_solvers",
     "layer_type_list": "_layers",
     "set_mode_cpu": "_device",
     "set_mode_gpu": "_device",

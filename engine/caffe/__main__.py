@@ -138,7 +138,7 @@ def train(flags: argparse.Namespace) -> None:
     signals = SignalHandler(flags.sigint_effect, flags.sighup_effect)
     # Imported only now: loading PyTorch takes seconds in which a signal may come already.
     from caffe import _prototxt
-    from caffe._sgd import get_solver
+    from caffe._solvers import get_solver
     from caffe.proto import caffe_pb2
 
     _allow_python_layers(flags)

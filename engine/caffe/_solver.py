@@ -1,4 +1,4 @@
-"""Solver: the training loop (Caffe's solver.cpp). The update rules are in _sgd.py."""
+"""Solver: the training loop (Caffe's solver.cpp). The update rules are in _solvers/."""
 
 import time
 from collections import deque

@@ -264,7 +264,7 @@ class TestRefused:
             register("Convolution")(type("Impostor", (), {}))
 
     def test_unknown_solver_type_and_second_registration(self):
-        from caffe._sgd import register as register_solver
+        from caffe._solvers import register as register_solver
 
         with pytest.raises(ValueError, match="SGD is registered twice"):
             register_solver("SGD")(type("Impostor", (), {}))

@@ -1,47 +1,14 @@
-"""Update rules by solver type (Caffe's sgd_solvers), and the registry of types."""
+"""What all solver types do with a gradient, and the rules with momentum: SGD and Nesterov (Caffe's sgd_solvers)."""
 
 from collections import defaultdict
-from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
-from caffe import _device, _prototxt
+from caffe import _device
 from caffe._error import PrototxtError
 from caffe._log import logger
 from caffe._solver import Solver
-from caffe.proto import caffe_pb2
-
-_TYPES: dict[str, type["SGDSolver"]] = {}
-
-
-def register(type_name: str) -> Callable[[type["SGDSolver"]], type["SGDSolver"]]:
-    """Make a class the implementation of a solver type; a type can be registered once."""
-
-    def add(cls):
-        if type_name in _TYPES:
-            raise ValueError(f"solver type {type_name} is registered twice")
-        cls.type = type_name
-        _TYPES[type_name] = cls
-        return cls
-
-    return add
-
-
-def get_solver(solver: str | Path | caffe_pb2.SolverParameter) -> Solver:
-    """Make the solver that a prototxt (or a SolverParameter) describes, of the type it names.
-
-    Raises:
-        PrototxtError: the type is unknown; the nearest known one is named.
-    """
-    if not isinstance(solver, caffe_pb2.SolverParameter):
-        solver = _prototxt.read_solver_param(solver)
-    if solver.type not in _TYPES:
-        known = sorted(_TYPES)
-        raise PrototxtError(
-            f"Unknown solver type: {solver.type}.{_prototxt.nearest(solver.type, known)} (known: {', '.join(known)})"
-        )
-    return _TYPES[solver.type](solver)
+from caffe._solvers.registry import register
 
 
 @register("SGD")
@@ -51,12 +18,23 @@ class SGDSolver(Solver):
     history = momentum * history + rate * lr_mult * gradient; weight -= history. The rate is inside
     the history, so that momentum gathered before a rate drop keeps its size; torch.optim.SGD has it
     outside and differs from Caffe just there.
+
+    Attributes:
+        histories: how many history blobs a parameter has. The first of all parameters come first, then
+            the second of all: the order of a .solverstate.
     """
+
+    histories = 1
 
     def __init__(self, solver):
         super().__init__(solver)
+        self.check()
+        shapes = [tuple(entry.blob.shape) for entry in self.net._params.learnable]
         device = _device.current()
-        self.history = [torch.zeros(tuple(entry.blob.shape), device=device) for entry in self.net._params.learnable]
+        self.history = [torch.zeros(shape, device=device) for shape in shapes * self.histories]
+
+    def check(self) -> None:
+        """Raise PrototxtError for parameters that this solver type does not take."""
 
     def apply_update(self) -> None:
         rate = self.lr
@@ -112,3 +90,18 @@ class SGDSolver(Solver):
         for index, entry in enumerate(self.net._params.learnable):
             groups[getattr(entry, field)].append(index)
         return groups
+
+
+@register("Nesterov")
+class NesterovSolver(SGDSolver):
+    """Nesterov's accelerated gradient: SGD's history, but the weight goes on past it.
+
+    weight -= (1 + momentum) * new history - momentum * old history.
+    """
+
+    def _updates(self, gradients, rate):
+        momentum = self.param.momentum
+        updates = torch._foreach_mul(self.history, -momentum)
+        super()._updates(gradients, rate)
+        torch._foreach_add_(updates, self.history, alpha=1 + momentum)
+        return updates

@@ -1,0 +1,40 @@
+"""Which class trains which ``type`` of a solver's prototxt (Caffe's solver_factory)."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from caffe import _prototxt
+from caffe._error import PrototxtError
+from caffe._solver import Solver
+from caffe.proto import caffe_pb2
+
+_TYPES: dict[str, type[Solver]] = {}
+
+
+def register(type_name: str) -> Callable[[type[Solver]], type[Solver]]:
+    """Make a class the implementation of a solver type; a type can be registered once."""
+
+    def add(cls):
+        if type_name in _TYPES:
+            raise ValueError(f"solver type {type_name} is registered twice")
+        cls.type = type_name
+        _TYPES[type_name] = cls
+        return cls
+
+    return add
+
+
+def get_solver(solver: str | Path | caffe_pb2.SolverParameter) -> Solver:
+    """Make the solver that a prototxt (or a SolverParameter) describes, of the type it names.
+
+    Raises:
+        PrototxtError: the type is unknown; the nearest known one is named.
+    """
+    if not isinstance(solver, caffe_pb2.SolverParameter):
+        solver = _prototxt.read_solver_param(solver)
+    if solver.type not in _TYPES:
+        known = sorted(_TYPES)
+        raise PrototxtError(
+            f"Unknown solver type: {solver.type}.{_prototxt.nearest(solver.type, known)} (known: {', '.join(known)})"
+        )
+    return _TYPES[solver.type](solver)

@@ -1,0 +1,138 @@
+"""Each solver type's update against its formula in float64, element by element over several steps."""
+
+import numpy as np
+import pytest
+from caffe import PrototxtError, SnapshotError, _prototxt, get_solver
+from caffe.proto import caffe_pb2
+
+from .test_sgd import LR_MULT, make_solver, parameters
+
+DELTA = 1e-3
+
+
+def nesterov(g, h, rate, step):
+    new = 0.7 * h[0] + rate * g
+    update = 1.7 * new - 0.7 * h[0]
+    return update, [new]
+
+
+def adagrad(g, h, rate, step):
+    total = h[0] + g**2
+    return rate * g / (np.sqrt(total) + DELTA), [total]
+
+
+def rmsprop(g, h, rate, step):
+    mean = 0.8 * h[0] + 0.2 * g**2
+    return rate * g / (np.sqrt(mean) + DELTA), [mean]
+
+
+def adadelta(g, h, rate, step):
+    squares = 0.7 * h[0] + 0.3 * g**2
+    update = g * np.sqrt((h[1] + DELTA) / (squares + DELTA))
+    return rate * update, [squares, 0.7 * h[1] + 0.3 * update**2]
+
+
+def adam(g, h, rate, step):
+    mean, squares = 0.7 * h[0] + 0.3 * g, 0.9 * h[1] + 0.1 * g**2
+    corrected = np.sqrt(1 - 0.9**step) / (1 - 0.7**step)
+    return rate * corrected * mean / (np.sqrt(squares) + DELTA), [mean, squares]
+
+
+TYPES = {
+    "Nesterov": (nesterov, "momentum: 0.7"),
+    "AdaGrad": (adagrad, "delta: 1e-3"),
+    "RMSProp": (rmsprop, "rms_decay: 0.8 delta: 1e-3"),
+    "AdaDelta": (adadelta, "momentum: 0.7 delta: 1e-3"),
+    "Adam": (adam, "momentum: 0.7 momentum2: 0.9 delta: 1e-3"),
+}
+COMMON = 'base_lr: 0.1 lr_policy: "fixed"'
+
+
+def drive(solver, gradients):
+    """Let the solver take these gradients, one list for each iteration."""
+    blobs = [blob for name in ("a", "b") for blob in solver.net.params[name]]
+
+    def write():
+        for blob, gradient in zip(blobs, gradients[solver.iter], strict=True):
+            blob.diff[...] = gradient
+
+    solver.add_callback(lambda: None, write)
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_steps(name, rng):
+    formula, text = TYPES[name]
+    solver = make_solver(f'type: "{name}" {COMMON} {text}')
+    assert solver.type == name
+    weights = [w.astype(np.float64) for w in parameters(solver)]
+    count, histories = len(weights), len(solver.history) // len(weights)
+    history = [[np.zeros_like(w) for _ in range(histories)] for w in weights]
+    given = [[rng.normal(size=w.shape) for w in weights] for _ in range(5)]
+    drive(solver, given)
+    for iteration, rate in enumerate([0.1, 0.1, 0.01, 0.01, 0.01]):
+        solver.param.base_lr = rate
+        solver.step(1)
+        for i in range(count):
+            update, history[i] = formula(given[iteration][i], history[i], rate * LR_MULT[i], iteration + 1)
+            weights[i] -= update
+        for found, expected in zip(parameters(solver), weights, strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-6)
+        # The order of a .solverstate: the first history of every parameter, then the second of every one.
+        in_order = [history[i][part] for part in range(histories) for i in range(count)]
+        for found, expected in zip(solver.history, in_order, strict=True):
+            np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_goes_on_from_a_snapshot(name, rng, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = f'type: "{name}" {COMMON} {TYPES[name][1]} snapshot_prefix: "run"'
+    solver = make_solver(text)
+    given = [[rng.normal(size=w.shape) for w in parameters(solver)] for _ in range(7)]
+    drive(solver, given)
+    solver.step(4)
+    solver.snapshot()
+    state = caffe_pb2.SolverState.FromString((tmp_path / "run_iter_4.solverstate").read_bytes())
+    assert len(state.history) == len(solver.history)
+    solver.step(3)
+    resumed = make_solver(text)
+    drive(resumed, given)
+    resumed.restore("run_iter_4.solverstate")
+    resumed.step(3)
+    for found, expected in zip(parameters(resumed), parameters(solver), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_a_snapshot_of_another_type_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    solver = make_solver(f'type: "Adam" {COMMON} momentum: 0.7 snapshot_prefix: "run"')
+    solver.step(1)
+    solver.snapshot()
+    with pytest.raises(SnapshotError, match="another net or solver type"):
+        make_solver(COMMON).restore("run_iter_1.solverstate")
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ('type: "AdaGrad" momentum: 0.9', "Momentum cannot be used with AdaGrad"),
+        ('type: "RMSProp" momentum: 0.9', "Momentum cannot be used with RMSProp"),
+        ('type: "RMSProp" rms_decay: 1', "rms_decay should lie between 0 and 1"),
+        ('type: "RMSProp" rms_decay: -0.1', "rms_decay should lie between 0 and 1"),
+        ('type: "Adam" momentum: 1', "momentum must be below 1"),
+        ('type: "Nestorov"', "Unknown solver type: Nestorov. Did you mean Nesterov"),
+    ],
+)
+def test_refused(text, message):
+    with pytest.raises(PrototxtError, match=message):
+        make_solver(f"{COMMON} {text}")
+
+
+def test_each_type_is_a_class_of_pycaffe():
+    import caffe
+
+    for name in TYPES:
+        made = getattr(caffe, f"{name}Solver")
+        assert made is type(get_solver(_prototxt.parse(
+            f'type: "{name}" net_param {{ name: "empty" }}', caffe_pb2.SolverParameter(), "test"
+        )))  # fmt: skip

@@ -1,5 +1,8 @@
 """The learning rate of an iteration (SGDSolver::GetLearningRate), by lr_policy.
 
+``plateau`` is not in Caffe 1.0: it is the policy of BVLC/caffe pull request 4606, with its field
+plateau_winsize and its rules.
+
 Rates are computed with the precision that Caffe computes them with: float32, but for powers with a
 whole exponent, which C++ takes in double. So 0.01 dropped by 0.1 once or twice is, to the last bit,
 the 0.001 or 0.0001 that a person types.
@@ -7,7 +10,9 @@ the 0.001 or 0.0001 that a person types.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +23,20 @@ from caffe._prototxt import nearest
 
 if TYPE_CHECKING:
     from caffe._solver import Solver
+
+
+@dataclass
+class Plateau:
+    """What the policy ``plateau`` remembers.
+
+    Attributes:
+        minimum_loss: the lowest displayed loss so far.
+        last_event: the iteration that found it, or that of the last drop if that is later.
+    """
+
+    minimum_loss: float = math.inf
+    last_event: int = 0
+
 
 _f = np.float32
 _POLICIES: dict[str, Callable[[Solver], np.float32]] = {}
@@ -91,6 +110,30 @@ def _sigmoid(solver):
     _need(solver.param.stepsize > 0, "stepsize > 0")
     past = _f(solver.iter) - _f(solver.param.stepsize)
     return _f(solver.param.base_lr) * (_f(1) / (_f(1) + np.exp(-_f(solver.param.gamma) * past)))
+
+
+@_policy
+def _plateau(solver):
+    """Times gamma when the displayed loss has found no new minimum for plateau_winsize iterations.
+
+    The first plateau_winsize counts until the first drop, the second until the second, and after
+    the last the rate stays. A drop starts the count anew, as a new minimum does. The loss is that of
+    training, averaged over average_loss iterations: with the default of 1, one lucky batch is a minimum.
+    """
+    windows = solver.param.plateau_winsize
+    _need(len(windows) > 0 and min(windows) > 0, "plateau_winsize > 0, once for each drop")
+    plateau = solver.plateau
+    loss = solver.smoothed_loss()
+    if loss is not None and loss < plateau.minimum_loss:
+        plateau.minimum_loss, plateau.last_event = loss, solver.iter
+    if solver.current_step < len(windows) and solver.iter >= plateau.last_event + windows[solver.current_step]:
+        solver.current_step += 1
+        plateau.last_event = solver.iter
+        logger.info("Plateau Status: Iteration %d, step = %d", solver.iter, solver.current_step)
+    display = solver.param.display
+    if display > 0 and solver.iter % display == 0 and plateau.last_event > solver.iter - display:
+        logger.info("Plateau Status: Iteration %d, current minimum_loss = %g", solver.iter, plateau.minimum_loss)
+    return _decayed(solver, solver.current_step)
 
 
 def _decayed(solver: Solver, times: int) -> np.float32:

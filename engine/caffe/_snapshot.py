@@ -2,8 +2,8 @@
 
 A snapshot of iteration N is three files: the weights (``_iter_N.caffemodel``) and the solver's
 state (``_iter_N.solverstate``), both as Caffe writes and reads them, and ``_iter_N.resume.json``
-with what Caffe forgets: random states, data cursors, the window of average_loss. With it a run goes
-on as if it had never stopped; without it, as real Caffe does.
+with what Caffe forgets: random states, data cursors, the window of average_loss, what lr_policy
+"plateau" has seen. With it a run goes on as if it had never stopped; without it, as real Caffe does.
 
 Each file is written beside its final name, flushed to disk and renamed. The solverstate comes
 last: where it stands, its model is whole.
@@ -11,6 +11,7 @@ last: where it stands, its model is whole.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -24,6 +25,7 @@ from caffe import _rng
 from caffe._blobproto import RAW, from_array, read_file, shape_of, to_array
 from caffe._error import SnapshotError
 from caffe._log import logger
+from caffe._lr_policy import Plateau
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -165,6 +167,7 @@ def write_snapshot(solver: Solver) -> None:
         "solverstate_sha256": hashlib.sha256(content).hexdigest(),
         "random": _rng.save(),
         "losses": solver.recent_losses(),
+        "plateau": dataclasses.asdict(solver.plateau) if solver.param.lr_policy == "plateau" else None,
         "nets": [_net_state(net) for net in (solver.net, *solver.test_nets)],
     }
     write_file(path_of(solver, ".resume.json"), json.dumps(resume, indent=1).encode())
@@ -202,6 +205,7 @@ def restore(solver: Solver, path: str | Path) -> None:
         copy_weights(solver.net, read_weights(model_path), str(model_path))
     solver.iter = state.iter
     solver.current_step = state.current_step
+    solver.plateau = Plateau(last_event=state.iter)
     logger.info("SGDSolver: restoring history")
     for history, values in zip(solver.history, histories, strict=True):
         history.copy_(torch.from_numpy(values))
@@ -232,6 +236,8 @@ def _read_forgotten(path: Path) -> dict | None:
         known = resume["format"] == _RESUME_FORMAT
         same = resume["solverstate_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
         wanted = {name: resume[name] for name in ("random", "losses", "nets")}
+        # Not in files of before there was the policy.
+        wanted["plateau"] = Plateau(**resume["plateau"]) if resume.get("plateau") else None
     except (ValueError, KeyError, TypeError) as error:
         raise SnapshotError(f"{resume_path} is broken ({error}); remove it to resume as real Caffe does.") from None
     if not (known and same):
@@ -241,6 +247,8 @@ def _read_forgotten(path: Path) -> dict | None:
 
 def _restore_forgotten(solver: Solver, resume: dict) -> None:
     solver.set_recent_losses(resume["losses"])
+    if resume["plateau"] is not None:
+        solver.plateau = resume["plateau"]
     for net, layers in zip((solver.net, *solver.test_nets), resume["nets"], strict=False):
         for layer in net.layers:
             if layer.name in layers:

@@ -10,7 +10,7 @@ import torch
 from caffe import _prototxt, _rng, _snapshot
 from caffe._error import PrototxtError, SnapshotError
 from caffe._log import logger
-from caffe._lr_policy import learning_rate
+from caffe._lr_policy import Plateau, learning_rate
 from caffe._net import Net
 from caffe.proto import caffe_pb2
 
@@ -30,7 +30,8 @@ class Solver:
         test_nets: the test nets, which use the training net's weights.
         iter: how many times the weights were updated.
         history: the update history (momentum), a tensor for each learnable parameter.
-        current_step: how many rate drops lie behind (step and multistep).
+        current_step: how many rate drops lie behind (step, multistep and plateau).
+        plateau: what lr_policy "plateau" remembers.
     """
 
     def __init__(self, solver: str | Path | caffe_pb2.SolverParameter):
@@ -49,6 +50,7 @@ class Solver:
             _rng.set_random_seed(solver.random_seed)
         self.iter = 0
         self.current_step = 0
+        self.plateau = Plateau()
         self.history: list[torch.Tensor] = []
         self._losses: deque[torch.Tensor | float] = deque(maxlen=solver.average_loss)
         self._keep_losses = False
@@ -159,7 +161,7 @@ class Solver:
                 logger.info(
                     "Iteration %d (%g iter/s, %gs/%d iters), loss = %s",
                     self.iter, (self.iter - displayed_at) / (elapsed or 1), elapsed, self.param.display,
-                    f"{self._smoothed_loss():g}",
+                    f"{self.smoothed_loss():g}",
                 )  # fmt: skip
                 displayed_at, since = self.iter, time.perf_counter()
                 self._log_outputs("Train", self.net, [o._data.tensor() for o in self.net._of(self.net._outputs)])
@@ -185,8 +187,9 @@ class Solver:
             self.net._backward(last, 0, keep=False)
         return loss / self.param.iter_size
 
-    def _smoothed_loss(self) -> float:
-        return sum(map(float, self._losses)) / len(self._losses)
+    def smoothed_loss(self) -> float | None:
+        """The loss as displayed: the mean of the last average_loss iterations; None before the first."""
+        return sum(map(float, self._losses)) / len(self._losses) if self._losses else None
 
     def recent_losses(self) -> list[float]:
         """The losses that the displayed one averages, oldest first, for a snapshot."""
@@ -224,7 +227,7 @@ class Solver:
         if self._due(self.param.display):
             # As Caffe: one more forward pass for the loss, since the weights were just updated.
             self._losses.append(self.net._forward(0, len(self.net.layers) - 1, record=False))
-            logger.info("Iteration %d, loss = %g", self.iter, self._smoothed_loss())
+            logger.info("Iteration %d, loss = %g", self.iter, self.smoothed_loss())
         if self._due(self.param.test_interval):
             self._test_all()
         logger.info("Optimization Done.")

@@ -20,6 +20,7 @@ from .engines import Engine
 
 HERE = Path(__file__).parent
 DATA = "data"
+FILES = "files"
 # A file, not a recipe: two JPEG encoders need not write the same bytes.
 JPEG = "gradient.jpg"
 
@@ -90,6 +91,7 @@ def prepare(engine: Engine, work: Path) -> None:
     shutil.copyfile(HERE / "recorded" / JPEG, work / JPEG)
     shutil.copyfile(HERE / "python_layer.py", work / "python_layer.py")
     engine.python(HERE / "make_data.py", [DATA, JPEG], work)
+    engine.python(HERE / "make_layer_files.py", [FILES, JPEG], work)
     (work / "net.prototxt").write_text(NET)
 
 

@@ -1,4 +1,4 @@
-"""Losses (Caffe's loss_layer.cpp and its kin)."""
+"""The base of losses (Caffe's loss_layer.cpp), and SoftmaxWithLoss."""
 
 import math
 
@@ -29,12 +29,39 @@ class Loss(Layer):
     def allow_force_backward(self, index):
         return index == 0
 
-    def normalization(self) -> str:
+    @property
+    def ignore_label(self) -> int | None:
+        """The label that does not count; None where none is given."""
+        param = self.param.loss_param
+        return param.ignore_label if param.HasField("ignore_label") else None
+
+    def normalization(self, default: str = "VALID") -> str:
         """FULL, VALID, BATCH_SIZE or NONE, from the field of that name or the older normalize."""
         param = self.param.loss_param
-        if param.HasField("normalize") and not param.HasField("normalization"):
+        if param.HasField("normalization"):
+            return _MODES.Name(param.normalization)
+        if param.HasField("normalize"):
             return "VALID" if param.normalize else "BATCH_SIZE"
-        return _MODES.Name(param.normalization)
+        return default
+
+    def without_gradient(self, values: torch.Tensor) -> torch.Tensor:
+        """Labels (or another bottom that has no gradient), or NetError where one is asked for."""
+        if values.requires_grad:
+            raise self.error("cannot backpropagate to label inputs: take them from a layer that learns nothing")
+        return values
+
+
+def normalizer(mode: str, outer: int, counted: torch.Tensor) -> torch.Tensor | int:
+    """What a sum of losses is divided by, at least 1.
+
+    Args:
+        mode: a name of LossParameter.NormalizationMode.
+        outer: the batch size (all axes before the one of the classes).
+        counted: bool, one for each label: false where it is ignored.
+    """
+    if mode == "VALID":
+        return counted.sum().clamp(min=1)
+    return max(1, {"FULL": counted.numel(), "BATCH_SIZE": outer, "NONE": 1}[mode])
 
 
 def check_label_count(layer: Layer, scores: Shape, labels: Shape, axis: int) -> None:
@@ -68,6 +95,18 @@ def read_labels(
     return index
 
 
+class Floor(torch.autograd.Function):
+    """Bounds values from below and lets the gradient through, as Caffe's forward and backward of a log do."""
+
+    @staticmethod
+    def forward(ctx, values, floor):
+        return values.clamp(min=floor)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient, None
+
+
 @register("SoftmaxWithLoss")
 class SoftmaxWithLoss(Loss):
     """-log of the softmax score of the label, summed and divided as ``normalization`` says.
@@ -84,33 +123,17 @@ class SoftmaxWithLoss(Loss):
         return [*shapes, bottom[0]][: max(1, len(self.param.top))]
 
     def forward(self, bottom, weights):
-        scores, labels = bottom
-        ignore = self.param.loss_param.ignore_label if self.param.loss_param.HasField("ignore_label") else None
+        scores, labels = bottom[0], self.without_gradient(bottom[1])
+        ignore = self.ignore_label
         index = read_labels(self, labels, scores, self.axis, ignore)
         # nll_loss has no backward for a view with its axes moved.
         log_p = scores.log_softmax(self.axis).movedim(self.axis, 1).contiguous()
         # Caffe takes the log of max(p, FLT_MIN): the loss of one example never passes 87.3.
         floor = math.log(torch.finfo(torch.float32).tiny)
         ignore_index = -(2**31) if ignore is None else ignore
-        nll = F.nll_loss(_FloorLoss.apply(log_p, floor), index, reduction="sum", ignore_index=ignore_index)
-        outer, total = math.prod(scores.shape[: self.axis]), index.numel()
-        if (mode := self.normalization()) == "VALID" and ignore is not None:
-            count = (index != ignore).sum().clamp(min=1).to(nll.dtype)
-        else:
-            count = max(1, {"FULL": total, "VALID": total, "BATCH_SIZE": outer, "NONE": 1}[mode])
-        tops = [nll / count]
+        nll = F.nll_loss(Floor.apply(log_p, floor), index, reduction="sum", ignore_index=ignore_index)
+        outer, counted = math.prod(scores.shape[: self.axis]), index != ignore_index
+        tops = [nll / normalizer(self.normalization(), outer, counted)]
         if len(self.param.top) > 1:
             tops.append(scores.detach().softmax(self.axis))
         return tops
-
-
-class _FloorLoss(torch.autograd.Function):
-    """Bounds the value from below and lets the gradient through, as Caffe's forward and backward do."""
-
-    @staticmethod
-    def forward(ctx, log_p, floor):
-        return log_p.clamp(min=floor)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        return gradient, None

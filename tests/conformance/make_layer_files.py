@@ -1,0 +1,65 @@
+"""Write the files that layer cases read, besides the LMDBs of make_data.py: a matrix, HDF5 files, images.
+
+    python make_layer_files.py FOLDER JPEG     runs in any engine's Python (3.9 and NumPy 1.19 too)
+
+Images are PNG, which every decoder reads alike, and one JPEG.
+"""
+
+import os
+import shutil
+import sys
+
+import h5py
+import numpy as np
+from caffe.proto import caffe_pb2
+from PIL import Image
+
+
+def write_matrix(path, rng):
+    """The 4 x 4 matrix of InfogainLoss."""
+    blob = caffe_pb2.BlobProto(num=1, channels=1, height=4, width=4)
+    blob.data.extend((2 * rng.random_sample(16) - 1).astype(np.float32).tolist())
+    with open(path, "wb") as file:
+        file.write(blob.SerializeToString())
+
+
+def write_hdf5(folder, rng):
+    """Three files of 5, 3 and 4 rows: images of 2 x 3 x 4, doubles of 7, whole numbers without an axis more."""
+    names = []
+    for index, rows in enumerate((5, 3, 4)):
+        names.append("%s/rows%d.h5" % (folder, index))
+        with h5py.File(names[-1], "w") as file:
+            file["image"] = rng.random_sample((rows, 2, 3, 4)).astype(np.float32)
+            file["vector"] = rng.random_sample((rows, 7))
+            file["label"] = rng.randint(0, 9, rows).astype(np.int64)
+    # Names are apart by any white space.
+    with open(os.path.join(folder, "hdf5.txt"), "w") as file:
+        file.write("%s\n%s   %s\n" % tuple(names))
+    with open(os.path.join(folder, "hdf5_one.txt"), "w") as file:
+        file.write(names[0] + "\n")
+
+
+def write_images(folder, jpeg, rng):
+    """Five colour images of 9 x 12, one of 7 x 5, a gray one of 9 x 12, a JPEG; and lists of them."""
+    sizes = {"color%d.png" % index: (9, 12, 3) for index in range(5)}
+    sizes["small.png"] = (7, 5, 3)
+    sizes["gray image.png"] = (9, 12)
+    for name, size in sizes.items():
+        Image.fromarray(rng.randint(0, 256, size).astype(np.uint8)).save(os.path.join(folder, name))
+    shutil.copyfile(jpeg, os.path.join(folder, "gradient.jpg"))
+    with open(os.path.join(folder, "images.txt"), "w") as file:
+        file.writelines("%s/color%d.png %d\n" % (folder, index, 10 + index) for index in range(5))
+    with open(os.path.join(folder, "mixed.txt"), "w") as file:
+        file.write("small.png 3\ngray image.png -4\ncolor1.png 5\ngradient.jpg 77\n")
+
+
+def main(folder, jpeg):
+    os.makedirs(folder)
+    rng = np.random.RandomState(2016)
+    write_matrix(os.path.join(folder, "infogain.binaryproto"), rng)
+    write_hdf5(folder, rng)
+    write_images(folder, jpeg, rng)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

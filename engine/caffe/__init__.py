@@ -19,6 +19,16 @@ _WHERE = {
     "AdaDeltaSolver": "_solvers",
     "AdamSolver": "_solvers",
     "get_solver": "_solvers",
+    "Classifier": "classifier",
+    "Detector": "detector",
+    "Timer": "_timer",
+    "NCCL": "_multi_solver",
+    "has_nccl": "_multi_solver",
+    "solver_count": "_multi_solver",
+    "set_solver_count": "_multi_solver",
+    "solver_rank": "_multi_solver",
+    "set_solver_rank": "_multi_solver",
+    "set_multiprocess": "_multi_solver",
     "layer_type_list": "_layers",
     "set_mode_cpu": "_device",
     "set_mode_gpu": "_device",
@@ -36,7 +46,7 @@ _WHERE = {
     "DataError": "_error",
     "SnapshotError": "_error",
 }
-_MODULES = ("io", "net_spec", "proto")
+_MODULES = ("classifier", "coord_map", "detector", "draw", "io", "net_spec", "proto")
 
 __all__ = ["TEST", "TRAIN", "Layer", *_WHERE, *_MODULES]
 

@@ -17,24 +17,24 @@ def _mean_abs(tensor: torch.Tensor) -> float:
 
 
 def log_forward(net: LayeredNet, i: int) -> None:
-    for blob_id in net._top_ids[i]:
+    for blob_id in net._layer_tops[i]:
         value = _mean_abs(net._blobs[blob_id]._data.tensor())
         logger.info(
             "    [Forward] Layer %s, top blob %s data: %g", net._layer_names[i], net._blob_names[blob_id], value
         )
-    for j, blob in enumerate(net.layers[i].blobs):
-        name = net._params.display_name(net.layers[i], j)
+    for j, blob in enumerate(net._layers[i].blobs):
+        name = net._params.display_name(net._layers[i], j)
         value = _mean_abs(blob._data.tensor())
         logger.info("    [Forward] Layer %s, param blob %s data: %g", net._layer_names[i], name, value)
 
 
 def log_backward(net: LayeredNet, i: int) -> None:
-    for blob_id, need in zip(net._bottom_ids[i], net._bottom_need_backward[i], strict=True):
+    for blob_id, need in zip(net._layer_bottoms[i], net._bottom_need_backward[i], strict=True):
         if need:
             value = _mean_abs(net._blobs[blob_id]._diff.tensor())
             name = net._blob_names[blob_id]
             logger.info("    [Backward] Layer %s, bottom blob %s diff: %g", net._layer_names[i], name, value)
-    for j, (blob, need) in enumerate(zip(net.layers[i].blobs, net._param_need_backward[i], strict=True)):
+    for j, (blob, need) in enumerate(zip(net._layers[i].blobs, net._param_need_backward[i], strict=True)):
         if need:
             value = _mean_abs(blob._diff.tensor())
             logger.info("    [Backward] Layer %s, param blob %d diff: %g", net._layer_names[i], j, value)

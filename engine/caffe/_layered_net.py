@@ -42,13 +42,13 @@ class LayeredNet:
         self.name = filtered.name
         self.phase = filtered.state.phase
         self.debug_info = filtered.debug_info
-        self.layers: list[Layer] = []
+        self._layers: list[Layer] = []
         self._layer_names: list[str] = []
         self._blobs: list[Blob] = []
         self._blob_names: list[str] = []
         self._blob_loss_weights: list[float] = []
-        self._bottom_ids: list[list[int]] = []
-        self._top_ids: list[list[int]] = []
+        self._layer_bottoms: list[list[int]] = []
+        self._layer_tops: list[list[int]] = []
         self._inputs: list[int] = []
         self._params = ParamTable()
         self._bottom_need_backward: list[list[bool]] = []
@@ -76,7 +76,7 @@ class LayeredNet:
             logger.info("This network produces output %s", name)
         self._outputs = [available[name] for name in sorted(available)]
         self._params.share()
-        self._tapes = [None] * len(self.layers)
+        self._tapes = [None] * len(self._layers)
         logger.info("Network initialization done.")
 
     def _add_layer(
@@ -92,7 +92,7 @@ class LayeredNet:
         if len(param.loss_weight) not in (0, len(param.top)):
             raise NetError(f"Layer '{param.name}': loss_weight must be unspecified or specified once per top blob.")
         layer = _layers.create(param)
-        self.layers.append(layer)
+        self._layers.append(layer)
         self._layer_names.append(param.name)
         logger.info("Creating Layer %s", param.name)
         layer.check_counts()
@@ -120,8 +120,8 @@ class LayeredNet:
             self._inputs.extend(top_ids)
         if layer.auto_top_blobs and len(top_ids) < layer.tops[0]:
             top_ids.append(self._add_blob("(automatic)", need_backward))
-        self._bottom_ids.append(bottom_ids)
-        self._top_ids.append(top_ids)
+        self._layer_bottoms.append(bottom_ids)
+        self._layer_tops.append(top_ids)
 
         bottom, top = self._of(bottom_ids), self._of(top_ids)
         if isinstance(layer, BlobLayer):
@@ -129,7 +129,7 @@ class LayeredNet:
         else:
             layer.setup([tuple(blob.shape) for blob in bottom])
         self._shaped_for.append([])
-        self._reshape_layer(len(self.layers) - 1)
+        self._reshape_layer(len(self._layers) - 1)
         logger.info("Setting up %s", param.name)
         if layer.default_loss_weight and not param.loss_weight:
             # Real Caffe's losses write the default into their own parameter, and so into snapshots.
@@ -166,18 +166,18 @@ class LayeredNet:
         """From the losses back: switch off what contributes to none (the second half of Net::Init)."""
         under_loss: set[int] = set()
         skip: set[int] = set()
-        for i in reversed(range(len(self.layers))):
-            tops = self._top_ids[i]
+        for i in reversed(range(len(self._layers))):
+            tops = self._layer_tops[i]
             contributes = any(self._blob_loss_weights[t] or t in under_loss for t in tops)
             skip_all = all(t in skip for t in tops)
             if self._layer_need_backward[i] and skip_all:
                 self._layer_need_backward[i] = False
-                self._bottom_need_backward[i] = [False] * len(self._bottom_ids[i])
+                self._bottom_need_backward[i] = [False] * len(self._layer_bottoms[i])
             if not contributes:
                 self._layer_need_backward[i] = False
             verb = "needs" if self._layer_need_backward[i] else "does not need"
             logger.info("%s %s backward computation.", self._layer_names[i], verb)
-            for j, blob_id in enumerate(self._bottom_ids[i]):
+            for j, blob_id in enumerate(self._layer_bottoms[i]):
                 if contributes:
                     under_loss.add(blob_id)
                 else:
@@ -186,7 +186,7 @@ class LayeredNet:
                     skip.add(blob_id)
 
     def _force_backward(self) -> None:
-        for i, layer in enumerate(self.layers):
+        for i, layer in enumerate(self._layers):
             self._layer_need_backward[i] = True
             self._param_need_backward[i] = [True] * len(layer.blobs)
             self._bottom_need_backward[i] = [
@@ -197,7 +197,7 @@ class LayeredNet:
         return [self._blobs[i] for i in ids]
 
     def _reshape_layer(self, i: int) -> None:
-        layer, bottom, top = self.layers[i], self._of(self._bottom_ids[i]), self._of(self._top_ids[i])
+        layer, bottom, top = self._layers[i], self._of(self._layer_bottoms[i]), self._of(self._layer_tops[i])
         if isinstance(layer, BlobLayer):
             layer.reshape_blobs(bottom, top)
             return
@@ -211,7 +211,7 @@ class LayeredNet:
 
     def reshape(self) -> None:
         """Spread changed shapes of inputs through the net."""
-        for i in range(len(self.layers)):
+        for i in range(len(self._layers)):
             self._reshape_layer(i)
 
     # ---- running it ----------------------------------------------------------------------------
@@ -230,7 +230,7 @@ class LayeredNet:
         for i in range(start, end + 1):
             self._run_callbacks("before_forward", i)
             self._forward_layer(i, record)
-            for blob_id in self._top_ids[i]:
+            for blob_id in self._layer_tops[i]:
                 if self._blob_loss_weights[blob_id]:
                     blob = self._blobs[blob_id]
                     losses.append((blob._data.tensor() * blob._diff.tensor()).sum())
@@ -240,7 +240,7 @@ class LayeredNet:
         return sum(losses) if losses else 0.0
 
     def _forward_layer(self, i: int, record: bool) -> None:
-        layer, bottom, top = self.layers[i], self._of(self._bottom_ids[i]), self._of(self._top_ids[i])
+        layer, bottom, top = self._layers[i], self._of(self._layer_bottoms[i]), self._of(self._layer_tops[i])
         self._tapes[i] = None
         if isinstance(layer, BlobLayer):
             layer.reshape_blobs(bottom, top)
@@ -282,11 +282,11 @@ class LayeredNet:
                 if self.debug_info:
                     _debug_info.log_backward(self, i)
             self._run_callbacks("after_backward", i)
-        if self.debug_info and start == len(self.layers) - 1 and end == 0:
+        if self.debug_info and start == len(self._layers) - 1 and end == 0:
             _debug_info.log_norms(self)
 
     def _backward_layer(self, i: int, keep: bool) -> None:
-        layer, bottom, top = self.layers[i], self._of(self._bottom_ids[i]), self._of(self._top_ids[i])
+        layer, bottom, top = self._layers[i], self._of(self._layer_bottoms[i]), self._of(self._layer_tops[i])
         if isinstance(layer, BlobLayer):
             layer.backward_blobs(top, self._bottom_need_backward[i], bottom)
             return

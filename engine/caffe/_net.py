@@ -1,16 +1,17 @@
 """Net: what pycaffe's users see of a net."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from caffe import _prototxt, _snapshot
+from caffe import _batches, _prototxt, _snapshot
 from caffe._blob import Blob
 from caffe._error import NetError
 from caffe._layered_net import LayeredNet
 from caffe._layers.base import Layer
+from caffe._layers.python import Python, PythonLayer
 from caffe._log import logger
 from caffe.proto import caffe_pb2
 
@@ -42,6 +43,10 @@ class Net(LayeredNet):
     ):
         if isinstance(phase, (str, Path)):
             phase, weights, level = level, phase, 0
+            logger.warning(
+                "DEPRECATION WARNING - deprecated use of Python interface. Use this instead: "
+                "Net('%s', %s, weights='%s')", network_file, phase, weights,
+            )  # fmt: skip
         if isinstance(network_file, caffe_pb2.NetParameter):
             net_param = network_file
         else:
@@ -68,14 +73,19 @@ class Net(LayeredNet):
         return OrderedDict(zip(self._blob_names, self._blob_loss_weights, strict=True))
 
     @property
-    def layer_dict(self) -> "OrderedDict[str, Layer]":
+    def layers(self) -> list[Layer | PythonLayer]:
+        """Layers from input to output; a Python layer is the object of the person's class."""
+        return [layer.instance if isinstance(layer, Python) else layer for layer in self._layers]
+
+    @property
+    def layer_dict(self) -> "OrderedDict[str, Layer | PythonLayer]":
         """Layers by name, from input to output."""
         return OrderedDict(zip(self._layer_names, self.layers, strict=True))
 
     @property
     def params(self) -> "OrderedDict[str, list[Blob]]":
         """Parameter blobs (weights, then biases) by the name of their layer."""
-        return OrderedDict((layer.name, layer.blobs) for layer in self.layers if layer.blobs)
+        return OrderedDict((layer.name, layer.blobs) for layer in self._layers if layer.blobs)
 
     @property
     def inputs(self) -> list[str]:
@@ -90,12 +100,20 @@ class Net(LayeredNet):
     @property
     def top_names(self) -> "OrderedDict[str, list[str]]":
         """Names of the tops by layer name."""
-        return self._names_by_layer(self._top_ids)
+        return self._names_by_layer(self._layer_tops)
 
     @property
     def bottom_names(self) -> "OrderedDict[str, list[str]]":
         """Names of the bottoms by layer name."""
-        return self._names_by_layer(self._bottom_ids)
+        return self._names_by_layer(self._layer_bottoms)
+
+    def _bottom_ids(self, layer: int) -> list[int]:
+        """Indices (in ``_blobs``) of a layer's bottoms."""
+        return self._layer_bottoms[layer]
+
+    def _top_ids(self, layer: int) -> list[int]:
+        """Indices (in ``_blobs``) of a layer's tops."""
+        return self._layer_tops[layer]
 
     def _names_by_layer(self, ids: list[list[int]]) -> "OrderedDict[str, list[str]]":
         names = ([self._blob_names[i] for i in row] for row in ids)
@@ -121,7 +139,7 @@ class Net(LayeredNet):
             Values by blob name, as views that the next pass overwrites.
         """
         first = self._layer_index(start) if start else 0
-        last = self._layer_index(end) if end else len(self.layers) - 1
+        last = self._layer_index(end) if end else len(self._layers) - 1
         wanted = {*(self.top_names[end] if end else self.outputs), *(blobs or [])}
         self._fill("input", self.inputs, inputs, "data")
         self._forward(first, last)
@@ -141,7 +159,7 @@ class Net(LayeredNet):
         Returns:
             Gradients by blob name.
         """
-        first = self._layer_index(start) if start else len(self.layers) - 1
+        first = self._layer_index(start) if start else len(self._layers) - 1
         last = self._layer_index(end) if end else 0
         wanted = {*(self.bottom_names[end] if end else self.inputs), *(diffs or [])}
         self._fill("output", self.outputs, outputs, "diff")
@@ -160,6 +178,38 @@ class Net(LayeredNet):
                     f"{what} '{name}' has shape {np.shape(values)}: it is not batch sized ({blob.shape[0]})."
                 )
             getattr(blob, member)[...] = values
+
+    def forward_all(self, blobs: list[str] | None = None, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Run forward over any number of inputs, batch by batch.
+
+        Args:
+            blobs: names of blobs to return besides the outputs.
+            inputs: values for all input blobs, by name, of any one length.
+
+        Returns:
+            Values by blob name, as long as the inputs.
+        """
+        return _batches.forward(self, blobs, inputs)
+
+    def forward_backward_all(
+        self, blobs: list[str] | None = None, diffs: list[str] | None = None, **arrays: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Run forward and backward over any number of inputs, batch by batch.
+
+        Args:
+            blobs: names of blobs to return besides the outputs.
+            diffs: names of blobs whose gradients to return besides the inputs'.
+            arrays: values for the input blobs, gradients for the output blobs, by name; what is not
+                given stays as it is in the net.
+
+        Returns:
+            Values and gradients by blob name, as long as the arrays.
+        """
+        return _batches.forward_backward(self, blobs, diffs, arrays)
+
+    def _batch(self, arrays: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        """Arrays of any one length, cut into batches of the net's size; the last is padded with zeros."""
+        return _batches.split(arrays, self._blobs[0].shape[0])
 
     def clear_param_diffs(self) -> None:
         """Set the gradients of all parameters to zero."""
@@ -186,8 +236,8 @@ class Net(LayeredNet):
         Raises:
             NetError: a layer has other shapes there.
         """
-        mine = dict(zip(self._layer_names, self.layers, strict=True))
-        for source in other.layers:
+        mine = dict(zip(self._layer_names, self._layers, strict=True))
+        for source in other._layers:
             target = mine.get(source.name)
             if target is None:
                 logger.info("Ignoring source layer %s", source.name)

@@ -81,7 +81,7 @@ def copy_weights(net: Net, layers: list[tuple[str, list[Message]]], where: str) 
     Raises:
         SnapshotError: the number or the shapes of a layer's parameters differ.
     """
-    targets = dict(zip(net._layer_names, net.layers, strict=True))
+    targets = dict(zip(net._layer_names, net._layers, strict=True))
     copies = []
     for name, protos in layers:
         target = targets.get(name)
@@ -124,7 +124,7 @@ def _host(array) -> np.ndarray:
 def model_bytes(net: Net, diff: bool = False) -> bytes:
     """The net with its weights (and gradients) as the content of a .caffemodel."""
     model = RAW["NetParameter"](name=net.name)
-    for layer in net.layers:
+    for layer in net._layers:
         proto = model.layer.add()
         proto.MergeFromString(layer.param.SerializeToString())
         del proto.blobs[:]
@@ -176,7 +176,7 @@ def write_snapshot(solver: Solver) -> None:
 
 
 def _net_state(net: Net) -> dict[str, dict]:
-    states = {layer.name: layer.get_state() for layer in net.layers}
+    states = {layer.name: layer.get_state() for layer in net._layers}
     return {name: state for name, state in states.items() if state is not None}
 
 
@@ -250,7 +250,7 @@ def _restore_forgotten(solver: Solver, resume: dict) -> None:
     if resume["plateau"] is not None:
         solver.plateau = resume["plateau"]
     for net, layers in zip((solver.net, *solver.test_nets), resume["nets"], strict=False):
-        for layer in net.layers:
+        for layer in net._layers:
             if layer.name in layers:
                 layer.set_state(layers[layer.name])
     _rng.restore(resume["random"])

@@ -85,6 +85,10 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen:
         [sys.executable, "-m", "caffe", *arguments],
         cwd=folder, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
+    watchdog = threading.Timer(120, process.kill)
+    watchdog.daemon = True
+    watchdog.start()
+    return process
 
 
 def caffe(folder: Path, *arguments: str, status: int = 0) -> str:

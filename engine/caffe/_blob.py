@@ -38,6 +38,11 @@ class SyncedArray:
         """True while nothing was written: the values are all zero."""
         return self._tensor is None
 
+    @property
+    def has_view(self) -> bool:
+        """True once somebody asked for the view: new values are then written over the old."""
+        return self._view is not None
+
     def zero(self) -> None:
         """Set to zeros; costs nothing unless there is a view to keep true."""
         if self._view is not None:

@@ -32,7 +32,7 @@ def fill(blob: Blob, param: caffe_pb2.FillerParameter) -> None:
     if param.sparse != -1 and param.type != "gaussian":
         raise PrototxtError(f"Sparsity not supported by the filler {param.type}.")
     values = _FILLERS[param.type](param, tuple(blob.shape))
-    blob._data.set(torch.from_numpy(np.ascontiguousarray(values, np.float32)))
+    blob._data.set(torch.from_numpy(np.require(values, np.float32, ["C", "W"])))
 
 
 @_filler

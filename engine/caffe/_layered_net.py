@@ -251,6 +251,10 @@ class LayeredNet:
         values = [blob._data.tensor() for blob in bottom]
         weights = [blob._data.tensor() for blob in layer.blobs]
         if record and self._layer_need_backward[i]:
+            # A layer in place writes its top over the bottom that its backward needs.
+            values = [
+                v.clone() if blob._data.has_view and blob in top else v for v, blob in zip(values, bottom, strict=True)
+            ]
             values = [
                 v.detach().requires_grad_(need) for v, need in zip(values, self._bottom_need_backward[i], strict=True)
             ]

@@ -97,6 +97,11 @@ class Layer:
         """True in the phase TRAIN."""
         return self.param.phase == caffe_pb2.TRAIN
 
+    @property
+    def in_place(self) -> bool:
+        """True where the first top is the first bottom."""
+        return self.param.bottom[:1] == self.param.top[:1] != []
+
     def check_counts(self) -> None:
         """Raise NetError unless the layer has as many bottoms and tops as its type takes."""
         for word, (least, most), names in (
@@ -182,6 +187,25 @@ class BlobLayer(Layer):
     def backward_blobs(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
         """Fill the bottoms' diff where propagate_down says so; add to the parameters' diff."""
         raise NotImplementedError
+
+
+class _NoGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, result, bottom, layer, what):
+        ctx.error = layer.error(f"there is no gradient with respect to {what}; propagate_down: false stops it there")
+        return result.view_as(result)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        raise ctx.error
+
+
+def no_gradient(layer: Layer, result: torch.Tensor, bottom: torch.Tensor, what: str) -> torch.Tensor:
+    """``result``, so that a backward pass that wants the gradient of ``bottom`` raises NetError.
+
+    For layers that abort real Caffe then; to hand back zeros would hide that nothing is learned.
+    """
+    return _NoGradient.apply(result, bottom, layer, what) if bottom.requires_grad else result
 
 
 def canonical_axis(axis: int, shape: Shape, layer: Layer) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from caffe import _batches, _prototxt, _snapshot
+from caffe import _batches, _prototxt, _weights
 from caffe._blob import Blob
 from caffe._error import NetError
 from caffe._layered_net import LayeredNet
@@ -219,16 +219,32 @@ class Net(LayeredNet):
     # ---- weights -------------------------------------------------------------------------------
 
     def copy_from(self, path: str | Path) -> None:
-        """Copy weights from a .caffemodel to the layers of the same names.
+        """Copy weights from a .caffemodel, or an HDF5 file, to the layers of the same names.
 
         Raises:
             SnapshotError: the file is broken, or its layers have other shapes.
         """
-        _snapshot.copy_weights(self, _snapshot.read_weights(path), str(path))
+        _weights.copy_weights(self, _weights.read_weights(path), str(path))
 
     def save(self, path: str | Path) -> None:
         """Write all layers and their weights as a .caffemodel."""
-        _snapshot.write_model(self, path)
+        _weights.write_model(self, path)
+
+    def save_hdf5(self, path: str | Path) -> None:
+        """Write the weights as an HDF5 file (.caffemodel.h5).
+
+        Raises:
+            SnapshotError: a layer's name has a slash, as GoogLeNet's have.
+        """
+        _weights.write_hdf5_model(self, path)
+
+    def load_hdf5(self, path: str | Path) -> None:
+        """Copy weights from an HDF5 file to the layers of the same names.
+
+        Raises:
+            SnapshotError: as copy_from.
+        """
+        _weights.copy_weights(self, _weights.read_hdf5_weights(path), str(path))
 
     def share_with(self, other: "Net") -> None:
         """Use the other net's weights, in layers of the same names, as one's own.

@@ -43,8 +43,6 @@ class Solver:
             raise PrototxtError("average_loss should be 1 or more.")
         if solver.iter_size < 1:
             raise PrototxtError("iter_size should be 1 or more.")
-        if solver.snapshot_format == caffe_pb2.SolverParameter.HDF5:
-            raise PrototxtError("snapshot_format: HDF5 is not supported yet; leave the field out.")
         self._check_snapshot_prefix()
         if solver.random_seed >= 0:
             _rng.set_random_seed(solver.random_seed)
@@ -110,6 +108,7 @@ class Solver:
             what = source if isinstance(source, str) else "(inline)"
             logger.info("Creating test net (#%d) specified by net: %s", index, what)
             nets.append(self._make_net(source, caffe_pb2.TEST, state))
+            nets[-1].debug_info = param.debug_info
         return nets
 
     def _make_net(self, source: str | caffe_pb2.NetParameter, phase: int, state: caffe_pb2.NetState) -> Net:

@@ -119,8 +119,8 @@ def weights(engine: Engine, work: Path, name: str) -> dict[str, np.ndarray]:
     return look(engine, work, [name])[name].arrays
 
 
-def train(engine: Engine, work: Path, name: str, rate: str, until: int, snapshot: str = "") -> Result:
-    """One `caffe train` to iteration `until`: from the initial weights, or from a .solverstate.
+def solve(engine: Engine, work: Path, name: str, rate: str, until: int, snapshot: str = "") -> str:
+    """One `caffe train` to iteration `until`: from the initial weights, or from a .solverstate; its log.
 
     Paths are below `work`; the run writes NAME_iter_20.caffemodel and so on.
     """
@@ -128,5 +128,10 @@ def train(engine: Engine, work: Path, name: str, rate: str, until: int, snapshot
     solver = f"{name}.solver.prototxt"
     (work / solver).write_text(f'{SOLVER}{rate}\nmax_iter: {until} snapshot_prefix: "{name}"\n')
     start = ["-snapshot", snapshot] if snapshot else ["-weights", f"{DATA}/initial.caffemodel"]
-    log = engine.caffe(["train", "-solver", solver, *start], work)
+    return engine.caffe(["train", "-solver", solver, *start], work)
+
+
+def train(engine: Engine, work: Path, name: str, rate: str, until: int, snapshot: str = "") -> Result:
+    """`solve`, with the numbers of its log and the weights of its last .caffemodel."""
+    log = solve(engine, work, name, rate, until, snapshot)
     return Result(caffe_log.parse(log), weights(engine, work, f"{name}_iter_{until}.caffemodel"), log)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from caffe import SnapshotError, _prototxt, _snapshot, get_solver
+from caffe import SnapshotError, _prototxt, _whole_file, get_solver
 from caffe.proto import caffe_pb2
 
 from .records import datum, write_lmdb
@@ -211,12 +211,12 @@ class TestWriting:
 
         monkeypatch.setattr(os, "fsync", full)
         with pytest.raises(SnapshotError, match="x.caffemodel: No space left on device"):
-            _snapshot.write_file(path, b"new content")
+            _whole_file.write_file(path, b"new content")
         assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["x.caffemodel"]
 
     def test_folder_that_is_not_there(self, tmp_path):
         with pytest.raises(SnapshotError, match="No such file or directory"):
-            _snapshot.write_file(tmp_path / "gone" / "x.caffemodel", b"")
+            _whole_file.write_file(tmp_path / "gone" / "x.caffemodel", b"")
 
     def test_prefix_is_tried_before_training(self, source, tmp_path):
         with pytest.raises(SnapshotError, match="Cannot write to snapshot prefix"):

@@ -1,0 +1,78 @@
+"""Files of a solver's state: .solverstate (a SolverState) and .solverstate.h5, as Caffe writes and reads them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from caffe import _hdf5
+from caffe._blobproto import RAW, from_array, read_file, to_array
+from caffe._error import SnapshotError
+
+
+@dataclasses.dataclass
+class SolverState:
+    """What Caffe keeps of a solver.
+
+    Attributes:
+        iter: how many times the weights were updated.
+        current_step: how many rate drops lie behind.
+        learned_net: path of the model that belongs to it.
+        history: the update histories, in the order of the learnable parameters.
+    """
+
+    iter: int
+    current_step: int
+    learned_net: str | None
+    history: list[np.ndarray]
+
+    def to_bytes(self) -> bytes:
+        """The content of a .solverstate."""
+        state = RAW["SolverState"](iter=self.iter, learned_net=self.learned_net, current_step=self.current_step)
+        for values in self.history:
+            from_array(state.history.add(), values)
+        return state.SerializeToString()
+
+    def to_hdf5_bytes(self) -> bytes:
+        """The content of a .solverstate.h5 (SGDSolver::SnapshotSolverStateToHDF5)."""
+
+        def fill(file: h5py.File) -> None:
+            _hdf5.write_int(file, "iter", self.iter)
+            if self.learned_net is not None:
+                _hdf5.write_string(file, "learned_net", self.learned_net)
+            _hdf5.write_int(file, "current_step", self.current_step)
+            group = file.create_group("history")
+            for index, values in enumerate(self.history):
+                group[str(index)] = values
+
+        return _hdf5.to_bytes(fill)
+
+    @classmethod
+    def read(cls, path: Path) -> SolverState:
+        """Read a .solverstate, or an HDF5 file where the name ends with .h5.
+
+        Raises:
+            SnapshotError: it is missing, broken, or no solver's state.
+        """
+        if path.suffix == ".h5":
+            return cls._read_hdf5(path)
+        state = read_file(path, "SolverState")
+        if not state.HasField("iter"):
+            raise SnapshotError(f"{path} is not a .solverstate: it has no iteration.")
+        learned_net = state.learned_net if state.HasField("learned_net") else None
+        history = [to_array(proto, str(path)) for proto in state.history]
+        return cls(state.iter, state.current_step, learned_net, history)
+
+    @classmethod
+    def _read_hdf5(cls, path: Path) -> SolverState:
+        with _hdf5.reading(path, SnapshotError) as file:
+            group = file["history"]
+            return cls(
+                _hdf5.read_int(file, "iter"),
+                _hdf5.read_int(file, "current_step"),
+                _hdf5.read_string(file, "learned_net") if "learned_net" in file else None,
+                [_hdf5.read_array(group, str(index)) for index in range(len(group))],
+            )

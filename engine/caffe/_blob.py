@@ -1,5 +1,7 @@
 """Blob: Caffe's array with values (data) and gradients (diff)."""
 
+import math
+
 import numpy as np
 import torch
 
@@ -97,6 +99,36 @@ class SyncedArray:
         return self._view
 
 
+class ReshapedArray:
+    """Another array's values in a shape of one's own: what PERMISSIVE weight sharing shares."""
+
+    def __init__(self, source: SyncedArray, shape: tuple[int, ...]):
+        self._source = source
+        self.shape = shape
+
+    def reshape(self, shape: tuple[int, ...]) -> None:
+        if math.prod(shape) != math.prod(self.shape):
+            raise NetError(f"A shared array of shape {self.shape} cannot take shape {shape}: it has another count.")
+        self.shape = shape
+
+    @property
+    def is_zero(self) -> bool:
+        return self._source.is_zero
+
+    def zero(self) -> None:
+        self._source.zero()
+
+    def tensor(self, device: torch.device | None = None) -> torch.Tensor:
+        return self._source.tensor(device).reshape(self.shape)
+
+    def set(self, tensor: torch.Tensor) -> None:
+        self.reshape(tuple(tensor.shape))
+        self._source.set(tensor.reshape(self._source.shape))
+
+    def view(self) -> np.ndarray:
+        return self._source.view().reshape(self.shape)
+
+
 class Blob:
     """An n-dimensional float32 array with its gradient.
 
@@ -138,12 +170,19 @@ class Blob:
             self._diff.reshape(shape)
 
     def share_data(self, other: "Blob") -> None:
-        """Use the other blob's values as one's own, as weight sharing does."""
-        self._data = other._data
+        """Use the other blob's values as one's own, as weight sharing does; the count must be the same."""
+        self._data = self._shared(other._data)
 
     def share_diff(self, other: "Blob") -> None:
-        """Use the other blob's gradients as one's own."""
-        self._diff = other._diff
+        """Use the other blob's gradients as one's own; the count must be the same."""
+        self._diff = self._shared(other._diff)
+
+    def _shared(self, array: SyncedArray | ReshapedArray) -> SyncedArray | ReshapedArray:
+        if array.shape == tuple(self.shape):
+            return array
+        if math.prod(array.shape) != self.count:
+            raise NetError(f"A blob of shape {self.shape} cannot share an array of shape {list(array.shape)}.")
+        return ReshapedArray(array, tuple(self.shape))
 
     def accumulate_diff(self, gradient: torch.Tensor) -> None:
         """Add to the gradient (parameters gather over iter_size passes and shared uses)."""

@@ -59,7 +59,10 @@ class ParamTable:
             if spec.name:
                 self._owners[spec.name] = entry
             return spec
-        logger.info("Sharing parameters '%s' owned by layer '%s'", spec.name, owner.layer.name)
+        index_there = owner.layer.blobs.index(owner.blob)
+        logger.info(
+            "Sharing parameters '%s' owned by layer '%s', param index %d", spec.name, owner.layer.name, index_there
+        )
         self._check_shape(spec, layer, blob, owner)
         for field in ("lr", "decay"):
             if spec.HasField(f"{field}_mult"):
@@ -73,12 +76,12 @@ class ParamTable:
 
     @staticmethod
     def _check_shape(spec: caffe_pb2.ParamSpec, layer: Layer, blob: Blob, owner: Learnable) -> None:
-        if blob.shape != owner.blob.shape:
-            if spec.share_mode == caffe_pb2.ParamSpec.PERMISSIVE and blob.count == owner.blob.count:
-                raise NetError(f"Param '{spec.name}': PERMISSIVE sharing between shapes is not supported yet.")
+        permissive = spec.share_mode == caffe_pb2.ParamSpec.PERMISSIVE
+        if blob.count != owner.blob.count if permissive else blob.shape != owner.blob.shape:
+            hint = "" if permissive else " (share_mode: PERMISSIVE asks for the same count only)"
             raise NetError(
                 f"Cannot share param '{spec.name}' owned by layer '{owner.layer.name}' with layer '{layer.name}': "
-                f"shape {owner.blob.shape_string()} there, {blob.shape_string()} here."
+                f"shape {owner.blob.shape_string()} there, {blob.shape_string()} here{hint}."
             )
 
     def share(self) -> None:

@@ -91,6 +91,8 @@ class LayeredNet:
             raise NetError(f"Layer '{param.name}': propagate_down must be specified 0 or {len(param.bottom)} times.")
         if len(param.loss_weight) not in (0, len(param.top)):
             raise NetError(f"Layer '{param.name}': loss_weight must be unspecified or specified once per top blob.")
+        # BatchNorm gives its parameters lr_mult 0 in its setup; who needs backward goes by the prototxt (net.cpp).
+        given_lr_mult = [spec.lr_mult for spec in param.param]
         layer = _layers.create(param)
         self._layers.append(layer)
         self._layer_names.append(param.name)
@@ -144,7 +146,9 @@ class LayeredNet:
 
         if len(param.param) > len(layer.blobs):
             raise NetError(f"Too many params specified for layer {param.name}.")
-        trained = [self._params.add(layer, j).lr_mult != 0 for j in range(len(layer.blobs))]
+        for j in range(len(layer.blobs)):
+            self._params.add(layer, j)
+        trained = [j >= len(given_lr_mult) or given_lr_mult[j] != 0 for j in range(len(layer.blobs))]
         self._param_need_backward.append(trained)
         self._bottom_need_backward.append(propagate)
         # A bottom that needs its gradient gets it from this layer.
@@ -239,7 +243,7 @@ class LayeredNet:
             self._run_callbacks("after_forward", i)
         return sum(losses) if losses else 0.0
 
-    def _forward_layer(self, i: int, record: bool) -> None:
+    def _forward_layer(self, i: int, record: bool, again: bool = False) -> None:
         layer, bottom, top = self._layers[i], self._of(self._layer_bottoms[i]), self._of(self._layer_tops[i])
         self._tapes[i] = None
         if isinstance(layer, BlobLayer):
@@ -248,6 +252,8 @@ class LayeredNet:
             return
         if [blob.shape for blob in bottom] != self._shaped_for[i]:
             self._reshape_layer(i)
+        if not again:
+            layer.begin_pass()
         values = [blob._data.tensor() for blob in bottom]
         weights = [blob._data.tensor() for blob in layer.blobs]
         if record and self._layer_need_backward[i]:
@@ -298,7 +304,7 @@ class LayeredNet:
         if tape is None:
             # backward(start=...) over layers that were not run forward: take the blobs as they are.
             saved = [blob._data.tensor() for blob in top]
-            self._forward_layer(i, True)
+            self._forward_layer(i, True, again=True)
             tape = self._tapes[i]
             for blob, values in zip(top, saved, strict=True):
                 blob._data.set(values)

@@ -59,6 +59,13 @@ def keep_mask(like: torch.Tensor, keep: float) -> torch.Tensor:
     return mask.view(like.shape)
 
 
+def uniform(like: torch.Tensor) -> torch.Tensor:
+    """Independent numbers, uniform in [0, 1): a tensor with the shape, type and device of ``like``."""
+    if like.is_cuda:
+        return torch.empty_like(like).uniform_(generator=_cuda_generator(like.device))
+    return torch.from_numpy(_host.random(tuple(like.shape), np.float32)).to(like.dtype)
+
+
 def get_state(generator: np.random.Generator) -> dict:
     """The state of a host generator as plain numbers that JSON can hold."""
     return json.loads(json.dumps(generator.bit_generator.state, default=lambda a: a.tolist()))

@@ -105,6 +105,35 @@ def test_axis_makes_leading_axes_a_batch(rng):
     np.testing.assert_allclose(forward(layer, x)[0], expected, rtol=1e-12, atol=1e-12)
 
 
+def test_without_a_spatial_axis_it_is_a_product(rng):
+    x = rng.normal(size=(3, 4))
+    layer = make_layer(f'type: "Convolution" convolution_param {{ num_output: 6 kernel_size: 1 group: 2 {FILLED} }}',
+                       x.shape)  # fmt: skip
+    weight, bias = weights_of(layer)
+    assert weight.shape == (6, 2)
+    expected = np.concatenate([x[:, :2] @ weight[:3].T, x[:, 2:] @ weight[3:].T], axis=1) + bias
+    np.testing.assert_allclose(forward(layer, x)[0], expected, rtol=1e-12, atol=1e-12)
+    check_gradient(layer, x)
+
+
+FOUR = "num_output: 4 kernel_size: 2 kernel_size: 1 kernel_size: 3 kernel_size: 2 group: 2 pad: 1 stride: 2 dilation: 1"
+
+
+def test_four_spatial_axes(rng):
+    x = rng.normal(size=(2, 4, 3, 2, 5, 3))
+    layer = make_layer(f'type: "Convolution" convolution_param {{ {FOUR} {FILLED} }}', x.shape)
+    weight, bias = weights_of(layer)
+    (y,) = forward(layer, x)
+    assert y.shape == (2, 4, 2, 2, 3, 2)
+    padded = np.pad(x, [(0, 0), (0, 0)] + [(1, 1)] * 4)
+    for n, o, *place in np.ndindex(y.shape):
+        window = tuple(slice(2 * p, 2 * p + k) for p, k in zip(place, (2, 1, 3, 2), strict=True))
+        channels = slice(0, 2) if o < 2 else slice(2, 4)
+        expected = (weight[o] * padded[(n, channels, *window)]).sum() + bias[o]
+        np.testing.assert_allclose(y[(n, o, *place)], expected, rtol=1e-12, atol=1e-12)
+    check_gradient(layer, x[:1, :, :2, :1, :3, :2])
+
+
 @pytest.mark.parametrize(
     "text, message",
     [

@@ -1,4 +1,4 @@
-"""LRN across channels against a loop (float64, tolerance 1e-12)."""
+"""LRN against a loop (float64, tolerance 1e-12)."""
 
 import numpy as np
 import pytest
@@ -41,12 +41,32 @@ def test_gradient(rng, text):
     check_gradient(make_layer(f'type: "LRN" lrn_param {{ {text} }}', x.shape), x)
 
 
+def normalize_within(x, size, alpha, beta):
+    y, reach = np.empty_like(x), size // 2
+    for n, c, i, j in np.ndindex(x.shape):
+        around = x[n, c, max(0, i - reach) : i + reach + 1, max(0, j - reach) : j + reach + 1]
+        y[n, c, i, j] = x[n, c, i, j] / (1 + alpha / size**2 * (around**2).sum()) ** beta
+    return y
+
+
+# The last window is wider than the map; k is not used within a channel.
+WITHIN = [("local_size: 3 alpha: 2 beta: 0.5 k: 3", (3, 2, 0.5)), ("local_size: 9", (9, 1, 0.75))]
+
+
+@pytest.mark.parametrize("text, numbers", WITHIN)
+def test_within_channel(rng, text, numbers):
+    x = 2 * rng.normal(size=(2, 3, 4, 5))
+    layer = make_layer(f'type: "LRN" lrn_param {{ norm_region: WITHIN_CHANNEL {text} }}', x.shape)
+    np.testing.assert_allclose(forward(layer, x)[0], normalize_within(x, *numbers), rtol=1e-12)
+    check_gradient(layer, x)
+
+
 @pytest.mark.parametrize(
     "text, shape, message",
     [
         ("local_size: 4", (2, 7, 3, 4), "odd"),
         ("", (2, 7), "4 axes"),
-        ("norm_region: WITHIN_CHANNEL", (2, 7, 3, 4), "WITHIN_CHANNEL"),
+        ("norm_region: WITHIN_CHANNEL local_size: 2", (2, 7, 3, 4), "odd"),
     ],
 )
 def test_refused(text, shape, message):

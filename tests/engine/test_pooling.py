@@ -97,6 +97,65 @@ def test_gradient_of_a_tie_goes_to_the_first():
     assert x.grad.flatten().tolist() == [1, 0, 1, 0, 0, 0, 0, 0]
 
 
+@pytest.mark.parametrize("case", ["ceil overhangs", "gaps between windows", "window past the map", "rectangle"])
+def test_mask_says_where_the_maximum_was(rng, case):
+    text, shape, kernel, stride, pad = CASES[case]
+    x = rng.permutation(math.prod(shape)).reshape(shape) / 10 - 1000
+    layer = make_layer(f'type: "Pooling" pooling_param {{ pool: MAX {text} }}', shape, tops=2)
+    y, mask = forward(layer, x)
+    np.testing.assert_array_equal(y, pool(x, "MAX", kernel, stride, pad))
+    for n, c, i, j in np.ndindex(y.shape):
+        if y[n, c, i, j] == -np.finfo(np.float64).max:
+            assert mask[n, c, i, j] == -1
+        else:
+            assert x[n, c].flat[int(mask[n, c, i, j])] == y[n, c, i, j]
+
+
+def test_only_max_has_a_mask():
+    with pytest.raises(CaffeError, match="1 top"):
+        make_layer('type: "Pooling" pooling_param { pool: AVE kernel_size: 2 }', (2, 3, 4, 5), tops=2)
+
+
+STOCHASTIC = 'type: "Pooling" pooling_param { pool: STOCHASTIC kernel_h: 2 kernel_w: 3 stride: 2 }'
+
+
+def test_stochastic_in_test_is_the_mean_weighted_by_itself(rng):
+    x = rng.random((2, 3, 5, 6))
+    x[0, 0, :2, :3] = 0
+    layer = make_layer(STOCHASTIC, x.shape)
+    (y,) = forward(layer, x)
+    assert y.shape == (2, 3, 3, 3)
+    for n, c, i, j in np.ndindex(y.shape):
+        window = x[n, c, 2 * i : 2 * i + 2, 2 * j : 2 * j + 3]
+        expected = (window**2).sum() / window.sum() if window.sum() else 0
+        np.testing.assert_allclose(y[n, c, i, j], expected, rtol=1e-12)
+    check_gradient(layer, x + 0.1)
+
+
+def test_stochastic_in_train_draws_in_proportion():
+    window = np.array([[1, 0, 3], [2, 4, 0]], np.float64)
+    x = np.tile(window, (200, 50, 1, 1))
+    layer = make_layer(STOCHASTIC, x.shape, phase=0)
+    (y,) = forward(layer, x)
+    # 10,000 draws: five standard deviations of a share are at most 0.025.
+    for value in (1, 2, 3, 4):
+        assert abs((y == value).mean() - value / 10) < 0.025
+    assert set(np.unique(y)) == {1, 2, 3, 4}
+    assert not np.array_equal(y, forward(layer, x)[0])
+
+
+def test_stochastic_gradient_goes_to_the_drawn(rng):
+    x = rng.permutation(2 * 3 * 5 * 6).reshape(2, 3, 5, 6) / 10 + 0.1
+    layer = make_layer(STOCHASTIC, x.shape, phase=0)
+    values = torch.tensor(x, requires_grad=True)
+    (y,) = layer.forward([values], [])
+    y.backward(torch.full_like(y, 2))
+    drawn = np.isin(x, y.detach().numpy())
+    times = np.array([(y == value).sum() for value in x.flat]).reshape(x.shape)
+    assert drawn.sum() > 30
+    np.testing.assert_array_equal(values.grad.numpy(), 2 * times)
+
+
 @pytest.mark.parametrize(
     "text, message",
     [
@@ -108,7 +167,7 @@ def test_gradient_of_a_tie_goes_to_the_first():
         ("kernel_size: 2 pad: 2", "smaller than the kernel"),
         ("kernel_size: 0", "1 or more"),
         ("kernel_size: 2 stride: 0", "1 or more"),
-        ("kernel_size: 2 pool: STOCHASTIC", "STOCHASTIC"),
+        ("kernel_size: 2 pool: STOCHASTIC pad: 1", "STOCHASTIC pooling takes no pad"),
         ("kernel_size: 9", "does not fit"),
     ],
 )

@@ -129,6 +129,13 @@ class Layer:
         """Shapes of the tops for shapes of the bottoms; called before each forward if they changed."""
         raise NotImplementedError
 
+    def begin_pass(self) -> None:
+        """Called before forward, once a pass; not where backward has to compute forward again.
+
+        For layers that carry something from pass to pass (running sums, a hidden state): forward
+        may change that only where begin_pass was called since.
+        """
+
     def forward(self, bottom: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         """Compute the tops, one for each that the prototxt names.
 

@@ -1,44 +1,17 @@
-"""Convolution (Caffe's base_conv_layer.cpp, conv_layer.cpp)."""
+"""Convolution, Deconvolution, Im2col (Caffe's base_conv_layer.cpp, conv_, deconv_ and im2col_layer.cpp)."""
 
-import torch
-import torch.nn.functional as F
+import math
 
+from caffe._layers._window import Windows, convolve, deconvolve, im2col
 from caffe._layers.base import Layer, canonical_axis, register
-
-_CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
-
-
-def spatial(layer: Layer, param, name: str, axes: int, default: int | None) -> tuple[int, ...]:
-    """One number per spatial axis of a parameter given once, per axis, or as <name>_h and <name>_w.
-
-    Args:
-        name: 'kernel', 'stride', 'pad' or 'dilation'.
-        axes: number of spatial axes.
-        default: where nothing is given; None where it must be.
-
-    Returns:
-        A tuple of length ``axes``.
-    """
-    field = "kernel_size" if name == "kernel" else name
-    given = list(getattr(param, field))
-    if name != "dilation" and (param.HasField(f"{name}_h") or param.HasField(f"{name}_w")):
-        if axes != 2:
-            raise layer.error(f"{name}_h and {name}_w are for 2 spatial axes, not {axes}")
-        if given:
-            raise layer.error(f"give either {field} or {name}_h and {name}_w, not both")
-        return getattr(param, f"{name}_h"), getattr(param, f"{name}_w")
-    if len(given) not in (1, axes) and not (default is not None and not given):
-        raise layer.error(
-            f"{field} must be given once or once per spatial axis (given {len(given)} times for {axes} axes)"
-        )
-    if not given:
-        given = [default]
-    return tuple(given * axes) if len(given) == 1 else tuple(given)
 
 
 @register("Convolution")
 class Convolution(Layer):
     """Convolves each bottom with the same filters; output sizes are rounded down.
+
+    Any number of spatial axes, 0 included. force_nd_im2col and engine choose among programs that
+    compute the same, and change nothing here.
 
     Parameters (blobs): weights (num_output, channels / group, kernel...), bias (num_output).
     """
@@ -49,15 +22,7 @@ class Convolution(Layer):
     def setup(self, bottom):
         param = self.param.convolution_param
         self.axis = canonical_axis(param.axis, bottom[0], self)
-        self.axes = axes = len(bottom[0]) - self.axis - 1
-        if axes not in _CONVOLVE:
-            raise self.error(f"{axes} spatial axes are not supported (1, 2 or 3 are)")
-        self.kernel = spatial(self, param, "kernel", axes, None)
-        self.stride = spatial(self, param, "stride", axes, 1)
-        self.pad = spatial(self, param, "pad", axes, 0)
-        self.dilation = spatial(self, param, "dilation", axes, 1)
-        if min(self.kernel) < 1 or min(self.stride) < 1 or min(self.dilation) < 1:
-            raise self.error("kernel, stride and dilation must be 1 or more")
+        self.windows = Windows(self, len(bottom[0]) - self.axis - 1)
         self.channels, self.group = bottom[0][self.axis], param.group
         if param.num_output < 1:
             raise self.error("num_output must be 1 or more")
@@ -65,36 +30,83 @@ class Convolution(Layer):
             raise self.error(
                 f"group {self.group} must divide the channels {self.channels} and num_output {param.num_output}"
             )
-        self.add_blob(0, (param.num_output, self.channels // self.group, *self.kernel), param.weight_filler)
+        self.add_blob(0, (*self._filters(), *self.windows.kernel), param.weight_filler)
         if param.bias_term:
             self.add_blob(1, (param.num_output,), param.bias_filler)
+
+    def _filters(self) -> tuple[int, int]:
+        return self.param.convolution_param.num_output, self.channels // self.group
 
     def top_shapes(self, bottom):
         if len(self.param.bottom) != len(self.param.top):
             raise self.error("each bottom needs one top")
         if any(shape != bottom[0] for shape in bottom):
             raise self.error(f"bottoms must have one shape, not {', '.join(map(str, bottom))}")
-        if len(bottom[0]) != self.axis + 1 + self.axes or bottom[0][self.axis] != self.channels:
+        if len(bottom[0]) != self.axis + 1 + len(self.windows.kernel) or bottom[0][self.axis] != self.channels:
             raise self.error(f"input of shape {bottom[0]} does not fit filters made for {self.channels} channels")
-        extent = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel, strict=True)]
-        size = tuple(
-            (length + 2 * p - e) // s + 1
-            for length, p, e, s in zip(bottom[0][self.axis + 1 :], self.pad, extent, self.stride, strict=True)
-        )
-        if min(size) < 1:
+        size = self._size(bottom[0][self.axis + 1 :])
+        if min(size, default=1) < 1:
             raise self.error(f"the kernel does not fit into the input of shape {bottom[0]}")
         shape = (*bottom[0][: self.axis], self.param.convolution_param.num_output, *size)
         return [shape] * len(bottom)
 
+    def _size(self, size):
+        return self.windows.convolved(size)
+
+    _compute = staticmethod(convolve)
+
     def forward(self, bottom, weights):
         weight, bias = weights[0], weights[1] if len(weights) > 1 else None
+        windows = self.windows
         tops = []
         for x in bottom:
             outer = x.shape[: self.axis]
             x = x.reshape(-1, *x.shape[self.axis :])
-            if self.axes == 2:
-                # Both oneDNN and cuDNN are fastest with channels innermost, and what follows keeps it.
-                x = x.contiguous(memory_format=torch.channels_last)
-            y = _CONVOLVE[self.axes](x, weight, bias, self.stride, self.pad, self.dilation, self.group)
+            y = self._compute(x, weight, bias, windows.stride, windows.pad, windows.dilation, self.group)
             tops.append(y if len(outer) == 1 else y.reshape(*outer, *y.shape[1:]))
         return tops
+
+
+@register("Deconvolution")
+class Deconvolution(Convolution):
+    """Convolution's forward and backward passes exchanged: spreads each value over a window.
+
+    Parameters (blobs): weights (channels, num_output / group, kernel...), bias (num_output).
+    """
+
+    def _filters(self):
+        return self.channels, self.param.convolution_param.num_output // self.group
+
+    def _size(self, size):
+        return self.windows.deconvolved(size)
+
+    _compute = staticmethod(deconvolve)
+
+
+@register("Im2col")
+class Im2col(Layer):
+    """Lays out each window of the input as a column: channels become channels * kernel size."""
+
+    def setup(self, bottom):
+        self.axis = canonical_axis(self.param.convolution_param.axis, bottom[0], self)
+        axes = len(bottom[0]) - self.axis - 1
+        if axes < 1:
+            raise self.error(f"the input of shape {bottom[0]} has no spatial axis after axis {self.axis}")
+        self.windows = Windows(self, axes)
+
+    def top_shapes(self, bottom):
+        (shape,) = bottom
+        if len(shape) != self.axis + 1 + len(self.windows.kernel):
+            raise self.error(f"input of shape {shape} must have {len(self.windows.kernel)} spatial axes")
+        size = self.windows.convolved(shape[self.axis + 1 :])
+        if min(size) < 1:
+            raise self.error(f"the kernel does not fit into the input of shape {shape}")
+        return [(*shape[: self.axis], shape[self.axis] * math.prod(self.windows.kernel), *size)]
+
+    def forward(self, bottom, weights):
+        (x,) = bottom
+        windows = self.windows
+        columns = im2col(
+            x.reshape(-1, *x.shape[self.axis :]), windows.kernel, windows.stride, windows.pad, windows.dilation
+        )
+        return [columns.reshape(*x.shape[: self.axis], *columns.shape[1:])]

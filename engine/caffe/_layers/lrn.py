@@ -34,7 +34,11 @@ class _AcrossChannels(torch.autograd.Function):
 
 @register("LRN")
 class LRN(Layer):
-    """Divides each value by a power of the energy around it, over neighbouring channels."""
+    """Divides each value by a power of the energy around it.
+
+    ACROSS_CHANNELS: of local_size neighbouring channels at the same place. WITHIN_CHANNEL: of a
+    square of side local_size in the same map; zeros around the map count, and k is always 1.
+    """
 
     def setup(self, bottom):
         param = self.param.lrn_param
@@ -42,8 +46,6 @@ class LRN(Layer):
             raise self.error(f"LRN only supports odd values for local_size, not {param.local_size}")
         if len(bottom[0]) != 4:
             raise self.error(f"input must have 4 axes (num, channels, height, width), not {len(bottom[0])}")
-        if param.norm_region != caffe_pb2.LRNParameter.ACROSS_CHANNELS:
-            raise self.error("norm_region WITHIN_CHANNEL is not supported yet")
 
     def top_shapes(self, bottom):
         return [bottom[0]]
@@ -51,6 +53,9 @@ class LRN(Layer):
     def forward(self, bottom, weights):
         (x,) = bottom
         param = self.param.lrn_param
+        if param.norm_region == caffe_pb2.LRNParameter.WITHIN_CHANNEL:
+            energy = F.avg_pool2d(x * x, param.local_size, 1, param.local_size // 2)
+            return [x * (1 + param.alpha * energy).pow(-param.beta)]
         channel = torch.arange(x.shape[1], device=x.device)
         near = (channel[:, None] - channel[None, :]).abs() <= param.local_size // 2
         band = near.to(x.dtype)[:, :, None, None]

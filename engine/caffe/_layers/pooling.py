@@ -3,10 +3,9 @@
 import torch
 import torch.nn.functional as F
 
+from caffe import _rng
 from caffe._layers.base import Layer, register
 from caffe.proto import caffe_pb2
-
-_METHOD = caffe_pb2.PoolingParameter.PoolMethod
 
 
 def pooled_length(length: int, kernel: int, pad: int, stride: int, any_pad: bool, floor: bool) -> int:
@@ -24,11 +23,20 @@ def pooled_length(length: int, kernel: int, pad: int, stride: int, any_pad: bool
 
 @register("Pooling")
 class Pooling(Layer):
-    """MAX or AVE over windows of each map.
+    """MAX, AVE or STOCHASTIC over windows of each map.
 
     AVE divides by the window's area clipped to the map with its padding on both sides: it counts
-    padding, not what hangs over.
+    padding, not what hangs over. STOCHASTIC, for values that are not negative, draws one value of
+    the window in TRAIN, with probability in proportion to it; in TEST it gives the mean so weighted.
+    Real Caffe has STOCHASTIC on the GPU only, and no gradient for it in TEST; here it is the derivative.
+
+    Tops: the pooled maps; with MAX, if a second is named, where each maximum was (row * width +
+    column), -1 where a window holds nothing.
     """
+
+    @property
+    def tops(self):
+        return 1, 2 if self.param.pooling_param.pool == caffe_pb2.PoolingParameter.MAX else 1
 
     def setup(self, bottom):
         param = self.param.pooling_param
@@ -46,10 +54,8 @@ class Pooling(Layer):
             raise self.error("kernel and stride must be 1 or more")
         if self.pad != (0, 0) and any(p >= k for p, k in zip(self.pad, self.kernel, strict=True)):
             raise self.error(f"pad {self.pad} must be smaller than the kernel {self.kernel}")
-        if param.pool == _METHOD.Value("STOCHASTIC"):
-            raise self.error("STOCHASTIC pooling is not supported yet")
-        if len(self.param.top) > 1:
-            raise self.error("the second top (max mask) is not supported yet")
+        if self.pad != (0, 0) and param.pool == caffe_pb2.PoolingParameter.STOCHASTIC:
+            raise self.error("STOCHASTIC pooling takes no pad")
 
     def _pair(self, name: str, single: str) -> tuple[int, int]:
         param = self.param.pooling_param
@@ -74,23 +80,24 @@ class Pooling(Layer):
         )
         if min(pooled) < 1:
             raise self.error(f"the kernel {self.kernel} does not fit into the input of shape {bottom[0]}")
-        return [(*bottom[0][:2], *pooled)]
+        return [(*bottom[0][:2], *pooled)] * len(self.param.top)
 
     def forward(self, bottom, weights):
         (x,) = bottom
-        ((*_, rows, columns),) = self.top_shapes([tuple(x.shape)])
+        rows, columns = self.top_shapes([tuple(x.shape)])[0][2:]
         # Padding done here, with what hangs over on the right and below, because PyTorch's own
         # ceil_mode drops windows that Caffe keeps.
         (kernel_h, kernel_w), (stride_h, stride_w), (pad_h, pad_w) = self.kernel, self.stride, self.pad
         below = (rows - 1) * stride_h + kernel_h - x.shape[2] - pad_h
         right = (columns - 1) * stride_w + kernel_w - x.shape[3] - pad_w
         margins = (pad_w, right, pad_h, below)
-        if self.param.pooling_param.pool == caffe_pb2.PoolingParameter.MAX:
-            if any(margins):
-                x = F.pad(x, margins, value=-torch.finfo(x.dtype).max)
-            return [F.max_pool2d(x, self.kernel, self.stride)]
+        method = self.param.pooling_param.pool
+        if method == caffe_pb2.PoolingParameter.MAX:
+            return self._max(x, margins)
         if any(margins):
             x = F.pad(x, margins)
+        if method == caffe_pb2.PoolingParameter.STOCHASTIC:
+            return [self._stochastic(x, (rows, columns))]
         sums = F.avg_pool2d(x, self.kernel, self.stride, divisor_override=1)
         heights = self._clipped(rows, kernel_h, stride_h, pad_h, bottom[0].shape[2])
         widths = self._clipped(columns, kernel_w, stride_w, pad_w, bottom[0].shape[3])
@@ -101,3 +108,26 @@ class Pooling(Layer):
     def _clipped(count: int, kernel: int, stride: int, pad: int, length: int) -> torch.Tensor:
         starts = torch.arange(count) * stride - pad
         return (starts + kernel).clamp(max=length + pad) - starts
+
+    def _max(self, x: torch.Tensor, margins: tuple[int, int, int, int]) -> list[torch.Tensor]:
+        lowest = -torch.finfo(x.dtype).max
+        padded = F.pad(x, margins, value=lowest) if any(margins) else x
+        if len(self.param.top) == 1:
+            return [F.max_pool2d(padded, self.kernel, self.stride)]
+        y, index = F.max_pool2d(padded, self.kernel, self.stride, return_indices=True)
+        row, column = index // padded.shape[3] - self.pad[0], index % padded.shape[3] - self.pad[1]
+        mask = (row * x.shape[3] + column).to(x.dtype)
+        return [y, mask.masked_fill(y.detach() == lowest, -1)]
+
+    def _stochastic(self, x: torch.Tensor, pooled: tuple[int, int]) -> torch.Tensor:
+        num, channels = x.shape[:2]
+        windows = F.unfold(x, self.kernel, stride=self.stride).reshape(num, channels, -1, *pooled)
+        if not self.training:
+            total = windows.sum(2)
+            mean = windows.square().sum(2) / total.where(total > 0, 1)
+            return mean.where(total > 0, 0)
+        reached = windows.detach().cumsum(2)
+        threshold = _rng.uniform(reached[:, :, :1]) * reached[:, :, -1:]
+        # argmax finds the first of equals.
+        drawn = (reached >= threshold).to(torch.uint8).argmax(2, keepdim=True)
+        return windows.gather(2, drawn).squeeze(2)

@@ -13,6 +13,11 @@ CASES = cases(
     ("alexnet", "local_size: 5 alpha: 0.0001 beta: 0.75", Bottom((2, 7, 3, 4), -100, 100)),
     ("within channel 3", "norm_region: WITHIN_CHANNEL local_size: 3 alpha: 0.5 beta: 0.75", (2, 3, 6, 5)),
     ("within channel 5", "norm_region: WITHIN_CHANNEL local_size: 5 alpha: 1.5 beta: 0.5", (2, 3, 7, 6)),
+    (
+        "within channel, window wider than the map",
+        "norm_region: WITHIN_CHANNEL local_size: 9 alpha: 2.5 beta: 1.25",
+        (2, 3, 4, 5),
+    ),
+    ("within channel 1", "norm_region: WITHIN_CHANNEL local_size: 1 alpha: 0.5 beta: 0.75", (2, 3, 4, 5)),
+    ("within channel ignores k", "norm_region: WITHIN_CHANNEL local_size: 3 k: 4 engine: CAFFE", (2, 3, 6, 5)),
 )
-
-NOT_YET = {"LRN/within channel 3", "LRN/within channel 5"}

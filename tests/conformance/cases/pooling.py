@@ -2,6 +2,8 @@
 
 from ..layer_case import cases, whole
 
+MASK = {"tops": ("top", "mask")}
+
 # A window that starts beyond the image (no pad, stride wider than the kernel) is left out: real Caffe writes
 # out of bounds there.
 CASES = cases(
@@ -15,7 +17,7 @@ CASES = cases(
     ("max keeps one axis and drops on the other", "pool: MAX kernel_size: 3 stride: 2 pad: 1", (2, 3, 6, 4)),
     ("max rectangular", "pool: MAX kernel_h: 3 kernel_w: 2 stride_h: 2 stride_w: 1 pad_h: 1 pad_w: 0", (2, 3, 8, 5)),
     ("max ties go to the first", "pool: MAX kernel_size: 3 stride: 2 pad: 1", whole(2, 3, 6, 7)),
-    ("max with mask", "pool: MAX kernel_size: 3 stride: 2", (2, 3, 7, 6), {"tops": ("top", "mask")}),
+    ("max with mask", "pool: MAX kernel_size: 3 stride: 2", (2, 3, 7, 6), MASK),
     ("max global", "pool: MAX global_pooling: true", (2, 3, 5, 4)),
     ("max stride one", "pool: MAX kernel_size: 3", (2, 3, 6, 5)),
     ("average", "pool: AVE kernel_size: 2 stride: 2", (2, 3, 6, 4)),
@@ -32,6 +34,25 @@ CASES = cases(
         (2, 3, 5, 8),
     ),
     ("average global", "pool: AVE global_pooling: true", (2, 3, 5, 4)),
+    ("max with mask, pad", "pool: MAX kernel_size: 3 stride: 2 pad: 1", (2, 3, 8, 6), MASK),
+    (
+        "max with mask, rectangular",
+        "pool: MAX kernel_h: 2 kernel_w: 3 stride_h: 3 stride_w: 2 pad_w: 2 pad_h: 0",
+        (2, 3, 8, 7),
+        MASK,
+    ),
+    ("max with mask, ties", "pool: MAX kernel_size: 3 stride: 2 pad: 1", whole(2, 3, 6, 7), MASK),
+    ("engine CAFFE", "pool: AVE kernel_size: 2 engine: CAFFE", (2, 3, 4, 5)),
 )
 
-NOT_YET = {"Pooling/max with mask"}
+# SPP's STOCHASTIC and Pooling's are not on real Caffe's CPU; see tests/engine/test_pooling.py.
+CASES += cases(
+    "SPP",
+    "spp_param { %s }",
+    ("one level", "pyramid_height: 1", (2, 3, 5, 4)),
+    ("two levels", "pyramid_height: 2", (2, 3, 7, 6)),
+    ("three levels", "pyramid_height: 3 pool: MAX", (2, 3, 8, 11)),
+    ("three levels average", "pyramid_height: 3 pool: AVE", (2, 3, 11, 7)),
+    ("one level average", "pyramid_height: 1 pool: AVE engine: CAFFE", (2, 3, 5, 4)),
+    ("ties", "pyramid_height: 2", whole(2, 3, 7, 5)),
+)

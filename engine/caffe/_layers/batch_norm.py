@@ -1,0 +1,59 @@
+"""BatchNorm (Caffe's batch_norm_layer.cpp)."""
+
+import torch
+
+from caffe._layers.base import Layer, register
+from caffe.proto import caffe_pb2
+
+
+@register("BatchNorm")
+class BatchNorm(Layer):
+    """Takes off each channel's mean and divides by its standard deviation; no scale or shift of its own.
+
+    Parameters (blobs): running sums of the means (channels) and of the unbiased variances
+    (channels), and the sum of weights (1) by which both are divided. In TRAIN the statistics are
+    the batch's and each pass adds them to the sums, which first shrink by moving_average_fraction;
+    in TEST they are the sums'. use_global_stats says otherwise. The sums are not trained.
+    """
+
+    def setup(self, bottom):
+        param = self.param.batch_norm_param
+        self.use_global_stats = param.use_global_stats if param.HasField("use_global_stats") else not self.training
+        if len(bottom[0]) < 2:
+            raise self.error(f"input must have 2 axes or more (num, channels, ...), not {len(bottom[0])}")
+        self.channels = bottom[0][1]
+        for index, shape in enumerate(((self.channels,), (self.channels,), (1,))):
+            self.add_blob(index, shape, caffe_pb2.FillerParameter())
+        for spec in self.param.param:
+            if spec.lr_mult != 0:
+                raise self.error("its parameters are running sums and cannot be trained: leave out lr_mult or set it 0")
+        while len(self.param.param) < len(self.blobs):
+            self.param.param.add(lr_mult=0)
+        self._add_to_sums = False
+
+    def top_shapes(self, bottom):
+        if len(bottom[0]) < 2 or bottom[0][1] != self.channels:
+            raise self.error(f"input of shape {bottom[0]} does not fit sums made for {self.channels} channels")
+        return [bottom[0]]
+
+    def begin_pass(self):
+        self._add_to_sums = True
+
+    def forward(self, bottom, weights):
+        (x,) = bottom
+        eps = self.param.batch_norm_param.eps
+        if self.use_global_stats:
+            mean, variance, count = (w.detach() for w in weights)
+            scale = torch.where(count == 0, 0, 1 / count)
+            return [torch.batch_norm(x, None, None, mean * scale, variance * scale, False, 0, eps, True)]
+        # PyTorch's running statistics with momentum 1 are the batch's: its mean and unbiased variance.
+        mean, variance = x.new_zeros(self.channels), x.new_zeros(self.channels)
+        y = torch.batch_norm(x, None, None, mean, variance, True, 1, eps, True)
+        if self._add_to_sums:
+            self._add_to_sums = False
+            if x.numel() == self.channels:  # one value a channel: unbiased would be 0 / 0
+                variance = torch.zeros_like(variance)
+            fraction = self.param.batch_norm_param.moving_average_fraction
+            for blob, total, value in zip(self.blobs, weights, (mean, variance, 1), strict=True):
+                blob._data.set(total.detach() * fraction + value)
+        return [y]

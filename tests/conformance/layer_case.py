@@ -23,7 +23,8 @@ class Case:
 
     backward: False where Caffe has no gradient (it aborts). top_diffs: False keeps the diffs Caffe put into
     the tops (the loss weight). params: the range parameters are drawn from. forwards: passes before the tops
-    are read.
+    are read. learned: bottoms that have a gradient are Parameter layers and the first top is a loss, for types that
+    abort when asked for the gradient of all their bottoms, as force_backward does.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Case:
     top_diffs: bool = True
     params: tuple[float, float] = (-1.0, 1.0)
     forwards: int = 1
+    learned: bool = False
 
 
 def labels(shape: tuple[int, ...], classes: int) -> Bottom:

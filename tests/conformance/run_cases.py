@@ -2,11 +2,12 @@
 
     python run_cases.py CASES.json OUT.npz      runs in any engine's Python (3.9 and NumPy 1.19 too)
 
-A case is a net of one layer whose bottoms are Input layers, with `force_backward: true`. Bottoms, parameters
-and top diffs are filled from a generator seeded with the case's name; then forward, and backward where the
-case has one. OUT.npz holds `case|blob|data` for every top, `case|blob|diff` for every bottom and parameter
-(`param 0`, `param 1`, ...; a parameter that the layer itself changed has its data too), or `case|error` where
-the engine raised. Real Caffe does not raise, it aborts: the last line printed then names the case.
+A case is a net of one layer whose bottoms are Input layers, with `force_backward: true`. (With `learned`, bottoms
+that have a gradient are Parameter layers and nothing is forced.) Bottoms, parameters and top diffs are filled from
+a generator seeded with the case's name; then forward, and backward where the case has one. OUT.npz holds
+`case|blob|data` for every top, `case|blob|diff` for every bottom and parameter (`param 0`, `param 1`, ...; a
+parameter that the layer itself changed has its data too), or `case|error` where the engine raised. Real Caffe does
+not raise, it aborts: the last line printed then names the case.
 """
 
 import json
@@ -21,13 +22,18 @@ import caffe  # real Caffe reads the log level when it is imported
 
 
 def net_text(case):
-    lines = ['name: "case"', f"force_backward: {str(case['backward']).lower()}"]
+    lines = ['name: "case"', f"force_backward: {str(case['backward'] and not case['learned']).lower()}"]
     for index, bottom in enumerate(case["bottoms"]):
         dims = " ".join(f"dim: {dim}" for dim in bottom["shape"])
-        lines.append(f'layer {{ name: "b{index}" type: "Input" top: "b{index}" input_param {{ shape {{ {dims} }} }} }}')
+        kind = "Parameter" if case["learned"] and bottom["gradient"] else "Input"
+        lines.append(
+            f'layer {{ name: "b{index}" type: "{kind}" top: "b{index}" {kind.lower()}_param {{ shape {{ {dims} }} }} }}'
+        )
     bottoms = " ".join(f'bottom: "b{index}"' for index in range(len(case["bottoms"])))
     tops = " ".join(f'top: "{top}"' for top in case["tops"])
     type_, text = case["type"], case["text"]
+    if case["learned"]:
+        text += "".join(f" loss_weight: {1 - min(index, 1)}" for index in range(len(case["tops"])))
     lines.append(f'layer {{ name: "case" type: "{type_}" {bottoms} {tops} {text} }}')
     return "\n".join(lines) + "\n"
 
@@ -47,7 +53,8 @@ def run(case):
     rng = np.random.RandomState(zlib.crc32(case["name"].encode()) & 0xFFFFFFFF)
     for index, bottom in enumerate(case["bottoms"]):
         values = draw(rng, bottom["shape"], bottom["low"], bottom["high"], bottom["integers"])
-        net.blobs[f"b{index}"].data[...] = values
+        name = f"b{index}"
+        (net.params[name][0] if name in net.params else net.blobs[name]).data[...] = values
     params = list(net.params["case"]) if "case" in net.params else []
     for param in params:
         low, high = case["params"]

@@ -1,7 +1,8 @@
-"""InnerProduct against a loop (float64, tolerance 1e-12)."""
+"""InnerProduct and Embed against loops (float64, tolerance 1e-12)."""
 
 import numpy as np
 import pytest
+import torch
 from caffe import CaffeError
 
 from .build import forward, make_layer, weights_of
@@ -61,3 +62,33 @@ def test_refused():
         make_layer('type: "InnerProduct"', (2, 3))
     with pytest.raises(CaffeError, match="axis 3 is out of range"):
         make_layer('type: "InnerProduct" inner_product_param { num_output: 2 axis: 3 }', (2, 3))
+
+
+@pytest.mark.parametrize("shape", [(7,), (3, 2)])
+@pytest.mark.parametrize("bias_term", [True, False])
+def test_embed(rng, shape, bias_term):
+    index = rng.integers(0, 4, size=shape)
+    layer = make_layer(
+        f'type: "Embed" embed_param {{ num_output: 5 input_dim: 4 bias_term: {str(bias_term).lower()} {FILLED} }}',
+        shape,
+    )
+    weight, *bias = weights_of(layer)
+    assert (weight.shape, len(bias)) == ((4, 5), bias_term)
+    expected = np.zeros((*shape, 5))
+    for place in np.ndindex(shape):
+        expected[place] = weight[index[place]] + (bias[0] if bias else 0)
+    np.testing.assert_array_equal(forward(layer, index)[0], expected)
+    check_gradient(layer, index, of=[])
+
+
+def test_embed_refused():
+    for fields in ("num_output: 5", "input_dim: 4"):
+        with pytest.raises(CaffeError, match="num_output and input_dim must be 1 or more"):
+            make_layer(f'type: "Embed" embed_param {{ {fields} }}', (3,))
+    layer = make_layer('type: "Embed" embed_param { num_output: 5 input_dim: 4 }', (3,))
+    for index in (-1, 4):
+        with pytest.raises(CaffeError, match=f"input {index} is out of range: input_dim is 4"):
+            forward(layer, [0, index, 3])
+    (y,) = layer.forward([torch.zeros(3, requires_grad=True)], [torch.zeros(4, 5), torch.zeros(5)])
+    with pytest.raises(CaffeError, match="no gradient with respect to indices"):
+        y.sum().backward()

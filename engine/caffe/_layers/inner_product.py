@@ -1,10 +1,10 @@
-"""InnerProduct (Caffe's inner_product_layer.cpp)."""
+"""InnerProduct, and Embed, which is one for indices (Caffe's inner_product_layer.cpp, embed_layer.cpp)."""
 
 import math
 
 import torch.nn.functional as F
 
-from caffe._layers.base import Layer, canonical_axis, register
+from caffe._layers.base import Layer, canonical_axis, no_gradient, register
 
 
 @register("InnerProduct")
@@ -34,3 +34,33 @@ class InnerProduct(Layer):
         weight = weights[0].t() if self.param.inner_product_param.transpose else weights[0]
         bias = weights[1] if len(weights) > 1 else None
         return [F.linear(bottom[0].flatten(self.axis), weight, bias)]
+
+
+@register("Embed")
+class Embed(Layer):
+    """The row of the weights that each value of the bottom names: an InnerProduct with one-hot vectors.
+
+    Parameters (blobs): weights (input_dim, num_output), bias (num_output).
+    """
+
+    def setup(self, bottom):
+        param = self.param.embed_param
+        if param.num_output < 1 or param.input_dim < 1:
+            raise self.error("num_output and input_dim must be 1 or more")
+        self.add_blob(0, (param.input_dim, param.num_output), param.weight_filler)
+        if param.bias_term:
+            self.add_blob(1, (param.num_output,), param.bias_filler)
+
+    def top_shapes(self, bottom):
+        return [(*bottom[0], self.param.embed_param.num_output)]
+
+    def forward(self, bottom, weights):
+        weight, *bias = weights
+        index = bottom[0].detach().long()
+        # On a GPU PyTorch's own assertion stops a wrong index; to look here would wait for the device.
+        if not index.is_cuda:
+            wrong = index[(index < 0) | (index >= len(weight))]
+            if len(wrong):
+                raise self.error(f"input {wrong[0]} is out of range: input_dim is {len(weight)}, counted from 0")
+        y = F.embedding(index, weight)
+        return [no_gradient(self, y + bias[0] if bias else y, bottom[0], "indices")]

@@ -1,9 +1,10 @@
-"""Layers that work element by element (Caffe's neuron_layer.cpp and its kin)."""
+"""Layers that work element by element (Caffe's neuron_layer.cpp and its kin); activations are in activation.py."""
+
+import math
 
 import torch
-import torch.nn.functional as F
 
-from caffe._layers.base import Layer, register
+from caffe._layers.base import Layer, no_gradient, register
 
 
 class Neuron(Layer):
@@ -13,20 +14,136 @@ class Neuron(Layer):
         return [bottom[0]]
 
 
-@register("ReLU")
-class ReLU(Neuron):
-    """max(x, 0) + negative_slope * min(x, 0)."""
+class _BySlope(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, layer):
+        y = layer.value(x)
+        ctx.save_for_backward(y if layer.in_place and layer.reads_top_in_place else x, y)
+        ctx.layer = layer
+        return y
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * ctx.layer.slope(*ctx.saved_tensors), None
+
+
+class NeuronBySlope(Neuron):
+    """Base of element-wise layers whose gradient is Caffe's own formula.
+
+    Attributes:
+        reads_top_in_place: Caffe takes the gradient at the values in the bottom, which in place are the
+            top's by then. That is not the derivative, but Caffe allows it, so nets trained so train so here.
+    """
+
+    reads_top_in_place = True
+
+    def value(self, x: torch.Tensor) -> torch.Tensor:
+        """The top for the bottom x."""
+        raise NotImplementedError
+
+    def slope(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """What the gradient is multiplied with, from the bottom x and the top y."""
+        raise NotImplementedError
 
     def forward(self, bottom, weights):
-        slope = self.param.relu_param.negative_slope
-        return [F.leaky_relu(bottom[0], slope) if slope else torch.relu(bottom[0])]
+        return [_BySlope.apply(bottom[0], self)]
+
+
+@register("AbsVal")
+class AbsVal(Neuron):
+    """abs(x); the gradient at 0 is 0."""
+
+    def setup(self, bottom):
+        if self.in_place:
+            raise self.error("it cannot be computed in place; give its top a name of its own")
+
+    def forward(self, bottom, weights):
+        return [bottom[0].abs()]
+
+
+@register("Clip")
+class Clip(NeuronBySlope):
+    """max(min, min(x, max)); at the limits themselves the gradient passes."""
+
+    def value(self, x):
+        return x.clamp(max=self.param.clip_param.max).clamp(min=self.param.clip_param.min)
+
+    def slope(self, x, y):
+        return (x >= self.param.clip_param.min) & (x <= self.param.clip_param.max)
+
+
+def _log_of_base(layer: Layer, base: float) -> float:
+    """log(base); base -1 stands for e."""
+    if base == -1:
+        return 1.0
+    if not 0 < base < math.inf:
+        raise layer.error(f"base must be positive, or -1 for e, not {base:g}")
+    return math.log(base)
+
+
+@register("Exp")
+class Exp(Neuron):
+    """base ^ (shift + scale * x)."""
+
+    def setup(self, bottom):
+        param = self.param.exp_param
+        log_base = _log_of_base(self, param.base)
+        self.inner = log_base * param.scale
+        # Taken out of the exponent as Caffe does, so that both overflow for the same x.
+        self.outer = torch.tensor(log_base * param.shift, dtype=torch.float64).exp().item()
+
+    def forward(self, bottom, weights):
+        return [(bottom[0] * self.inner).exp() * self.outer]
+
+
+@register("Log")
+class Log(Neuron):
+    """log(shift + scale * x) to the given base.
+
+    In place real Caffe loses the gradient that comes from above; here it is the derivative.
+    """
+
+    def setup(self, bottom):
+        self.log_base = _log_of_base(self, self.param.log_param.base)
+        if self.log_base == 0:
+            raise self.error("base cannot be 1")
+
+    def forward(self, bottom, weights):
+        param = self.param.log_param
+        return [(bottom[0] * param.scale + param.shift).log() / self.log_base]
 
 
 @register("Power")
-class Power(Neuron):
-    """(shift + scale * x) ^ power."""
+class Power(NeuronBySlope):
+    """(shift + scale * x) ^ power.
+
+    Caffe finds the gradient by a division: other than for the powers 0, 1 and 2 it is NaN where
+    shift + scale * x is 0. In place it loses the gradient that comes from above; here it is as it
+    would be with a top of its own.
+    """
+
+    reads_top_in_place = False
+
+    def value(self, x):
+        linear, power = self._linear(x), self.param.power_param.power
+        return linear if power == 1 else linear.pow(power)
+
+    def slope(self, x, y):
+        param = self.param.power_param
+        factor = param.power * param.scale
+        if factor == 0 or param.power == 1:
+            return torch.full_like(x, factor)
+        return factor * (self._linear(x) if param.power == 2 else y / self._linear(x))
+
+    def _linear(self, x: torch.Tensor) -> torch.Tensor:
+        return x * self.param.power_param.scale + self.param.power_param.shift
+
+
+@register("Threshold")
+class Threshold(Neuron):
+    """1 where x is above the threshold, else 0; it has no gradient."""
 
     def forward(self, bottom, weights):
-        param = self.param.power_param
-        linear = bottom[0] * param.scale + param.shift
-        return [linear if param.power == 1 else linear.pow(param.power)]
+        (x,) = bottom
+        above = (x > self.param.threshold_param.threshold).to(x.dtype)
+        return [no_gradient(self, above, x, "a threshold's input")]

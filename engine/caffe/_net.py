@@ -216,6 +216,21 @@ class Net(LayeredNet):
         for entry in self._params.learnable:
             entry.blob._diff.zero()
 
+    def set_input_arrays(self, data: np.ndarray, labels: np.ndarray) -> None:
+        """Let the first layer, a MemoryData, give these records from now on; the arrays are not copied.
+
+        Args:
+            data: float32, C contiguous (num, channels, height, width), num a multiple of the batch size.
+            labels: float32 (num) or (num, 1, 1, 1).
+
+        Raises:
+            NetError: the first layer is another, or an array is of another type or shape.
+        """
+        layer = self._layers[0]
+        if layer.type != "MemoryData":
+            raise NetError("set_input_arrays may only be called if the first layer is a MemoryDataLayer.")
+        layer.reset(data, labels.reshape(-1, 1, 1, 1) if labels.ndim == 1 else labels)
+
     # ---- weights -------------------------------------------------------------------------------
 
     def copy_from(self, path: str | Path) -> None:

@@ -24,7 +24,8 @@ class Case:
     backward: False where Caffe has no gradient (it aborts). top_diffs: False keeps the diffs Caffe put into
     the tops (the loss weight). params: the range parameters are drawn from. forwards: passes before the tops
     are read. learned: bottoms that have a gradient are Parameter layers and the first top is a loss, for types that
-    abort when asked for the gradient of all their bottoms, as force_backward does.
+    abort when asked for the gradient of all their bottoms, as force_backward does. records: how many are given
+    with set_input_arrays.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Case:
     params: tuple[float, float] = (-1.0, 1.0)
     forwards: int = 1
     learned: bool = False
+    records: int = 0
 
 
 def labels(shape: tuple[int, ...], classes: int) -> Bottom:

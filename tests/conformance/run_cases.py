@@ -61,6 +61,10 @@ def run(case):
         param.data[...] = draw(rng, tuple(param.data.shape), low, high, False)
         param.diff[...] = 0
     before = [np.array(param.data) for param in params]
+    if case["records"]:
+        blob = net.blobs[case["tops"][0]].data
+        arrays = [draw(rng, (case["records"],) + shape, -9, 9, False) for shape in (blob.shape[1:], ())]
+        net.set_input_arrays(*arrays)
     for _ in range(case["forwards"]):
         net.forward()
     seen = {top + "|data": np.array(net.blobs[top].data) for top in case["tops"]}

@@ -81,3 +81,22 @@ def test_weights_with_shared_parameters(saves: Engine, loads: Engine, how: str, 
     assert [line for line in outline(work / "shared.h5") if "float" in line and "(5, 5)" in line] == [
         "data/first/0: float32 (5, 5) None None"
     ]
+
+
+OUTPUT = """
+layer { name: "in" type: "Input" top: "a" top: "b" input_param { shape { dim: 3 dim: 4 dim: 2 } shape { dim: 3 } } }
+layer { name: "out" type: "HDF5Output" bottom: "a" bottom: "b" hdf5_output_param { file_name: "output.h5" } }
+"""
+
+
+def test_hdf5_output_writes_the_same(real_caffe: None, work: Path) -> None:
+    (work / "output.prototxt").write_text(OUTPUT)
+    program = "import caffe, numpy as np; net = caffe.Net('output.prototxt', caffe.TEST); " + (
+        "net.forward(a=np.arange(24).reshape(3, 4, 2), b=np.array([5, 0, 2]))"
+    )
+    seen = []
+    for engine in (OURS, REAL):
+        engine.checked([*engine.interpreter(work), "-c", program], work)
+        seen.append((outline(work / "output.h5"), arrays(work / "output.h5")))
+    assert seen[0][0] == seen[1][0] and len(seen[0][0]) == 2
+    assert array_differences(seen[0][1], seen[1][1], 0) == []

@@ -1,6 +1,6 @@
 """Cases of engine/caffe/_layers/label_loss.py."""
 
-from ..layer_case import NO_GRADIENT, Bottom, cases, labels, whole
+from ..layer_case import Bottom, cases, labels, whole
 
 CASES = cases(
     "HingeLoss",
@@ -28,8 +28,7 @@ CASES += cases(
     "InfogainLoss",
     "%s",
     ("matrix from a file", SOURCE % "", (6, 4), labels((6,), 4)),
-    # Real Caffe aborts when force_backward asks for the matrix's gradient.
-    ("matrix as a bottom", "", *IMAGES, Bottom((1, 1, 4, 4)), NO_GRADIENT),
+    ("matrix as a bottom", "", *IMAGES, Bottom((1, 1, 4, 4), gradient=False), {"learned": True, "top_diffs": False}),
     ("axis 2", SOURCE % "axis: 2", (2, 3, 4, 5), labels((2, 3, 5), 4)),
     ("axis from the end", SOURCE % "axis: -1", (2, 3, 4), labels((2, 3), 4)),
     *(

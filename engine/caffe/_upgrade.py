@@ -108,9 +108,10 @@ def _upgrade_transformation(layer: caffe_pb2.LayerParameter) -> None:
 
 
 def _upgrade_batch_norm(layer: caffe_pb2.LayerParameter) -> None:
-    # The running sums are no weights: old files gave them lr_mult 0 by hand, new ones cannot err.
+    # The running sums are no weights: old files had to give them lr_mult 0 by hand. Names stay: they may be shared.
     if layer.type == "BatchNorm" and len(layer.param) == 3:
-        del layer.param[:]
+        for spec in layer.param:
+            spec.lr_mult = spec.decay_mult = 0
 
 
 def _upgrade_input(net: caffe_pb2.NetParameter, where: str) -> None:

@@ -82,9 +82,9 @@ def test_inputs_become_a_layer_in_front():
     assert [list(s.dim) for s in by_dim.layer[0].input_param.shape] == [[1, 2, 3, 4], [5, 6, 7, 8]]
 
 
-def test_batch_norm_loses_its_param_specs():
-    (layer,) = net('layer { type: "BatchNorm" ' + "param { lr_mult: 0 } " * 3 + "}").layer
-    assert not layer.param
+def test_batch_norm_of_old_files_is_not_trained():
+    (layer,) = net('layer { type: "BatchNorm" ' + 'param { name: "m" lr_mult: 2 decay_mult: 1 } ' * 3 + "}").layer
+    assert [(spec.name, spec.lr_mult, spec.decay_mult) for spec in layer.param] == [("m", 0, 0)] * 3
 
 
 @pytest.mark.parametrize("old, new", [("SGD", "SGD"), ("NESTEROV", "Nesterov"), ("ADAGRAD", "AdaGrad"),

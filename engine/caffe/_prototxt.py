@@ -71,5 +71,7 @@ def read_net_param(path: str | Path) -> caffe_pb2.NetParameter:
 
 
 def read_solver_param(path: str | Path) -> caffe_pb2.SolverParameter:
-    """Read a solver's prototxt, upgraded to today's form."""
-    return _upgrade.upgrade_solver(_read(path, caffe_pb2.SolverParameter()), str(path))
+    """Read a solver's prototxt, upgraded to today's form, with a snapshot_prefix."""
+    solver = _upgrade.upgrade_solver(_read(path, caffe_pb2.SolverParameter()), str(path))
+    _upgrade.default_snapshot_prefix(solver, str(path))
+    return solver

@@ -1,7 +1,10 @@
 """Old forms of files, brought to today's (Caffe's upgrade_proto.cpp). Nothing else lives here."""
 
+import os
+
 from caffe._error import PrototxtError
 from caffe._log import logger
+from caffe._upgrade_v0 import is_v0, upgrade_v0
 from caffe.proto import caffe_pb2
 
 # V1's enum is today's type name in capitals with underscores; these do not follow the rule.
@@ -23,6 +26,7 @@ _V1_TYPES = {
     for value in caffe_pb2.V1LayerParameter.LayerType.DESCRIPTOR.values
     if value.name != "NONE"
 }
+_SOLVER_TYPES = ("SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam")
 _V1_OWN_FIELDS = {
     "type",
     "layer",
@@ -31,41 +35,76 @@ _V1_OWN_FIELDS = {
     "param",
     "blob_share_mode",
 }
-# Types whose transformation once stood in their own parameter message.
-_TRANSFORMED = {"Data": "data_param", "ImageData": "image_data_param", "WindowData": "window_data_param"}
+# V1 types whose transformation once stood in their own parameter message.
+_TRANSFORMED = {
+    caffe_pb2.V1LayerParameter.DATA: "data_param",
+    caffe_pb2.V1LayerParameter.IMAGE_DATA: "image_data_param",
+    caffe_pb2.V1LayerParameter.WINDOW_DATA: "window_data_param",
+}
+_TRANSFORMATION = ("scale", "mean_file", "crop_size", "mirror")
 
 
 def upgrade_net(net: caffe_pb2.NetParameter, where: str) -> caffe_pb2.NetParameter:
+    """Bring a net to today's form, in place; see upgrade_as_needed."""
+    upgrade_as_needed(net, where)
+    return net
+
+
+def needs_upgrade(net: caffe_pb2.NetParameter) -> bool:
+    """Whether anything in a net is in an old form."""
+    return bool(net.layers or net.input or any(map(_has_old_batch_norm, net.layer)))
+
+
+def upgrade_as_needed(net: caffe_pb2.NetParameter, where: str) -> bool:
     """Bring a net to today's form, in place.
 
     Args:
         net: as parsed from text or binary.
         where: the file's name, for messages.
 
+    Returns:
+        False if something had to be left out; the log says what.
+
     Raises:
-        PrototxtError: old and new forms are mixed, or the form is too old.
+        PrototxtError: old and new forms are mixed, or the old form is not one that Caffe ever had.
     """
+    complete = True
+    if is_v0(net):
+        _attempt("V0LayerParameter", where)
+        complete = upgrade_v0(net, where)
+        _done("V0LayerParameter") if complete else logger.error("%s: upgraded but for the above.", where)
+    if any(map(_has_old_transformation, net.layers)):
+        _attempt("transformation parameters", where)
+        for layer in net.layers:
+            _upgrade_transformation(layer)
+        _done("transformation parameters.")
     if net.layers:
-        _upgrade_v1_layers(net, where)
-    for layer in net.layer:
-        _upgrade_transformation(layer)
-        _upgrade_batch_norm(layer)
-    _upgrade_input(net, where)
-    return net
+        if net.layer:
+            raise PrototxtError(f"{where}: has both 'layer' and 'layers' (V1) fields; use one form.")
+        _attempt("V1LayerParameter", where)
+        net.layer.extend(_upgrade_v1_layer(old, where) for old in net.layers)
+        net.ClearField("layers")
+        _done("V1LayerParameter")
+    if net.input:
+        _attempt("input fields", where)
+        _upgrade_input(net, where)
+        _done("input fields.")
+    if any(map(_has_old_batch_norm, net.layer)):
+        _attempt("batch norm params", where)
+        for layer in filter(_has_old_batch_norm, net.layer):
+            # The running sums are no weights; some files of then forgot to say so.
+            for spec in layer.param:
+                spec.lr_mult = spec.decay_mult = 0
+        _done("batch norm params.")
+    return complete
 
 
-def _upgrade_v1_layers(net: caffe_pb2.NetParameter, where: str) -> None:
-    if net.layer:
-        raise PrototxtError(f"{where}: has both 'layer' and 'layers' (V1) fields; use one form.")
-    if any(old.HasField("layer") for old in net.layers):
-        raise PrototxtError(
-            f"{where}: is in the V0 form of 2013, which this engine does not read yet; "
-            "upgrade it with Caffe's upgrade_net_proto_text (or _binary)."
-        )
-    logger.info("Attempting to upgrade input file specified using deprecated V1LayerParameter: %s", where)
-    net.layer.extend(_upgrade_v1_layer(old, where) for old in net.layers)
-    net.ClearField("layers")
-    logger.info("Successfully upgraded file specified using deprecated V1LayerParameter")
+def _attempt(what: str, where: str) -> None:
+    logger.info("Attempting to upgrade input file specified using deprecated %s: %s", what, where)
+
+
+def _done(what: str) -> None:
+    logger.info("Successfully upgraded file specified using deprecated %s", what)
 
 
 def _upgrade_v1_layer(old: caffe_pb2.V1LayerParameter, where: str) -> caffe_pb2.LayerParameter:
@@ -85,7 +124,7 @@ def _upgrade_v1_layer(old: caffe_pb2.V1LayerParameter, where: str) -> caffe_pb2.
     count = max(len(old.param), len(old.blob_share_mode), len(old.blobs_lr), len(old.weight_decay))
     for index in range(count):
         spec = new.param.add()
-        if index < len(old.param) and old.param[index]:
+        if index < len(old.param):
             spec.name = old.param[index]
         if index < len(old.blob_share_mode):
             spec.share_mode = old.blob_share_mode[index]
@@ -96,38 +135,46 @@ def _upgrade_v1_layer(old: caffe_pb2.V1LayerParameter, where: str) -> caffe_pb2.
     return new
 
 
-def _upgrade_transformation(layer: caffe_pb2.LayerParameter) -> None:
+def _old_transformation(layer: caffe_pb2.V1LayerParameter) -> caffe_pb2.DataParameter | None:
     name = _TRANSFORMED.get(layer.type)
-    if not name or not layer.HasField(name):
+    return getattr(layer, name) if name else None
+
+
+def _has_old_transformation(layer: caffe_pb2.V1LayerParameter) -> bool:
+    old = _old_transformation(layer)
+    return old is not None and any(map(old.HasField, _TRANSFORMATION))
+
+
+def _upgrade_transformation(layer: caffe_pb2.V1LayerParameter) -> None:
+    old = _old_transformation(layer)
+    if old is None:
         return
-    old = getattr(layer, name)
-    for field in ("scale", "mean_file", "crop_size", "mirror"):
+    # Caffe leaves both messages in every data layer, empty where they have nothing to say.
+    old.SetInParent()
+    layer.transform_param.SetInParent()
+    for field in _TRANSFORMATION:
         if old.HasField(field):
             setattr(layer.transform_param, field, getattr(old, field))
             old.ClearField(field)
 
 
-def _upgrade_batch_norm(layer: caffe_pb2.LayerParameter) -> None:
-    # The running sums are no weights: old files had to give them lr_mult 0 by hand. Names stay: they may be shared.
-    if layer.type == "BatchNorm" and len(layer.param) == 3:
-        for spec in layer.param:
-            spec.lr_mult = spec.decay_mult = 0
+def _has_old_batch_norm(layer: caffe_pb2.LayerParameter) -> bool:
+    return layer.type == "BatchNorm" and len(layer.param) == 3
 
 
 def _upgrade_input(net: caffe_pb2.NetParameter, where: str) -> None:
-    if not net.input:
-        return
-    if net.input_shape and net.input_dim:
-        raise PrototxtError(f"{where}: has both input_shape and input_dim; use input_shape.")
-    if len(net.input_shape) not in (0, len(net.input)) or len(net.input_dim) not in (0, 4 * len(net.input)):
-        raise PrototxtError(f"{where}: every input needs one input_shape (or four input_dim).")
-    layer = caffe_pb2.LayerParameter(name="input", type="Input", top=net.input)
-    layer.input_param.shape.extend(net.input_shape)
-    for index in range(0, len(net.input_dim), 4):
-        layer.input_param.shape.add(dim=net.input_dim[index : index + 4])
-    rest = list(net.layer)
-    del net.layer[:]
-    net.layer.extend([layer, *rest])
+    # An input without a shape is what weight files of then have: it says nothing.
+    if net.input_shape or net.input_dim:
+        count, per_input = (len(net.input_shape), 1) if net.input_shape else (len(net.input_dim), 4)
+        if count != per_input * len(net.input):
+            raise PrototxtError(f"{where}: every input needs one input_shape (or four input_dim).")
+        layer = caffe_pb2.LayerParameter(name="input", type="Input", top=net.input)
+        layer.input_param.shape.extend(net.input_shape)
+        for index in range(0, 0 if net.input_shape else count, 4):
+            layer.input_param.shape.add(dim=net.input_dim[index : index + 4])
+        rest = list(net.layer)
+        del net.layer[:]
+        net.layer.extend([layer, *rest])
     for field in ("input", "input_shape", "input_dim"):
         net.ClearField(field)
 
@@ -137,8 +184,19 @@ def upgrade_solver(solver: caffe_pb2.SolverParameter, where: str) -> caffe_pb2.S
     if solver.HasField("solver_type"):
         if solver.HasField("type"):
             raise PrototxtError(f"{where}: has both solver_type and type; use type.")
-        names = {"NESTEROV": "Nesterov", "ADAGRAD": "AdaGrad", "RMSPROP": "RMSProp", "ADADELTA": "AdaDelta"}
-        old = caffe_pb2.SolverParameter.SolverType.Name(solver.solver_type)
-        solver.type = names.get(old, old.title() if old == "ADAM" else old)
+        _attempt("'solver_type' field (enum)", where)
+        solver.type = _SOLVER_TYPES[solver.solver_type]
         solver.ClearField("solver_type")
+        _done("'solver_type' field (enum) to 'type' field (string).")
     return solver
+
+
+def default_snapshot_prefix(solver: caffe_pb2.SolverParameter, path: str) -> None:
+    """Name snapshots after the solver's file where it gives no prefix, or only a folder for them."""
+    stem = os.path.splitext(path)[0]
+    if not solver.HasField("snapshot_prefix"):
+        solver.snapshot_prefix = stem
+        logger.info("snapshot_prefix was not specified and is set to %s", stem)
+    elif os.path.isdir(solver.snapshot_prefix):
+        solver.snapshot_prefix = os.path.join(solver.snapshot_prefix, os.path.basename(stem))
+        logger.info("snapshot_prefix was a directory and is replaced to %s", solver.snapshot_prefix)

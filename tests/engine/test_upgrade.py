@@ -82,6 +82,40 @@ def test_inputs_become_a_layer_in_front():
     assert [list(s.dim) for s in by_dim.layer[0].input_param.shape] == [[1, 2, 3, 4], [5, 6, 7, 8]]
 
 
+def test_only_v1_layers_have_old_transformations():
+    """Caffe reads no data_param.crop_size in a layer of today, and so no file means it."""
+    (layer,) = net("layer { type: 'Data' data_param { crop_size: 5 } }").layer
+    assert not layer.HasField("transform_param") and layer.data_param.crop_size == 5
+
+
+def test_an_input_without_shape_says_nothing():
+    """Weight files of 2014 have them."""
+    upgraded = net("input: 'data' layer { name: 'r' type: 'ReLU' }")
+    assert not upgraded.input and [layer.type for layer in upgraded.layer] == ["ReLU"]
+
+
+def test_input_shape_is_heard_before_input_dim():
+    (layer,) = net("input: 'a' input_shape { dim: 7 } input_dim: 1 input_dim: 2 input_dim: 3 input_dim: 4").layer
+    assert [list(shape.dim) for shape in layer.input_param.shape] == [[7]]
+
+
+@pytest.mark.parametrize(
+    "text, prefix",
+    [
+        ("", "models/lenet_solver"),
+        ('snapshot_prefix: "runs/a"', "runs/a"),
+        ('snapshot_prefix: "runs"', "runs/lenet_solver"),
+        ('snapshot_prefix: "runs/"', "runs/lenet_solver"),
+    ],
+)
+def test_snapshots_are_named_after_the_solver(text, prefix, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "lenet_solver.prototxt").write_text(text)
+    assert _prototxt.read_solver_param("models/lenet_solver.prototxt").snapshot_prefix == prefix
+
+
 def test_batch_norm_of_old_files_is_not_trained():
     (layer,) = net('layer { type: "BatchNorm" ' + 'param { name: "m" lr_mult: 2 decay_mult: 1 } ' * 3 + "}").layer
     assert [(spec.name, spec.lr_mult, spec.decay_mult) for spec in layer.param] == [("m", 0, 0)] * 3
@@ -99,10 +133,9 @@ def test_solver_types(old, new):
     "text, message",
     [
         ("layer { } layers { type: RELU }", "both 'layer' and 'layers'"),
-        ("layers { layer { name: 'x' } }", "V0 form"),
         ("layers { name: 'x' }", "'x' has no type"),
         ("input: 'a' input_dim: 1 input_dim: 2", "four input_dim"),
-        ("input: 'a' input_shape { dim: 1 } input_dim: 1 input_dim: 1 input_dim: 1 input_dim: 1", "both"),
+        ("input: 'a' input: 'b' input_shape { dim: 1 }", "one input_shape"),
     ],
 )
 def test_refused(text, message):

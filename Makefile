@@ -25,7 +25,7 @@ export TINY_IMAGENET
 export PYTHONPATH := $(ROOT)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data lmdb models ensemble submission demo test lint conformance record reference-caffe proto
+.PHONY: help setup data lmdb models ensemble submission demo test lint conformance record reference-caffe supported proto
 .PHONY: $(foreach verb,train resume journal scores,$(MODELS:%=$(verb)-%))
 
 help: ## this list
@@ -93,6 +93,9 @@ conformance: setup ## our engine against real Caffe, through the door
 
 record: setup ## run real Caffe and keep its numbers for where it cannot be installed
 	@cd $(ROOT) && $(VENV)/bin/python -m tests.conformance.record
+
+supported: setup ## write README's table of layers, solvers, policies and fillers
+	@cd $(ROOT)engine && $(VENV)/bin/python supported.py $(ROOT)README.md
 
 proto: setup ## compile engine/caffe/proto/caffe.proto
 	@cd $(ROOT)engine/caffe/proto && $(VENV)/bin/python -m grpc_tools.protoc -I. --descriptor_set_out=caffe.desc caffe.proto

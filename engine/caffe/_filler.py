@@ -8,16 +8,11 @@ import torch
 from caffe import _rng
 from caffe._blob import Blob
 from caffe._error import PrototxtError
-from caffe._prototxt import nearest
+from caffe._registry import Registry
 from caffe.proto import caffe_pb2
 
 Filler = Callable[[caffe_pb2.FillerParameter, tuple[int, ...]], np.ndarray]
-_FILLERS: dict[str, Filler] = {}
-
-
-def _filler(function: Filler) -> Filler:
-    _FILLERS[function.__name__.strip("_")] = function
-    return function
+FILLERS: Registry[Filler] = Registry("filler")
 
 
 def fill(blob: Blob, param: caffe_pb2.FillerParameter) -> None:
@@ -27,25 +22,24 @@ def fill(blob: Blob, param: caffe_pb2.FillerParameter) -> None:
         PrototxtError: an unknown type (the nearest known is named), or ``sparse`` given to a filler
             other than gaussian.
     """
-    if param.type not in _FILLERS:
-        raise PrototxtError(f"Unknown filler name: {param.type}.{nearest(param.type, list(_FILLERS))}")
+    filler = FILLERS.find(param.type)
     if param.sparse != -1 and param.type != "gaussian":
         raise PrototxtError(f"Sparsity not supported by the filler {param.type}.")
-    values = _FILLERS[param.type](param, tuple(blob.shape))
+    values = filler(param, tuple(blob.shape))
     blob._data.set(torch.from_numpy(np.require(values, np.float32, ["C", "W"])))
 
 
-@_filler
+@FILLERS.register("constant")
 def _constant(param, shape):
     return np.full(shape, param.value, np.float32)
 
 
-@_filler
+@FILLERS.register("uniform")
 def _uniform(param, shape):
     return _between(param.min, param.max, shape)
 
 
-@_filler
+@FILLERS.register("gaussian")
 def _gaussian(param, shape):
     values = _rng.host().standard_normal(shape, np.float32)
     values *= param.std
@@ -58,24 +52,24 @@ def _gaussian(param, shape):
     return values
 
 
-@_filler
+@FILLERS.register("positive_unitball")
 def _positive_unitball(param, shape):
     values = _between(0, 1, shape).reshape(shape[0], -1)
     return (values / values.sum(axis=1, keepdims=True)).reshape(shape)
 
 
-@_filler
+@FILLERS.register("xavier")
 def _xavier(param, shape):
     bound = np.sqrt(3 / _fan(param, shape))
     return _between(-bound, bound, shape)
 
 
-@_filler
+@FILLERS.register("msra")
 def _msra(param, shape):
     return _rng.host().standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / _fan(param, shape)))
 
 
-@_filler
+@FILLERS.register("bilinear")
 def _bilinear(param, shape):
     if len(shape) != 4 or shape[2] != shape[3]:
         raise PrototxtError(f"The bilinear filler needs a blob of 4 axes with square filters, not {shape}.")

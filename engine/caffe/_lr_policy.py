@@ -19,7 +19,7 @@ import numpy as np
 
 from caffe._error import PrototxtError
 from caffe._log import logger
-from caffe._prototxt import nearest
+from caffe._registry import Registry
 
 if TYPE_CHECKING:
     from caffe._solver import Solver
@@ -39,12 +39,7 @@ class Plateau:
 
 
 _f = np.float32
-_POLICIES: dict[str, Callable[[Solver], np.float32]] = {}
-
-
-def _policy(function: Callable[[Solver], np.float32]) -> Callable[[Solver], np.float32]:
-    _POLICIES[function.__name__.strip("_")] = function
-    return function
+POLICIES: Registry[Callable[[Solver], np.float32]] = Registry("learning rate policy")
 
 
 def learning_rate(solver: Solver) -> float:
@@ -53,11 +48,9 @@ def learning_rate(solver: Solver) -> float:
     Raises:
         PrototxtError: an unknown policy, or a parameter that it needs is missing or negative.
     """
-    policy = solver.param.lr_policy
-    if policy not in _POLICIES:
-        raise PrototxtError(f"Unknown learning rate policy: '{policy}'.{nearest(policy, list(_POLICIES))}")
+    policy = POLICIES.find(solver.param.lr_policy)
     with np.errstate(over="ignore"):
-        return float(_POLICIES[policy](solver))
+        return float(policy(solver))
 
 
 def _need(condition: bool, what: str) -> None:
@@ -65,31 +58,31 @@ def _need(condition: bool, what: str) -> None:
         raise PrototxtError(f"This lr_policy needs {what}.")
 
 
-@_policy
+@POLICIES.register("fixed")
 def _fixed(solver):
     return _f(solver.param.base_lr)
 
 
-@_policy
+@POLICIES.register("step")
 def _step(solver):
     _need(solver.param.stepsize > 0, "stepsize > 0")
     solver.current_step = solver.iter // solver.param.stepsize
     return _decayed(solver, solver.current_step)
 
 
-@_policy
+@POLICIES.register("exp")
 def _exp(solver):
     return _decayed(solver, solver.iter)
 
 
-@_policy
+@POLICIES.register("inv")
 def _inv(solver):
     _need(solver.param.gamma >= 0, "gamma >= 0")
     growth = _f(1) + _f(solver.param.gamma) * _f(solver.iter)
     return _f(solver.param.base_lr) * np.power(growth, -_f(solver.param.power))
 
 
-@_policy
+@POLICIES.register("multistep")
 def _multistep(solver):
     steps = solver.param.stepvalue
     if solver.current_step < len(steps) and solver.iter >= steps[solver.current_step]:
@@ -98,13 +91,13 @@ def _multistep(solver):
     return _decayed(solver, solver.current_step)
 
 
-@_policy
+@POLICIES.register("poly")
 def _poly(solver):
     rest = _f(1) - _f(solver.iter) / _f(solver.param.max_iter)
     return _f(solver.param.base_lr) * np.power(rest, _f(solver.param.power))
 
 
-@_policy
+@POLICIES.register("sigmoid")
 def _sigmoid(solver):
     _need(solver.param.gamma >= 0, "gamma >= 0")
     _need(solver.param.stepsize > 0, "stepsize > 0")
@@ -112,7 +105,7 @@ def _sigmoid(solver):
     return _f(solver.param.base_lr) * (_f(1) / (_f(1) + np.exp(-_f(solver.param.gamma) * past)))
 
 
-@_policy
+@POLICIES.register("plateau")
 def _plateau(solver):
     """Times gamma when the displayed loss has found no new minimum for plateau_winsize iterations.
 

@@ -49,7 +49,7 @@ def test_one_filler_draws_for_each_top():
         ("num: 1 channels: 1 height: 1", "'width' once"),
         ("num: 1 shape { dim: 2 }", "both shape and the older"),
         ("shape { dim: 2 } data_filler { } data_filler { } data_filler { }", "number of data fillers"),
-        ("shape { dim: 2 } data_filler { type: 'gausian' }", "Unknown filler name: gausian"),
+        ("shape { dim: 2 } data_filler { type: 'gausian' }", "Unknown filler: gausian"),
     ],
 )
 def test_refused(text, message):

@@ -99,7 +99,7 @@ def test_draws_follow_the_seed():
 @pytest.mark.parametrize(
     "text, shape, message",
     [
-        ('type: "guassian"', (2,), "Unknown filler name: guassian. Did you mean gaussian"),
+        ('type: "guassian"', (2,), "Unknown filler: guassian. Did you mean gaussian"),
         ('type: "xavier" sparse: 3', (2,), "Sparsity not supported"),
         ('type: "gaussian" sparse: -2', (2,), "sparse must be -1 or more"),
         ('type: "bilinear"', (2, 3, 4, 5), "square"),

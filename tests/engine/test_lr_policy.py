@@ -61,8 +61,8 @@ def test_multistep_says_so(log_lines):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ('lr_policy: "multi_step"', "Unknown learning rate policy: 'multi_step'. Did you mean multistep"),
-        ("", "Unknown learning rate policy: ''"),
+        ('lr_policy: "multi_step"', "Unknown learning rate policy: multi_step. Did you mean multistep"),
+        ("", "Unknown learning rate policy: \\(none\\)"),
         ('lr_policy: "step" gamma: 0.1', "stepsize > 0"),
         ('lr_policy: "exp" gamma: -1', "gamma >= 0"),
         ('lr_policy: "sigmoid" gamma: 1', "stepsize > 0"),

@@ -13,32 +13,29 @@ import torch
 
 from caffe._blob import Blob
 from caffe._blobproto import to_array
-from caffe._error import NetError, PrototxtError
+from caffe._error import NetError
 from caffe._filler import fill
-from caffe._prototxt import nearest
+from caffe._registry import Registry
 from caffe.proto import caffe_pb2
 
 Shape = tuple[int, ...]
 
-_REGISTRY: dict[str, type["Layer"]] = {}
+LAYERS: Registry[type["Layer"]] = Registry("layer type")
 
 
 def register(type_name: str) -> Callable[[type["Layer"]], type["Layer"]]:
     """Make a class the implementation of a prototxt type; a type can be registered once."""
 
     def add(cls):
-        if type_name in _REGISTRY:
-            raise ValueError(f"layer type {type_name} is registered twice")
         cls.type = type_name
-        _REGISTRY[type_name] = cls
-        return cls
+        return LAYERS.register(type_name)(cls)
 
     return add
 
 
 def layer_type_list() -> list[str]:
     """Names of all layer types, sorted."""
-    return sorted(_REGISTRY)
+    return list(LAYERS)
 
 
 def create(param: caffe_pb2.LayerParameter) -> "Layer":
@@ -47,12 +44,7 @@ def create(param: caffe_pb2.LayerParameter) -> "Layer":
     Raises:
         PrototxtError: the type is unknown; the nearest known ones are named.
     """
-    if param.type not in _REGISTRY:
-        raise PrototxtError(
-            f"Layer '{param.name}': unknown layer type: {param.type}."
-            f"{nearest(param.type, layer_type_list())} (known types: {', '.join(layer_type_list())})"
-        )
-    return _REGISTRY[param.type](param)
+    return LAYERS.find(param.type, f"Layer '{param.name}': ")(param)
 
 
 class BlobVec(list):

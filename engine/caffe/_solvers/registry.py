@@ -4,22 +4,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 from caffe import _prototxt
-from caffe._error import PrototxtError
+from caffe._registry import Registry
 from caffe._solver import Solver
 from caffe.proto import caffe_pb2
 
-_TYPES: dict[str, type[Solver]] = {}
+SOLVERS: Registry[type[Solver]] = Registry("solver type")
 
 
 def register(type_name: str) -> Callable[[type[Solver]], type[Solver]]:
     """Make a class the implementation of a solver type; a type can be registered once."""
 
     def add(cls):
-        if type_name in _TYPES:
-            raise ValueError(f"solver type {type_name} is registered twice")
         cls.type = type_name
-        _TYPES[type_name] = cls
-        return cls
+        return SOLVERS.register(type_name)(cls)
 
     return add
 
@@ -32,9 +29,4 @@ def get_solver(solver: str | Path | caffe_pb2.SolverParameter) -> Solver:
     """
     if not isinstance(solver, caffe_pb2.SolverParameter):
         solver = _prototxt.read_solver_param(solver)
-    if solver.type not in _TYPES:
-        known = sorted(_TYPES)
-        raise PrototxtError(
-            f"Unknown solver type: {solver.type}.{_prototxt.nearest(solver.type, known)} (known: {', '.join(known)})"
-        )
-    return _TYPES[solver.type](solver)
+    return SOLVERS.find(solver.type)(solver)

@@ -1,0 +1,42 @@
+"""Write README's table of what the engine supports, from its own registries.
+
+python engine/supported.py README.md        (make supported; a test holds the two equal)
+"""
+
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import caffe._layers
+import caffe._solvers  # noqa: F401  (registers the solver types)
+from caffe._filler import FILLERS
+from caffe._layers.base import LAYERS
+from caffe._lr_policy import POLICIES
+from caffe._solvers.registry import SOLVERS
+
+BEGIN, END = "<!-- supported: made by make supported -->", "<!-- /supported -->"
+
+
+def table() -> str:
+    """Layer types by the file that holds them, solver types, rate policies and fillers, as Markdown."""
+    files = defaultdict(list)
+    for name in LAYERS:
+        files[LAYERS.find(name).__module__.rpartition(".")[2]].append(name)
+    rows = [
+        (f"layers ({len(list(LAYERS))})", "<br>".join(f"`{f}.py`: {', '.join(files[f])}" for f in sorted(files))),
+        ("solvers", ", ".join(SOLVERS)),
+        ("lr_policy", ", ".join(POLICIES)),
+        ("fillers", ", ".join(FILLERS)),
+    ]
+    return "\n".join(["| | |", "|---|---|", *(f"| {what} | {names} |" for what, names in rows)])
+
+
+def with_table(readme: str) -> str:
+    """README's text with the table between its two marks made anew."""
+    head, rest = readme.split(BEGIN)
+    return f"{head}{BEGIN}\n{table()}\n{END}{rest.split(END)[1]}"
+
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1])
+    path.write_text(with_table(path.read_text()))

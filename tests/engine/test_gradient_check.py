@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from caffe._layers.neuron import ReLU
+from caffe._layers.activation import ReLU
 
 from .build import make_layer
 from .gradient_check import check_gradient

@@ -2,6 +2,7 @@
 
 import io
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
 import lmdb
@@ -76,6 +77,12 @@ class RecordCursor:
             return caffe_pb2.Datum.FromString(self._cursor.value())
         except DecodeError:
             raise DataError(f"Data source {self.source}: record {self.key!r} is not a Datum.") from None
+
+    def to_the_end(self) -> Iterator[caffe_pb2.Datum]:
+        """The next record and all after it; while one is looked at, ``key`` is its key."""
+        yield self.peek()
+        while self._cursor.next():
+            yield self.peek()
 
     def advance(self) -> None:
         """Go on to the record after the next one, and round at the end."""

@@ -1,0 +1,95 @@
+"""upgrade_net_proto_text, upgrade_net_proto_binary, upgrade_solver_proto_text: files of older Caffes to today's form.
+
+    upgrade_net_proto_text OLD.prototxt NEW.prototxt
+    upgrade_net_proto_binary OLD.caffemodel NEW.caffemodel
+    upgrade_solver_proto_text OLD.prototxt NEW.prototxt
+
+The exit status is 1 where something had to be left out, and the log says what; 2 where OLD does not parse.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from google.protobuf import text_format
+from google.protobuf.message import DecodeError, Message
+
+from caffe import _prototxt, _upgrade
+from caffe._error import CaffeError, PrototxtError
+from caffe._log import logger
+from caffe._tools import command_line
+from caffe._whole_file import write_file
+from caffe.proto import caffe_pb2
+
+
+def upgrade_net_proto_text(arguments: Sequence[str] | None = None) -> int:
+    """The command of this name; returns its exit status."""
+    return _run("upgrade_net_proto_text", arguments, caffe_pb2.NetParameter, _read_text, _write_text)
+
+
+def upgrade_net_proto_binary(arguments: Sequence[str] | None = None) -> int:
+    """The command of this name; returns its exit status."""
+    return _run("upgrade_net_proto_binary", arguments, caffe_pb2.NetParameter, _read_binary, Message.SerializeToString)
+
+
+def upgrade_solver_proto_text(arguments: Sequence[str] | None = None) -> int:
+    """The command of this name; returns its exit status."""
+    return _run("upgrade_solver_proto_text", arguments, caffe_pb2.SolverParameter, _read_text, _write_text)
+
+
+def _run(
+    name: str,
+    arguments: Sequence[str] | None,
+    kind: type[Message],
+    read: Callable[[str, Message], None],
+    write: Callable[[Message], bytes],
+) -> int:
+    def work(left: list[str]) -> int:
+        _, files = command_line.parse(left)
+        if len(files) != 2:
+            raise command_line.UsageError("")
+        source, target = files
+        message = kind()
+        try:
+            read(source, message)
+        except PrototxtError as error:
+            logger.error("Failed to parse input file as %s: %s", kind.DESCRIPTOR.name, error)
+            return 2
+        complete = _upgraded(message, source)
+        write_file(target, write(message))
+        logger.info("Wrote upgraded %s to %s", kind.DESCRIPTOR.name, target)
+        return 0 if complete else 1
+
+    return command_line.run(f"{name} OLD_FILE NEW_FILE", work, arguments)
+
+
+def _upgraded(message: Message, source: str) -> bool:
+    is_net = isinstance(message, caffe_pb2.NetParameter)
+    if not (_upgrade.needs_upgrade(message) if is_net else message.HasField("solver_type")):
+        logger.error("File already in latest proto format: %s", source)
+        return True
+    if is_net:
+        return _upgrade.upgrade_as_needed(message, source)
+    _upgrade.upgrade_solver(message, source)
+    return True
+
+
+def _read(source: str) -> bytes:
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise CaffeError(f"File not found: {source} ({error.strerror}).") from None
+
+
+def _read_text(source: str, message: Message) -> None:
+    _prototxt.parse(_read(source).decode(errors="surrogateescape"), message, source)
+
+
+def _read_binary(source: str, message: Message) -> None:
+    try:
+        message.ParseFromString(_read(source))
+    except DecodeError:
+        raise PrototxtError(f"{source}: it is cut, broken or another kind of file.") from None
+
+
+def _write_text(message: Message) -> bytes:
+    return text_format.MessageToString(message).encode()

@@ -1,4 +1,4 @@
-"""Write the files that layer cases read, besides the LMDBs of make_data.py: a matrix, HDF5 files, images.
+"""Write the files that layer cases read, besides the LMDBs of make_data.py: a matrix, HDF5 files, images, windows.
 
     python make_layer_files.py FOLDER JPEG     runs in any engine's Python (3.9 and NumPy 1.19 too)
 
@@ -53,12 +53,30 @@ def write_images(folder, jpeg, rng):
         file.write("small.png 3\ngray image.png -4\ncolor1.png 5\ngradient.jpg 77\n")
 
 
+def write_windows(folder):
+    """Files of windows on the colour images of 12 x 9: class, overlap, x1, y1, x2, y2."""
+    files = (
+        ["3 0.9 2 1 7 5", "4 0.1 4 3 10 8"],
+        ["3 0.7 2 1 7 5", "6 0.69 0 0 3 3", "4 0.2 1 1 8 3", "5 0.19 4 3 10 8"],
+        ["3 0.5 0 1 6 8", "4 0.49 8 0 11 2"],
+        ["7 1 0 0 11 8", "0 0 5 2 5 7"],
+    )
+    for index, windows in enumerate(files):
+        half = len(windows) // 2
+        with open("%s/windows%d.txt" % (folder, index), "w") as file:
+            for image, lines in enumerate((windows[:half], windows[half:])):
+                path = "color%d.png" % image if index == 3 else "%s/color%d.png" % (folder, image)
+                file.write("# %d\n%s\n3\n9\n12\n%d\n" % (image, path, len(lines)))
+                file.writelines(line + "\n" for line in lines)
+
+
 def main(folder, jpeg):
     os.makedirs(folder)
     rng = np.random.RandomState(2016)
     write_matrix(os.path.join(folder, "infogain.binaryproto"), rng)
     write_hdf5(folder, rng)
     write_images(folder, jpeg, rng)
+    write_windows(folder)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,105 @@
+"""Images from files, and bilinear resizing, as Caffe has them from OpenCV 4 (ReadImageToCVMat of util/io.cpp).
+
+resize gives OpenCV's bytes: INTER_LINEAR on bytes is done there in whole numbers, which are the same here.
+PNG and BMP decode to OpenCV's bytes; JPEGs where Pillow's and OpenCV's libjpeg decode alike, as of one version
+they do. Gray from other colour files than PNG and JPEG may be one level off, and a PNG's gamma is left alone.
+"""
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from caffe._error import DataError
+
+# Weights of a resize are whole numbers of this; of gray, of 2^15 (libpng's, rounded down: 0.299, 0.587, the rest).
+_UNIT = 2048
+_GRAY = np.array([9797, 19234, 3737], np.int32)
+
+
+def read_image(path: str | Path, color: bool = True, size: tuple[int, int] | None = None) -> np.ndarray:
+    """An image file as (height, width, channels), uint8: 3 channels BGR, or 1 gray.
+
+    Args:
+        path: of a file that Pillow reads. A camera's orientation is applied, as OpenCV does.
+        size: (height, width) to resize to; None leaves it.
+
+    Raises:
+        DataError: it is missing or does not decode.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"Could not open or find file {path}: {error.strerror}.") from None
+    pixels = decode_image(content, str(path), color)
+    return pixels if size is None else resize(pixels, *size)
+
+
+def decode_image(content: bytes, where: str, color: bool = True) -> np.ndarray:
+    """An image file's content, as :func:`read_image` gives it.
+
+    Raises:
+        DataError: it does not decode.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            if not color:
+                # A JPEG holds its gray.
+                image.draft("L", image.size)
+            upright = ImageOps.exif_transpose(image)
+            if upright.mode in ("1", "L", "LA", "I;16"):
+                # Of 16 bits the upper 8 count.
+                deep = upright.mode == "I;16"
+                gray = np.asarray(upright) >> 8 if deep else np.asarray(upright.convert("L"))
+                pixels = gray.astype(np.uint8)[:, :, None]
+                return pixels.repeat(3, axis=2) if color else pixels
+            rgb = np.asarray(upright.convert("RGB"))
+    # Pillow raises SyntaxError for a broken PNG chunk.
+    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError, ValueError) as error:
+        raise DataError(f"{where}: the image cannot be decoded: {error}.") from None
+    if color:
+        return rgb[:, :, ::-1]
+    return ((rgb @ _GRAY) >> 15).astype(np.uint8)[:, :, None]
+
+
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize an image (rows, columns, channels) of bytes as cv::resize does with INTER_LINEAR.
+
+    Returns:
+        uint8 (height, width, channels). Halved in both directions each pixel is the mean of four.
+    """
+    rows, columns = image.shape[:2]
+    if (rows, columns) == (height, width):
+        return image
+    if (rows, columns) == (2 * height, 2 * width):
+        quarters = image.reshape(height, 2, width, 2, -1).astype(np.int32)
+        return ((quarters.sum((1, 3)) + 2) >> 2).astype(np.uint8)
+    left, part = _places(columns, width)
+    # Across, a pixel beyond the border counts as the border's; down, weights stay and rows repeat.
+    part = np.where((left < 0) | (left >= columns - 1), np.float32(0), part)
+    left = left.clip(0, columns - 1)
+    top, down = _places(rows, height)
+    near, far = _weights(part)
+    upper, lower = _weights(down)
+
+    def line(index: np.ndarray) -> np.ndarray:
+        chosen = image[index.clip(0, rows - 1)].astype(np.int32)
+        right = (left + 1).clip(max=columns - 1)
+        return (chosen[:, left] * near[:, None] + chosen[:, right] * far[:, None]) >> 4
+
+    above = (upper[:, None, None] * line(top)) >> 16
+    below = (lower[:, None, None] * line(top + 1)) >> 16
+    return ((above + below + 2) >> 2).astype(np.uint8)
+
+
+def _places(length: int, new_length: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each new pixel the old one before its centre, and how far beyond that one's centre it lies."""
+    scale = 1 / (new_length / length)
+    place = ((np.arange(new_length) + 0.5) * scale - 0.5).astype(np.float32)
+    before = np.floor(place)
+    return before.astype(np.int64), place - before
+
+
+def _weights(part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return tuple(np.rint(weight * np.float32(_UNIT)).astype(np.int32) for weight in (np.float32(1) - part, part))

@@ -1,0 +1,128 @@
+"""ImageData (Caffe's image_data_layer.cpp)."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from caffe import _device, _rng
+from caffe._error import DataError
+from caffe._image import read_image
+from caffe._layers.base import Layer, register
+from caffe._log import logger
+from caffe._transformer import DataTransformer
+
+
+def read_list(source: str) -> list[tuple[str, int]]:
+    """Lines of an image's path, a space and its label; the path may have spaces itself.
+
+    A label that is no number is 0, as C's atoi has it.
+
+    Raises:
+        DataError: the file is missing or empty.
+    """
+    logger.info("Opening file %s", source)
+    try:
+        lines = Path(source).read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"The list of images {source} cannot be read: {error}.") from None
+    if not lines:
+        raise DataError(f"The list of images {source} is empty.")
+    found = []
+    for line in lines:
+        path, _, label = line.rpartition(" ")
+        number = re.match(r"\s*([+-]?\d+)", label)
+        found.append((path or label, int(number[1]) if number else 0))
+    return found
+
+
+@register("ImageData")
+class ImageData(Layer):
+    """Batches of image files, resized and transformed, in the order of a list or in a random one.
+
+    Images of a batch may differ in size only where transform_param crops them to one. Tops: data
+    (batch_size, channels, height, width), BGR or gray, and labels (batch_size). For the values of resized
+    images see _image.py.
+    """
+
+    bottoms = (0, 0)
+    tops = (2, 2)
+
+    def setup(self, bottom):
+        param = self.param.image_data_param
+        if bool(param.new_height) != bool(param.new_width):
+            raise self.error("new_height and new_width must be set together")
+        if param.batch_size < 1:
+            raise self.error("batch_size must be 1 or more")
+        self.size = (param.new_height, param.new_width) if param.new_height else None
+        self.images = read_list(param.source)
+        self.transformer = DataTransformer(self.param.transform_param, self.training)
+        self._random = _rng.spawn()
+        self._start_round()
+        logger.info("A total of %d images.", len(self.images))
+        if param.rand_skip:
+            self._next = int(_rng.host().integers(param.rand_skip))
+            logger.info("Skipping first %d data points.", self._next)
+            if self._next >= len(self.images):
+                raise DataError(f"{param.source}: not enough points to skip: {self._next} of {len(self.images)}.")
+        self.record_shape = self._read()[0].shape
+
+    def _start_round(self) -> None:
+        self._next = 0
+        # A snapshot keeps the state before the draw instead of the whole order.
+        self._before_order = _rng.get_state(self._random)
+        count = len(self.images)
+        shuffle = self.param.image_data_param.shuffle
+        self._order = self._random.permutation(count) if shuffle else np.arange(count)
+
+    def _read(self) -> tuple[np.ndarray, int]:
+        """The next image, (channels, height, width) uint8, and its label, without going on."""
+        param = self.param.image_data_param
+        path, label = self.images[self._order[self._next]]
+        image = read_image(param.root_folder + path, param.is_color, self.size).transpose(2, 0, 1)
+        self.transformer.check(image.shape, param.root_folder + path)
+        return np.ascontiguousarray(image), label
+
+    def top_shapes(self, bottom):
+        batch = self.param.image_data_param.batch_size
+        return [(batch, *self.transformer.shape(self.record_shape)), (batch,)]
+
+    def forward(self, bottom, weights):
+        images, labels = [], []
+        for _ in range(self.param.image_data_param.batch_size):
+            image, label = self._read()
+            images.append(image)
+            labels.append(label)
+            self._next += 1
+            if self._next == len(self.images):
+                self._start_round()
+        self.record_shape = images[0].shape
+        device = _device.current()
+        return [self._transform(images, device), torch.tensor(labels, dtype=torch.float32, device=device)]
+
+    def _transform(self, images: list[np.ndarray], device: torch.device) -> torch.Tensor:
+        shapes = {image.shape for image in images}
+        if len(shapes) == 1:
+            return self.transformer(torch.from_numpy(np.stack(images)), device)
+        if len({self.transformer.shape(shape) for shape in shapes}) > 1:
+            raise self.error(
+                f"images of a batch differ in size ({', '.join(map(str, sorted(shapes)))}): give new_height and "
+                "new_width, or crop_size in transform_param"
+            )
+        return torch.cat([self.transformer(torch.from_numpy(image[None]), device) for image in images])
+
+    def get_state(self):
+        return {
+            "next": self._next,
+            "order": self._before_order,
+            "random": _rng.get_state(self.transformer.random),
+        }
+
+    def set_state(self, state):
+        _rng.set_state(self._random, state["order"])
+        self._start_round()
+        if state["next"] >= len(self.images):
+            raise DataError(f"{self.param.image_data_param.source} has fewer images than before.")
+        self._next = state["next"]
+        _rng.set_state(self.transformer.random, state["random"])

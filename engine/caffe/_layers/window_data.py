@@ -1,0 +1,208 @@
+"""WindowData (Caffe's window_data_layer.cpp): windows of images for R-CNN."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from caffe import _device, _rng
+from caffe._error import DataError
+from caffe._image import decode_image, resize
+from caffe._layers.base import Layer, register
+from caffe._log import logger
+from caffe._transformer import DataTransformer
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of an image, its last row and column included, and its class."""
+
+    image: str
+    label: int
+    x1: int
+    y1: int
+    x2: int
+    y2: int
+
+
+@dataclass
+class WindowFile:
+    """Windows of a file by their overlap with an object: foreground and background."""
+
+    foreground: list[Window]
+    background: list[Window]
+    images: list[str]
+
+    @classmethod
+    def read(cls, param) -> "WindowFile":
+        """Read ``source``: for each image ``# index path channels height width count``, then a line
+        ``class overlap x1 y1 x2 y2`` for each window.
+
+        Windows below bg_threshold become class 0; those between the thresholds are left out.
+
+        Raises:
+            DataError: it is missing, empty or not such a file.
+        """
+        where = f"Window file {param.source}"
+        try:
+            words = iter(Path(param.source).read_text().split())
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{where} cannot be read: {error}.") from None
+        found, windows = cls([], [], []), []
+        try:
+            for word in words:
+                index, path, channels = int(next(words)), param.root_folder + next(words), int(next(words))
+                next(words), next(words)
+                if word != "#" or channels != 3:
+                    raise DataError(f"{where}: image {index} must begin with # and have 3 channels.")
+                found.images.append(path)
+                for _ in range(int(next(words))):
+                    label, overlap = int(next(words)), np.float32(next(words))
+                    windows.append((index, label, overlap, [int(next(words)) for _ in range(4)]))
+        except (ValueError, RuntimeError, StopIteration) as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(f"{where} is cut or not such a file: {str(error) or 'it ends too early'}.") from None
+        for index, label, overlap, corners in windows:
+            if not 0 <= index < len(found.images):
+                raise DataError(f"{where}: image {index} is not one of its {len(found.images)}; they count from 0.")
+            if overlap >= param.fg_threshold:
+                if label <= 0:
+                    raise DataError(f"{where}: a foreground window has class {label}; classes count from 1.")
+                found.foreground.append(Window(found.images[index], label, *corners))
+            elif overlap < param.bg_threshold:
+                found.background.append(Window(found.images[index], 0, *corners))
+        if not (found.foreground and found.background):
+            raise DataError(
+                f"{where} needs foreground and background windows; it has {len(found.foreground)} and "
+                f"{len(found.background)}."
+            )
+        return found
+
+
+@register("WindowData")
+class WindowData(Layer):
+    """Batches of random windows, first background, then a share fg_fraction of foreground, warped to crop_size.
+
+    With context_pad a window grows so that this many pixels around it are context; with crop_mode "square" it
+    grows to a square. What lies outside the image stays 0. Of transform_param crop_size, mirror and the mean
+    are used; scale is window_data_param's. Tops: data (batch_size, 3, crop_size, crop_size) and labels.
+    """
+
+    bottoms = (0, 0)
+    tops = (2, 2)
+
+    def setup(self, bottom):
+        param, self.crop = self.param.window_data_param, self.param.transform_param.crop_size
+        if param.batch_size < 1 or self.crop < 1:
+            raise self.error("window_data_param's batch_size and transform_param's crop_size must be 1 or more")
+        if self.crop <= 2 * param.context_pad:
+            raise self.error(f"context_pad {param.context_pad} leaves nothing of crop_size {self.crop}")
+        self.windows = WindowFile.read(param)
+        self.foreground = int(np.float32(param.batch_size) * np.float32(param.fg_fraction))
+        if not 0 <= self.foreground <= param.batch_size:
+            raise self.error(f"fg_fraction must be from 0 to 1, not {param.fg_fraction:g}")
+        self._random = _rng.spawn()
+        self._files: dict[str, bytes] = {}
+        if param.cache_images:
+            self._files = {path: self._content(path) for path in self.windows.images}
+        self._mean = self._cut_mean()
+        counts = len(self.windows.foreground), len(self.windows.background)
+        logger.info("Number of images: %d; windows: %d foreground, %d background", len(self.windows.images), *counts)
+
+    def _cut_mean(self) -> np.ndarray:
+        """The middle of the mean, as large as a crop, or its value for each channel: (3 or 1, rows, columns)."""
+        mean = DataTransformer(self.param.transform_param, self.training).mean
+        if mean is None:
+            return np.zeros((1, 1, 1), np.float32)
+        if not self.param.transform_param.HasField("mean_file"):
+            if len(mean) not in (1, 3):
+                raise self.error(f"specify either 1 mean_value or as many as channels, 3, not {len(mean)}")
+            return mean
+        offset = (mean.shape[2] - self.crop) // 2
+        cut = mean[:, offset : offset + self.crop, offset : offset + self.crop] if offset >= 0 else mean
+        if cut.shape != (3, self.crop, self.crop):
+            raise self.error(f"the mean of size {mean.shape} does not cover a crop of {self.crop}")
+        return cut
+
+    @staticmethod
+    def _content(path: str) -> bytes:
+        try:
+            return Path(path).read_bytes()
+        except OSError as error:
+            raise DataError(f"Could not open or find file {path}: {error.strerror}.") from None
+
+    def top_shapes(self, bottom):
+        batch = self.param.window_data_param.batch_size
+        return [(batch, 3, self.crop, self.crop), (batch,)]
+
+    def forward(self, bottom, weights):
+        batch = self.param.window_data_param.batch_size
+        data, labels = np.zeros((batch, 3, self.crop, self.crop), np.float32), np.empty(batch, np.float32)
+        for item in range(batch):
+            inside = item >= batch - self.foreground
+            windows = self.windows.foreground if inside else self.windows.background
+            window = windows[self._random.integers(len(windows))]
+            mirror = bool(self.param.transform_param.mirror and self._random.integers(2))
+            labels[item] = window.label
+            self._fill(data[item], window, mirror)
+        return [torch.from_numpy(top).to(_device.current()) for top in (data, labels)]
+
+    def _fill(self, data: np.ndarray, window: Window, mirror: bool) -> None:
+        content = self._files.get(window.image) or self._content(window.image)
+        image = decode_image(content, window.image)
+        (x1, y1, x2, y2), (top, left, right), (height, width) = self._place(window, image.shape)
+        rows, columns = image.shape[:2]
+        if not (0 <= x1 <= x2 < columns and 0 <= y1 <= y2 < rows and height > 0 and width > 0):
+            raise DataError(f"{window.image}: {window} does not lie in the image of {columns} x {rows}.")
+        left = right if mirror else left
+        # Rounding may make the window a pixel larger than its place.
+        height, width = min(height, self.crop - top), min(width, self.crop - left)
+        pixels = resize(image[y1 : y2 + 1, x1 : x2 + 1], height, width).transpose(2, 0, 1).astype(np.float32)
+        if mirror:
+            pixels = pixels[:, :, ::-1]
+        place = (slice(None), slice(top, top + height), slice(left, left + width))
+        mean = self._mean if self._mean.shape[1:] == (1, 1) else self._mean[place]
+        data[place] = (pixels - mean) * np.float32(self.param.window_data_param.scale)
+
+    def _place(self, window: Window, shape: tuple[int, ...]) -> tuple[tuple, tuple, tuple]:
+        """Where a window is cut from the image and where it goes.
+
+        Returns:
+            (x1, y1, x2, y2) in the image; (above, left, right), pixels of the crop that stay 0; (height, width)
+            in the crop.
+        """
+        param, crop = self.param.window_data_param, np.float32(self.crop)
+        x1, y1, x2, y2 = window.x1, window.y1, window.x2, window.y2
+        square = param.crop_mode == "square"
+        if not (param.context_pad or square):
+            return (x1, y1, x2, y2), (0, 0, 0), (self.crop, self.crop)
+        # As Caffe in float32, so that halves round alike.
+        scale = crop / np.float32(self.crop - 2 * param.context_pad)
+        half = [np.float32((y2 - y1 + 1) / 2), np.float32((x2 - x1 + 1) / 2)]
+        centre = [np.float32(y1) + half[0], np.float32(x1) + half[1]]
+        if square:
+            half = [max(half)] * 2
+        placed = []
+        for middle, reach, length in zip(centre, half, shape, strict=False):
+            first, last = _round(middle - reach * scale), _round(middle + reach * scale)
+            before, after = max(0, -first), max(0, last - length + 1)
+            factor = crop / np.float32(last - first + 1)
+            first, last = first + before, last - after
+            sizes = [_round(np.float32(pixels) * factor) for pixels in (before, last - first + 1, after)]
+            placed.append((first, last, *sizes))
+        (y1, y2, above, height, _), (x1, x2, left, width, right) = placed
+        return (x1, y1, x2, y2), (above, left, right), (height, width)
+
+    def get_state(self):
+        return {"random": _rng.get_state(self._random)}
+
+    def set_state(self, state):
+        _rng.set_state(self._random, state["random"])
+
+
+def _round(value: np.float32) -> int:
+    """To the nearest whole number, halves away from zero, as C does."""
+    return int(math.copysign(math.floor(abs(float(value)) + 0.5), value))

@@ -1,0 +1,76 @@
+"""Images from files as OpenCV reads them, and its bilinear resize; real Caffe's bytes are in tests/conformance."""
+
+import numpy as np
+import pytest
+from caffe import DataError, _image
+from PIL import Image
+
+
+def save(path, pixels, **options):
+    Image.fromarray(pixels).save(path, **options)
+    return path
+
+
+def test_color_is_bgr_and_gray_weighs_it(tmp_path, rng):
+    rgb = rng.integers(0, 256, (5, 7, 3), np.uint8)
+    path = save(tmp_path / "x.png", rgb)
+    np.testing.assert_array_equal(_image.read_image(path), rgb[:, :, ::-1])
+    gray = _image.read_image(path, color=False)
+    assert gray.shape == (5, 7, 1) and gray.dtype == np.uint8
+    np.testing.assert_allclose(gray[:, :, 0], rgb @ [0.299, 0.587, 0.114], atol=1)
+
+
+def test_gray_file(tmp_path, rng):
+    pixels = rng.integers(0, 256, (5, 7), np.uint8)
+    path = save(tmp_path / "x.png", pixels)
+    np.testing.assert_array_equal(_image.read_image(path, color=False)[:, :, 0], pixels)
+    np.testing.assert_array_equal(_image.read_image(path), np.stack([pixels] * 3, 2))
+
+
+def test_upper_8_of_16_bits(tmp_path):
+    path = save(tmp_path / "x.png", np.array([[0x0180, 0xFF7F]], np.uint16))
+    np.testing.assert_array_equal(_image.read_image(path, color=False).ravel(), [1, 255])
+
+
+def test_orientation_of_a_camera(tmp_path):
+    pixels = np.zeros((16, 32, 3), np.uint8)
+    pixels[:, 16:] = 255
+    exif = Image.Exif()
+    exif[0x112] = 6  # to be turned right by a quarter
+    image = _image.read_image(save(tmp_path / "x.jpg", pixels, exif=exif))
+    assert image.shape == (32, 16, 3) and image[:12].max() < 20 and image[20:].min() > 235
+
+
+class TestResize:
+    @pytest.mark.parametrize("size", [(9, 12), (5, 4), (21, 25), (13, 5), (1, 1), (4, 6)])
+    def test_bilinear(self, rng, size):
+        """Within one level of the formula in float64 (two of rounding at worst)."""
+        image = rng.integers(0, 256, (9, 12, 3), np.uint8)
+        result = _image.resize(image, *size)
+        assert result.shape == (*size, 3) and result.dtype == np.uint8
+        for y, x in np.ndindex(size):
+            place = [(i + 0.5) * n / m - 0.5 for i, n, m in zip((y, x), (9, 12), size, strict=True)]
+            low = [int(np.floor(p)) for p in place]
+            want = np.zeros(3)
+            for dy, dx in np.ndindex(2, 2):
+                weight = abs(1 - dy - (place[0] - low[0])) * abs(1 - dx - (place[1] - low[1]))
+                want += weight * image[np.clip(low[0] + dy, 0, 8), np.clip(low[1] + dx, 0, 11)]
+            assert abs(result[y, x] - want).max() <= 1, (y, x)
+
+    def test_half_is_the_mean_of_four(self):
+        image = np.array([[1, 2, 9, 0], [2, 2, 0, 0]], np.uint8)[:, :, None]
+        assert _image.resize(image, 1, 2).ravel().tolist() == [2, 2]
+
+    def test_same_size_and_constant(self, rng):
+        image = rng.integers(0, 256, (4, 3, 1), np.uint8)
+        np.testing.assert_array_equal(_image.resize(image, 4, 3), image)
+        assert (_image.resize(np.full((4, 3, 1), 200, np.uint8), 7, 5) == 200).all()
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n" + bytes(30)])
+def test_refused(tmp_path, content):
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(DataError, match="x: the image cannot be decoded"):
+        _image.read_image(tmp_path / "x")
+    with pytest.raises(DataError, match="Could not open or find file .*gone"):
+        _image.read_image(tmp_path / "gone")

@@ -53,7 +53,7 @@ class Classifier(PreprocessedNet):
             raise NetError("There is no image to classify.")
         if any(self.crop_dims > np.array(self.image_dims)):
             raise NetError(
-                f"image_dims {tuple(self.image_dims)} are smaller than the net's input {tuple(self.crop_dims)}."
+                f"image_dims {tuple(self.image_dims)} are smaller than the net's input {tuple(self.crop_dims.tolist())}."
             )
         images = [io.resize_image(image, self.image_dims) for image in inputs]
         if oversample:

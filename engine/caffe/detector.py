@@ -51,7 +51,9 @@ class Detector(PreprocessedNet):
         if not context_pad:
             return
         if 2 * context_pad >= min(self.crop_dims[:2]):
-            raise NetError(f"context_pad {context_pad} leaves nothing of an input of {tuple(self.crop_dims[:2])}.")
+            raise NetError(
+                f"context_pad {context_pad} leaves nothing of an input of {tuple(self.crop_dims[:2].tolist())}."
+            )
         self.crop_mean = np.zeros(self.crop_dims, np.float32)
         if name in self.transformer.mean:
             # Back to what the image is before the transformer: its axes, channels and range.
@@ -124,7 +126,7 @@ class Detector(PreprocessedNet):
         zoom = size[1] / (box[2:] - box[:2] + 1)
         top, left = offset = np.round(np.maximum(0, -box[:2]) * zoom).astype(int)
         fitted = np.round((inside[2:] - inside[:2] + 1) * zoom).astype(int)
-        height, width = fitted = np.minimum(fitted, size - offset)
+        height, width = fitted = np.maximum(np.minimum(fitted, size - offset), 0)
         crop = self.crop_mean.copy()
         crop[top : top + height, left : left + width] = io.resize_image(self._cut(im, inside, window), fitted)
         return crop

@@ -166,6 +166,21 @@ class TestPasses:
             net.forward(start="aa")
 
 
+class TestLookingAtIt:
+    def test_ids_of_bottoms_and_tops(self, net):
+        assert [net._bottom_ids(i) for i in range(3)] == [[], [0], [1]]
+        assert [net._top_ids(i) for i in range(3)] == [[0], [1], [2]]
+        assert (list(net._blob_names), list(net._layer_names)) == (["data", "a", "b"], ["input", "a", "b"])
+        assert (net._inputs, net._outputs, net._blob_loss_weights) == ([0], [2], [0, 0, 0])
+        assert net._blobs[1] is net.blobs["a"]
+
+    def test_layers(self, net):
+        assert [layer.type for layer in net.layers] == ["Input", "InnerProduct", "InnerProduct"]
+        assert net.layer_dict["b"] is net.layers[2]
+        assert net.layers[1].blobs is net.params["a"]
+        assert list(net.params) == ["a", "b"] and list(net.blob_loss_weights) == ["data", "a", "b"]
+
+
 class TestFiles:
     @pytest.fixture
     def prototxt(self, tmp_path):
@@ -183,6 +198,14 @@ class TestFiles:
                 np.testing.assert_array_equal(mine.data, theirs.data)
         with pytest.raises(TypeError, match="phase"):
             Net(str(prototxt))
+
+    def test_older_form_says_so(self, prototxt, tmp_path, log_lines):
+        weights = str(tmp_path / "net.caffemodel")
+        Net(prototxt, TEST).save(weights)
+        assert not [line for line in log_lines if "DEPRECATION" in line]
+        Net(str(prototxt), weights, TEST)
+        (line,) = [line for line in log_lines if "DEPRECATION" in line]
+        assert line.endswith(f"Net('{prototxt}', 1, weights='{weights}')")
 
     def test_stages_and_level(self, tmp_path):
         path = tmp_path / "net.prototxt"

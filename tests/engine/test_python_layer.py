@@ -114,3 +114,14 @@ def test_not_allowed(monkeypatch):
     monkeypatch.setattr(python, "allowed", False)
     with pytest.raises(CaffeError, match="--allow_python_layers"):
         make_net(layer("p", "Phase", top="p"))
+
+
+def test_net_layers_gives_the_object(net):
+    """As pycaffe: what a person's class keeps is reached through the net (``net.layers[0].set_roidb(...)``)."""
+    layer = net.layers[1]
+    assert isinstance(layer, Affine) and layer.factor == 10 and layer.type == "Python"
+    assert net.layer_dict["a"] is layer and layer.blobs is net.params["a"]
+    layer.factor = -3.0
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    net.forward(data=x)
+    np.testing.assert_allclose(net.blobs["mid"].data, -3 * x + 0.5)

@@ -145,8 +145,9 @@ def compare(ours: dict[str, np.ndarray], real: dict[str, np.ndarray]) -> Iterato
     gradients = [name for name in real if name.endswith("|diff")]
     if gradients:
         # Gradients that cancel (of a bias before a difference) are rounding: they count against the net's largest.
-        floor = 1e-3 * max(np.abs(real[name]).max() for name in gradients)
-        far = (distance(ours[name], real[name]) * min(1, np.abs(real[name]).max() / floor) for name in gradients)
+        largest = {name: float(np.abs(real[name]).max()) for name in gradients}
+        floor = 1e-3 * max(largest.values()) or 1.0
+        far = [distance(ours[name], real[name]) * (size or 1.0) / max(size, floor) for name, size in largest.items()]
         yield "diff", len(gradients), max(far)
 
 

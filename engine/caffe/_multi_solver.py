@@ -1,4 +1,7 @@
-"""What pycaffe has for solvers in several processes, one a GPU. There is no NCCL here, so there is one solver."""
+"""What pycaffe has for solvers in several processes, one a GPU.
+
+There is no NCCL here, and so one solver: the count and rank are kept for scripts that set them, and change nothing.
+"""
 
 from caffe._error import CaffeError
 
@@ -29,7 +32,7 @@ def solver_rank() -> int:
 
 
 def set_solver_rank(rank: int) -> None:
-    """Say which of the solvers this process is; the one of rank 0 tests and writes snapshots.
+    """Say which of the solvers this process is.
 
     Raises:
         CaffeError: less than zero.

@@ -28,7 +28,7 @@ def upgrade_net_proto_text(arguments: Sequence[str] | None = None) -> int:
 
 def upgrade_net_proto_binary(arguments: Sequence[str] | None = None) -> int:
     """The command of this name; returns its exit status."""
-    return _run("upgrade_net_proto_binary", arguments, caffe_pb2.NetParameter, _read_binary, Message.SerializeToString)
+    return _run("upgrade_net_proto_binary", arguments, caffe_pb2.NetParameter, _read_binary, _write_binary)
 
 
 def upgrade_solver_proto_text(arguments: Sequence[str] | None = None) -> int:
@@ -89,6 +89,10 @@ def _read_binary(source: str, message: Message) -> None:
         message.ParseFromString(_read(source))
     except DecodeError:
         raise PrototxtError(f"{source}: it is cut, broken or another kind of file.") from None
+
+
+def _write_binary(message: Message) -> bytes:
+    return message.SerializeToString()
 
 
 def _write_text(message: Message) -> bytes:

@@ -16,6 +16,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import caffe
 import numpy as np
 from caffe import _prototxt
 from caffe.proto import caffe_pb2
@@ -51,18 +52,17 @@ def _labelled(*shape: int, label: str = "label") -> dict[str, tuple[int, ...]]:
     return {"data": shape, label: shape[:1]}
 
 
-CIFAR, DIGITS = _labelled(6, 3, 32, 32), _labelled(5, 1, 28, 28)
-IMAGES = {"inputs": _labelled(2, 3, 227, 227), "seed": 1}
+CIFAR, DIGITS, IMAGES = _labelled(6, 3, 32, 32), _labelled(5, 1, 28, 28), _labelled(2, 3, 227, 227)
 NETS = (
     Net("models/bvlc_alexnet/deploy"),
-    Net("models/bvlc_alexnet/train_val", **IMAGES),
+    Net("models/bvlc_alexnet/train_val", inputs=IMAGES, seed=4),
     Net("models/bvlc_reference_caffenet/deploy"),
-    Net("models/bvlc_reference_caffenet/train_val", **IMAGES),
+    Net("models/bvlc_reference_caffenet/train_val", inputs=IMAGES, seed=1),
     Net("models/bvlc_googlenet/deploy"),
     Net("models/bvlc_googlenet/train_val", inputs=_labelled(1, 3, 224, 224), seed=7),
     Net("models/bvlc_reference_rcnn_ilsvrc13/deploy"),
     Net("models/finetune_flickr_style/deploy"),
-    Net("models/finetune_flickr_style/train_val", **IMAGES, classes=20),
+    Net("models/finetune_flickr_style/train_val", inputs=IMAGES, seed=1, classes=20),
     Net("examples/mnist/lenet"),
     Net("examples/mnist/lenet_train_test", "TRAIN", DIGITS, 10),
     Net("examples/mnist/mnist_autoencoder", "TRAIN", {"data": (5, 1, 28, 28)}),
@@ -78,8 +78,8 @@ NETS = (
     Net("examples/siamese/mnist_siamese_train_test", "TRAIN", {"pair_data": (7, 2, 28, 28), "sim": (7,)}, 2),
     Net("examples/net_surgery/conv"),
     Net("examples/net_surgery/bvlc_caffenet_full_conv"),
-    Net("examples/feature_extraction/imagenet_val", **IMAGES),
-    Net("examples/finetune_pascal_detection/pascal_finetune_trainval_test", **IMAGES, classes=21),
+    Net("examples/feature_extraction/imagenet_val", inputs=IMAGES, seed=2),
+    Net("examples/finetune_pascal_detection/pascal_finetune_trainval_test", inputs=IMAGES, seed=1, classes=21),
     Net("examples/hdf5_classification/train_val", "TRAIN", _labelled(10, 4), 2),
     Net("examples/hdf5_classification/nonlinear_train_val", "TRAIN", _labelled(10, 4), 2),
     Net("examples/pycaffe/linreg", "TRAIN", {"x": (10, 3, 2), "y": (10, 3, 2)}),
@@ -163,6 +163,7 @@ def main() -> int:
     if not (args.checkout / "models").is_dir():
         print(f"bvlc_nets: error: {args.checkout} is no checkout of BVLC/caffe: it has no models/", file=sys.stderr)
         return 1
+    caffe.init_log(2)
     failed = 0
     print("| net | phase | blobs | largest difference | gradients | largest difference |\n|---|---|---|---|---|---|")
     for net in NETS:

@@ -25,7 +25,7 @@ export TINY_IMAGENET
 export PYTHONPATH := $(ROOT)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data lmdb models ensemble submission demo test lint conformance record reference-caffe supported proto
+.PHONY: help setup data lmdb models ensemble submission demo test lint conformance record bvlc-tests bvlc-nets reference-caffe supported proto
 .PHONY: $(foreach verb,train resume journal scores,$(MODELS:%=$(verb)-%))
 
 help: ## this list
@@ -93,6 +93,12 @@ conformance: setup ## our engine against real Caffe, through the door
 
 record: setup ## run real Caffe and keep its numbers for where it cannot be installed
 	@cd $(ROOT) && $(VENV)/bin/python -m tests.conformance.record
+
+bvlc-tests: setup ## BVLC's own Python tests from a checkout of BVLC/caffe: BVLC=path (Python 3.11)
+	@folder=$$(mktemp -d) && cd $$folder && PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -c /dev/null -p no:cacheprovider "$(abspath $(BVLC))/python/caffe/test"; status=$$?; rm -r $$folder; exit $$status
+
+bvlc-nets: setup ## BVLC's own nets beside real Caffe, blob by blob: BVLC=path
+	@cd $(ROOT) && OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.conformance.bvlc_nets "$(abspath $(BVLC))"
 
 supported: setup ## write README's table of layers, solvers, policies and fillers
 	@cd $(ROOT)engine && $(VENV)/bin/python supported.py $(ROOT)README.md

@@ -1,8 +1,8 @@
 """Images from files, and bilinear resizing, as Caffe has them from OpenCV 4 (ReadImageToCVMat of util/io.cpp).
 
 resize gives OpenCV's bytes: INTER_LINEAR on bytes is done there in whole numbers, which are the same here.
-PNG and BMP decode to OpenCV's bytes; JPEGs where Pillow's and OpenCV's libjpeg decode alike, as of one version
-they do. Gray from other colour files than PNG and JPEG may be one level off, and a PNG's gamma is left alone.
+PNG, BMP and JPEG decode to OpenCV's bytes, JPEGs where Pillow's and OpenCV's libjpeg decode alike; a PNG's gamma
+is left alone.
 """
 
 import io
@@ -13,9 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from caffe._error import DataError
 
-# Weights of a resize are whole numbers of this; of gray, of 2^15 (libpng's, rounded down: 0.299, 0.587, the rest).
-_UNIT = 2048
-_GRAY = np.array([9797, 19234, 3737], np.int32)
+_UNIT = 2048  # weights of a resize are whole numbers of this
 
 
 def read_image(path: str | Path, color: bool = True, size: tuple[int, int] | None = None) -> np.ndarray:
@@ -32,35 +30,54 @@ def read_image(path: str | Path, color: bool = True, size: tuple[int, int] | Non
         content = Path(path).read_bytes()
     except OSError as error:
         raise DataError(f"Could not open or find file {path}: {error.strerror}.") from None
-    pixels = decode_image(content, str(path), color)
+    pixels = decode_image(content, f"Could not open or find file {path}", color)
     return pixels if size is None else resize(pixels, *size)
 
 
-def decode_image(content: bytes, where: str, color: bool = True) -> np.ndarray:
+def decode_image(content: bytes, where: str, color: bool | None = True) -> np.ndarray:
     """An image file's content, as :func:`read_image` gives it.
+
+    Args:
+        where: its name, for errors.
+        color: None for as many channels as it has: gray stays gray.
 
     Raises:
         DataError: it does not decode.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
-            if not color:
-                # A JPEG holds its gray.
-                image.draft("L", image.size)
-            upright = ImageOps.exif_transpose(image)
-            if upright.mode in ("1", "L", "LA", "I;16"):
-                # Of 16 bits the upper 8 count.
-                deep = upright.mode == "I;16"
-                gray = np.asarray(upright) >> 8 if deep else np.asarray(upright.convert("L"))
-                pixels = gray.astype(np.uint8)[:, :, None]
-                return pixels.repeat(3, axis=2) if color else pixels
-            rgb = np.asarray(upright.convert("RGB"))
+            is_jpeg, is_png = image.format == "JPEG", image.format == "PNG"
+            if is_jpeg:
+                if color is False:
+                    image.draft("L", image.size)  # the luminance that is stored, not one made of colors
+                image = ImageOps.exif_transpose(image)
+            pixels = _bgr(image)
     # Pillow raises SyntaxError for a broken PNG chunk.
     except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError, ValueError) as error:
         raise DataError(f"{where}: the image cannot be decoded: {error}.") from None
-    if color:
-        return rgb[:, :, ::-1]
-    return ((rgb @ _GRAY) >> 15).astype(np.uint8)[:, :, None]
+    if pixels.shape[2] == 1:
+        return pixels.repeat(3, axis=2) if color else pixels
+    return _gray(pixels, is_png) if color is False else pixels
+
+
+def _bgr(image: Image.Image) -> np.ndarray:
+    """Pixels (height, width, 1 or 3), uint8; of 16 bits the upper 8; alpha is dropped."""
+    if image.mode.startswith("I;16") or image.mode == "I":
+        return (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)[:, :, None]
+    if image.mode in ("1", "L", "LA"):
+        return np.asarray(image.convert("L"))[:, :, None]
+    if image.mode == "CMYK":
+        # Pillow turns Adobe's inverted inks round; OpenCV takes them as stored.
+        ink = 255 - np.asarray(image, np.int32)
+        rgb = ink[:, :, 3:] - ((255 - ink[:, :, :3]) * ink[:, :, 3:] >> 8)
+        return rgb[:, :, ::-1].astype(np.uint8)
+    return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
+
+
+def _gray(bgr: np.ndarray, from_png: bool) -> np.ndarray:
+    # libpng's weights are cut to 15 bits and its result is cut; OpenCV's have 14 bits and are rounded.
+    weights, half, bits = ((3737, 19234, 9797), 0, 15) if from_png else ((1868, 9617, 4899), 1 << 13, 14)
+    return ((bgr.astype(np.int32) @ np.array(weights, np.int32) + half) >> bits).astype(np.uint8)[:, :, None]
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:

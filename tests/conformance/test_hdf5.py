@@ -59,7 +59,9 @@ def test_snapshots_have_one_layout_and_the_same_numbers(kind: str, snapshots: No
     assert array_differences(arrays(ours), arrays(real), 2e-5 if kind == "caffemodel" else WEIGHTS) == []
 
 
-@pytest.mark.parametrize(("engine", "origin"), [(OURS, "real"), (REAL, "ours"), (OURS, "ours")], ids=lambda e: getattr(e, "name", e))
+@pytest.mark.parametrize(
+    ("engine", "origin"), [(OURS, "real"), (REAL, "ours"), (OURS, "ours")], ids=lambda e: getattr(e, "name", e)
+)
 def test_goes_on(engine: Engine, origin: str, snapshots: None, work: Path, reference: Reference) -> None:
     """As the run that was never stopped."""
     name = f"{engine.name}/from_hdf5_{origin}"

@@ -1,6 +1,5 @@
 """Data: records of an LMDB (Caffe's data_layer.cpp)."""
 
-import io
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +8,10 @@ import lmdb
 import numpy as np
 import torch
 from google.protobuf.message import DecodeError
-from PIL import Image, UnidentifiedImageError
 
 from caffe import _device, _rng
 from caffe._error import DataError
+from caffe._image import decode_image
 from caffe._layers.base import Layer, register
 from caffe._log import logger
 from caffe._transformer import DataTransformer
@@ -111,14 +110,8 @@ def datum_to_image(datum: caffe_pb2.Datum, transform: caffe_pb2.TransformationPa
 def _decode(content: bytes, transform: caffe_pb2.TransformationParameter, where: str) -> np.ndarray:
     if transform.force_color and transform.force_gray:
         raise DataError("transform_param: cannot set both force_color and force_gray.")
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            gray = transform.force_gray or (image.mode in ("1", "L", "I;16") and not transform.force_color)
-            pixels = np.asarray(image.convert("L" if gray else "RGB"))
-    # Pillow raises SyntaxError for a broken PNG chunk.
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError, ValueError) as error:
-        raise DataError(f"{where}: the image cannot be decoded: {error}.") from None
-    return pixels[None] if gray else np.ascontiguousarray(pixels[:, :, ::-1].transpose(2, 0, 1))
+    color = True if transform.force_color else False if transform.force_gray else None
+    return np.ascontiguousarray(decode_image(content, where, color).transpose(2, 0, 1))
 
 
 @register("Data")

@@ -17,7 +17,7 @@ from PIL import Image
 
 from caffe import _rng
 from caffe._error import DataError
-from caffe._image_file import read_image
+from caffe._image import read_image
 from caffe._log import logger
 from caffe._tools import command_line
 from caffe._tools.record_writer import RecordWriter
@@ -114,8 +114,7 @@ def make_datum(path: str, label: int, height: int, width: int, color: bool, enco
     Raises:
         DataError: the file is missing, no image, or the type cannot be written.
     """
-    height, width = max(0, height), max(0, width)
-    image = read_image(path, height, width, color)
+    image = read_image(path, color, (height, width) if height > 0 and width > 0 else None)
     if not encoding:
         datum = caffe_pb2.Datum(channels=image.shape[2], height=image.shape[0], width=image.shape[1], label=label)
         datum.data, datum.encoded = image.transpose(2, 0, 1).tobytes(), False

@@ -57,6 +57,30 @@ class DataTransformer:
                 what = self.param.mean_file or "mean_value"
                 raise DataError(f"{where}: records of size {record} do not fit {what} of size {mean.shape}.")
 
+    def batch(self, images: list[np.ndarray], device: torch.device, where: str) -> torch.Tensor:
+        """Transform images into one batch; they may differ in size where crop_size makes them one.
+
+        Args:
+            images: each (channels, height, width), uint8 or float32.
+            where: begins the error message.
+
+        Returns:
+            float32 (number of images, channels, height, width).
+
+        Raises:
+            DataError: they differ in size and there is no crop_size.
+        """
+        shapes = {image.shape for image in images}
+        if len({self.shape(shape) for shape in shapes}) > 1:
+            sizes = ", ".join(map(str, sorted(shapes)))
+            raise DataError(
+                f"{where}: records of a batch differ in size ({sizes}): give crop_size in transform_param, "
+                "or make them one size"
+            )
+        if len({(image.shape, image.dtype) for image in images}) == 1:
+            return self(torch.from_numpy(np.stack(images)), device)
+        return torch.cat([self(torch.from_numpy(np.stack([image])), device) for image in images])
+
     def __call__(self, records: torch.Tensor, device: torch.device) -> torch.Tensor:
         """Transform a batch.
 

@@ -51,6 +51,23 @@ def test_batch_larger_than_the_set(source, images):
     np.testing.assert_array_equal(data[10:], images[:2])
 
 
+def test_a_crop_makes_one_batch_of_several_sizes(tmp_path, rng):
+    shapes = [(3, 6, 4), (3, 5, 7), (3, 4, 4)]
+    images = [rng.integers(0, 256, shape, np.uint8) for shape in shapes]
+    source = write_lmdb(tmp_path / "lmdb", [datum(image, i) for i, image in enumerate(images)], list("012"))
+    data, labels = batch_of(data_layer(source, 3, "transform_param { crop_size: 3 }"))
+    assert labels.tolist() == [0, 1, 2]
+    for image, seen in zip(images, data):
+        top, left = (image.shape[1] - 3) // 2, (image.shape[2] - 3) // 2
+        np.testing.assert_array_equal(seen, image[:, top : top + 3, left : left + 3])
+    with pytest.raises(DataError, match=r"'subject'.*differ in size \(\(3, 4, 4\), \(3, 5, 7\), \(3, 6, 4\)\)"):
+        batch_of(data_layer(source, 3))
+    with pytest.raises(DataError, match="record 1: records of size \\(3, 5, 7\\) are smaller than crop_size 6"):
+        batch_of(data_layer(write_lmdb(tmp_path / "b", [datum(rng.integers(0, 9, s, np.uint8), 0)
+                                       for s in ((3, 8, 8), (3, 5, 7))], list("01")), 2,
+                            "transform_param { crop_size: 6 }"))  # fmt: skip
+
+
 def test_labels_may_be_left_out(source):
     assert len(batch_of(data_layer(source, 2, tops=1))) == 1
 
@@ -136,7 +153,7 @@ class TestRefused:
     def test_another_size_in_a_batch(self, tmp_path):
         records = [datum(np.zeros(shape, np.uint8)) for shape in [(3, 4, 5), (3, 4, 6)]]
         layer = data_layer(write_lmdb(tmp_path / "l", records), 2)
-        with pytest.raises(DataError, match=r"record 00000001: is \(3, 4, 6\)"):
+        with pytest.raises(DataError, match=r"differ in size \(\(3, 4, 5\), \(3, 4, 6\)\)"):
             batch_of(layer)
 
     def test_record_that_is_no_datum(self, tmp_path):

@@ -116,7 +116,7 @@ def _decode(content: bytes, transform: caffe_pb2.TransformationParameter, where:
 
 @register("Data")
 class Data(Layer):
-    """Batches of records, transformed, in the order of the LMDB's keys.
+    """Batches of records, transformed, in the order of the LMDB's keys; crop_size lets them differ in size.
 
     Tops: data (batch_size, channels, height, width); if a second is named, labels (batch_size).
     """
@@ -153,18 +153,14 @@ class Data(Layer):
             datum = self.cursor.peek()
             labels[index] = datum.label
             images.append(self._image(datum))
-            if images[-1].shape != images[0].shape or images[-1].dtype != images[0].dtype:
-                raise DataError(
-                    f"{self._where()}: is {images[-1].shape} {images[-1].dtype}, "
-                    f"but the batch began with {images[0].shape} {images[0].dtype}."
-                )
+            if images[-1].shape != self.record_shape:
+                self.transformer.check(images[-1].shape, self._where())
             self.cursor.advance()
-        if images[0].shape != self.record_shape:
-            self.transformer.check(images[0].shape, self._where())
-            self.record_shape = images[0].shape
+        self.record_shape = images[0].shape
         device = _device.current()
-        batch = self.transformer(torch.from_numpy(np.stack(images)), device)
-        return [batch, torch.from_numpy(labels).to(device)][: len(self.param.top)]
+        return [self.transformer.batch(images, device, f"Layer '{self.name}'"), torch.from_numpy(labels).to(device)][
+            : len(self.param.top)
+        ]
 
     def get_state(self):
         return {

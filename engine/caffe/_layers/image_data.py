@@ -99,18 +99,10 @@ class ImageData(Layer):
                 self._start_round()
         self.record_shape = images[0].shape
         device = _device.current()
-        return [self._transform(images, device), torch.tensor(labels, dtype=torch.float32, device=device)]
-
-    def _transform(self, images: list[np.ndarray], device: torch.device) -> torch.Tensor:
-        shapes = {image.shape for image in images}
-        if len(shapes) == 1:
-            return self.transformer(torch.from_numpy(np.stack(images)), device)
-        if len({self.transformer.shape(shape) for shape in shapes}) > 1:
-            raise self.error(
-                f"images of a batch differ in size ({', '.join(map(str, sorted(shapes)))}): give new_height and "
-                "new_width, or crop_size in transform_param"
-            )
-        return torch.cat([self.transformer(torch.from_numpy(image[None]), device) for image in images])
+        return [
+            self.transformer.batch(images, device, f"Layer '{self.name}'"),
+            torch.tensor(labels, dtype=torch.float32, device=device),
+        ]
 
     def get_state(self):
         return {

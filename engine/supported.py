@@ -23,18 +23,22 @@ def table() -> str:
     for name in LAYERS:
         files[LAYERS.find(name).__module__.rpartition(".")[2]].append(name)
     rows = [
-        (f"layers ({len(list(LAYERS))})", "<br>".join(f"`{f}.py`: {', '.join(files[f])}" for f in sorted(files))),
-        ("solvers", ", ".join(SOLVERS)),
-        ("lr_policy", ", ".join(POLICIES)),
-        ("fillers", ", ".join(FILLERS)),
+        ("file", f"layer types ({len(list(LAYERS))})"),
+        ("---", "---"),
+        *((f"`{file}.py`", ", ".join(files[file])) for file in sorted(files)),
     ]
-    return "\n".join(["| | |", "|---|---|", *(f"| {what} | {names} |" for what, names in rows)])
+    layers = "\n".join(f"| {left} | {right} |" for left, right in rows)
+    return f"""{layers}
+
+- **Solvers:** {", ".join(SOLVERS)}
+- **`lr_policy`:** {", ".join(POLICIES)}
+- **Fillers:** {", ".join(FILLERS)}"""
 
 
 def with_table(readme: str) -> str:
     """README's text with the table between its two marks made anew."""
     head, rest = readme.split(BEGIN)
-    return f"{head}{BEGIN}\n{table()}\n{END}{rest.split(END)[1]}"
+    return f"{head}{BEGIN}\n\n{table()}\n\n{END}{rest.split(END)[1]}"
 
 
 if __name__ == "__main__":

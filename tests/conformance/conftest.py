@@ -1,4 +1,4 @@
-"""One workspace, one run of each engine for the whole session, and one line that says what real Caffe was."""
+"""One workspace, and one run of each engine for the whole session."""
 
 from __future__ import annotations
 
@@ -11,14 +11,6 @@ from . import reference as reference_
 from . import training
 from .engines import OURS, REAL, workspace
 from .reference import RUNS, Reference
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    reason = REAL.why_not()
-    if reason is None:
-        terminalreporter.write_line(f"real Caffe: live ({REAL.version()})")
-    else:
-        terminalreporter.write_line(f"real Caffe: {reason}; recorded values are used")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,121 @@
+"""The lines of a training log: Caffe's own words in glog's format, the same of BVLC Caffe and of our engine.
+
+`event` makes an object of each line that says something about the training, None of all others.
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+
+# Severity, date (newer glog puts the year before it), time, thread, place, message.
+PREFIX = re.compile(r"([IWEF])((?:\d{4})?\d{4}) (\d\d:\d\d:\d\d\.\d{6}) +\d+ [^\s\]]+:\d+\] (.*)")
+_NUMBER = r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|inf|nan))"
+_LOSS = re.compile(rf"Iteration (\d+)(?: \({_NUMBER} iter/s, {_NUMBER}s/\d+ iters\))?, loss = {_NUMBER}")
+_RATE = re.compile(rf"Iteration (\d+), lr = {_NUMBER}")
+_TESTING = re.compile(r"Iteration (\d+), Testing net \(#(\d+)\)")
+_OUTPUT = re.compile(rf"    (Train|Test) net output #\d+: (\S+) = {_NUMBER}(?: .*)?")
+_SNAPSHOT = re.compile(r"Snapshotting (?:solver state )?to (?:binary proto|HDF5) file (\S+)")
+_RESUMING = re.compile(r"Resuming from \S*_iter_(\d+)\.solverstate\S*")
+_SETTING = re.compile(r'(base_lr|lr_policy): "?([^"]+)"?')
+
+
+@dataclass(frozen=True)
+class Started:
+    """The process starts: the first line of a run."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A field of the solver, of the text that Caffe logs of it."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Resuming:
+    """The run goes on from a snapshot."""
+
+    iteration: int
+
+
+@dataclass(frozen=True)
+class Solving:
+    """Nets and solver are made: the iterations begin."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """The displayed loss: the mean of the last average_loss iterations."""
+
+    iteration: int
+    loss: float
+    speed: float | None  # iterations a second since the last display, None where the line does not say
+
+
+@dataclass(frozen=True)
+class Rate:
+    """The learning rate of an iteration; it follows the iteration's loss."""
+
+    iteration: int
+    lr: float
+
+
+@dataclass(frozen=True)
+class Testing:
+    """A test net starts; its outputs follow when it is through."""
+
+    iteration: int
+    net: int
+
+
+@dataclass(frozen=True)
+class Output:
+    """One number of a net's outputs: of the displayed batch (Train), or the mean of all test batches (Test)."""
+
+    phase: str
+    name: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Snapshotting:
+    """A file of a snapshot is being written."""
+
+    path: str
+
+
+Event = Started | Setting | Resuming | Solving | Loss | Rate | Testing | Output | Snapshotting
+
+
+def stamp(line: str, year: int) -> datetime | None:
+    """When a line was written, in local time; None where it does not say. Glog's usual stamp has no year."""
+    found = PREFIX.match(line)
+    try:
+        return datetime.strptime(f"{year}{found[2][-4:]} {found[3]}", "%Y%m%d %H:%M:%S.%f") if found else None
+    except ValueError:
+        return None
+
+
+def event(line: str) -> Event | None:
+    """What a line, without its end, says about the training."""
+    prefix = PREFIX.fullmatch(line)
+    if prefix is None:
+        found = _SETTING.fullmatch(line)
+        return Setting(found[1], found[2]) if found else None
+    message = prefix[4]
+    if found := _LOSS.fullmatch(message):
+        return Loss(int(found[1]), float(found[4]), float(found[2]) if found[2] else None)
+    if found := _RATE.fullmatch(message):
+        return Rate(int(found[1]), float(found[2]))
+    if found := _OUTPUT.fullmatch(message):
+        return Output(found[1], found[2], float(found[3]))
+    if found := _TESTING.fullmatch(message):
+        return Testing(int(found[1]), int(found[2]))
+    if found := _SNAPSHOT.fullmatch(message):
+        return Snapshotting(found[1])
+    if found := _RESUMING.fullmatch(message):
+        return Resuming(int(found[1]))
+    if message.startswith("Solving "):
+        return Solving()
+    return Started() if message == "Use CPU." or message.startswith("Using GPUs ") else None

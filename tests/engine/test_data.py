@@ -147,7 +147,7 @@ class TestRefused:
 
     def test_garbage_file(self, tmp_path):
         (tmp_path / "data.mdb").write_bytes(b"no LMDB at all" * 1000)
-        with pytest.raises(DataError, match="cannot be opened"):
+        with pytest.raises(DataError, match="data.mdb: it does not begin as an LMDB does"):
             data_layer(tmp_path, 1)
 
     def test_another_size_in_a_batch(self, tmp_path):

@@ -4,15 +4,14 @@ import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
-import lmdb
 import numpy as np
 import torch
-from google.protobuf.message import DecodeError
 
 from caffe import _device, _rng
+from caffe._datum import datum_to_image, parse_datum
 from caffe._error import DataError
-from caffe._image import decode_image
 from caffe._layers.base import Layer, register
+from caffe._lmdb_file import open_lmdb, reading
 from caffe._log import logger
 from caffe._transformer import DataTransformer
 from caffe.proto import caffe_pb2
@@ -23,22 +22,16 @@ class _Environment:
 
     _open: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
 
-    def __init__(self, path: Path):
-        self.env = lmdb.open(str(path), readonly=True, lock=False, readahead=False, max_readers=1)
+    def __init__(self, source: str):
+        self.env = open_lmdb(source)
         self.txn = self.env.begin()
 
     @classmethod
     def of(cls, source: str) -> "_Environment":
-        path = Path(source)
-        if not (path / "data.mdb").is_file():
-            raise DataError(f"Data source {source} is not an LMDB: there is no {path / 'data.mdb'}.")
-        key = str(path.resolve())
+        key = str(Path(source).resolve())
         found = cls._open.get(key)
         if found is None:
-            try:
-                found = cls._open[key] = cls(path)
-            except lmdb.Error as error:
-                raise DataError(f"Data source {source} cannot be opened: {error}.") from None
+            found = cls._open[key] = cls(source)
         return found
 
 
@@ -56,7 +49,9 @@ class RecordCursor:
         self.source = source
         self._environment = _Environment.of(source)
         self._cursor = self._environment.txn.cursor()
-        if not self._cursor.first():
+        with reading(source):
+            found = self._cursor.first()
+        if not found:
             raise DataError(f"Data source {source} is empty: it has no records.")
 
     @property
@@ -66,52 +61,31 @@ class RecordCursor:
 
     def seek(self, key: bytes) -> None:
         """Make the record with this key the next one."""
-        if not self._cursor.set_key(key):
+        with reading(self.source):
+            found = self._cursor.set_key(key)
+        if not found:
             self._cursor.first()
             raise DataError(f"Data source {self.source} has no record {key!r}: it is another one than before.")
 
     def peek(self) -> caffe_pb2.Datum:
         """The next record, without going on."""
-        try:
-            return caffe_pb2.Datum.FromString(self._cursor.value())
-        except DecodeError:
-            raise DataError(f"Data source {self.source}: record {self.key!r} is not a Datum.") from None
+        return parse_datum(self._cursor.value(), f"Data source {self.source}: record {self.key!r}")
 
     def to_the_end(self) -> Iterator[caffe_pb2.Datum]:
         """The next record and all after it; while one is looked at, ``key`` is its key."""
         yield self.peek()
-        while self._cursor.next():
+        while self._next():
             yield self.peek()
 
     def advance(self) -> None:
         """Go on to the record after the next one, and round at the end."""
-        if not self._cursor.next():
+        if not self._next():
             logger.info("Restarting data prefetching from start.")
             self._cursor.first()
 
-
-def datum_to_image(datum: caffe_pb2.Datum, transform: caffe_pb2.TransformationParameter, where: str) -> np.ndarray:
-    """The values of a Datum as (channels, height, width): uint8, or float32 for float_data.
-
-    Encoded images are decoded as OpenCV does: BGR; gray stays one channel unless force_color.
-
-    Raises:
-        DataError: the data is not what channels * height * width says, or does not decode.
-    """
-    if datum.encoded:
-        return _decode(datum.data, transform, where)
-    shape = (datum.channels, datum.height, datum.width)
-    values = np.frombuffer(datum.data, np.uint8) if datum.data else np.array(datum.float_data, np.float32)
-    if min(shape) < 1 or values.size != int(datum.channels) * datum.height * datum.width:
-        raise DataError(f"{where}: {values.size} values are not an image of {shape}.")
-    return values.reshape(shape)
-
-
-def _decode(content: bytes, transform: caffe_pb2.TransformationParameter, where: str) -> np.ndarray:
-    if transform.force_color and transform.force_gray:
-        raise DataError("transform_param: cannot set both force_color and force_gray.")
-    color = True if transform.force_color else False if transform.force_gray else None
-    return np.ascontiguousarray(decode_image(content, where, color).transpose(2, 0, 1))
+    def _next(self) -> bool:
+        with reading(self.source):
+            return self._cursor.next()
 
 
 @register("Data")

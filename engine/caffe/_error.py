@@ -4,6 +4,10 @@ Everything derives from :class:`CaffeError`, itself a ``RuntimeError`` because t
 raises for what it checks. The ``caffe`` command prints the message as one line and exits with 1.
 """
 
+from __future__ import annotations
+
+from pathlib import Path
+
 
 class CaffeError(RuntimeError):
     """Base class: a model, a file or a request that Caffe's semantics do not allow."""
@@ -23,3 +27,12 @@ class DataError(CaffeError):
 
 class SnapshotError(CaffeError):
     """A .caffemodel or .solverstate that is missing, broken or of another net."""
+
+
+class WriteError(SnapshotError):
+    """A file that cannot be written: the disk is full, the folder gone, read-only or another run's."""
+
+    @classmethod
+    def of(cls, path: str | Path, error: OSError) -> WriteError:
+        """What the system says of a path."""
+        return cls(f"Cannot write {path}: {error.strerror}.")

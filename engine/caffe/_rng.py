@@ -78,18 +78,18 @@ def set_state(generator: np.random.Generator, state: dict) -> None:
 
 
 def save() -> dict:
-    """The states of the global generators, for a snapshot."""
+    """The states of the global generators, for a snapshot; taking them changes nothing."""
     device = _device.current()
-    return {
-        "host": get_state(_host),
-        "cuda": bytes(_cuda_generator(device).get_state().numpy()).hex() if device.type == "cuda" else None,
-    }
+    generator = _cuda.get(device.index or 0) if device.type == "cuda" else None
+    return {"host": get_state(_host), "cuda": bytes(generator.get_state().numpy()).hex() if generator else None}
 
 
 def restore(states: dict) -> None:
     """Go on from the states of :func:`save`; those of a GPU only where there is one."""
     set_state(_host, states["host"])
+    _cuda.clear()
     device = _device.current()
     if states["cuda"] and device.type == "cuda":
         state = np.frombuffer(bytes.fromhex(states["cuda"]), np.uint8).copy()
-        _cuda_generator(device).set_state(torch.from_numpy(state))
+        generator = _cuda[device.index or 0] = torch.Generator(device)
+        generator.set_state(torch.from_numpy(state))

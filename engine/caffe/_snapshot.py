@@ -1,74 +1,92 @@
-"""Snapshots: a model, a solver's state, and what Caffe forgets, written together and read together.
+"""Snapshots: a model, a solver's state, and what Caffe forgets, written together (_restore.py reads them).
 
-A snapshot of iteration N is three files: the weights (``_iter_N.caffemodel``) and the solver's
-state (``_iter_N.solverstate``), both as Caffe writes and reads them, and ``_iter_N.resume.json``
-with what Caffe forgets: random states, data cursors, the window of average_loss, what lr_policy
-"plateau" has seen. With it a run goes on as if it had never stopped; without it, as real Caffe does.
-With snapshot_format: HDF5 the first two end with ``.h5`` (see _weights.py and _solver_state.py).
+A snapshot of iteration N is four files. The weights (``_iter_N.caffemodel``) and the solver's state
+(``_iter_N.solverstate``) are as Caffe writes and reads them. ``_iter_N.resume.json`` holds what Caffe
+forgets: random states, data cursors, the window of average_loss, what lr_policy "plateau" has seen. With
+it a run goes on as if it had never stopped; without it, as real Caffe does. ``_iter_N.manifest.json`` says
+that all of them are there and whole (_manifest.py). With snapshot_format: HDF5 the first two end with
+``.h5`` (see _weights.py and _solver_state.py).
 
-Each file is written beside its final name, flushed to disk and renamed. The solverstate comes
-last: where it stands, its model is whole.
+All four are on the disk before the first appears (_whole_file.py), and they appear in the order model,
+resume.json, solverstate, manifest: where a solverstate stands, what it needs stands too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
-from caffe import _rng
-from caffe._error import SnapshotError
+from caffe import _rng, _run_lock
 from caffe._log import logger
-from caffe._lr_policy import Plateau
+from caffe._manifest import Manifest
 from caffe._solver_state import SolverState
-from caffe._weights import copy_weights, read_weights, write_hdf5_model, write_model
-from caffe._whole_file import write_file
+from caffe._weights import hdf5_bytes, model_bytes
+from caffe._whole_file import WholeFiles, check_space, megabytes
 from caffe.proto import caffe_pb2
 
 if TYPE_CHECKING:
     from caffe._net import Net
     from caffe._solver import Solver
 
-_RESUME_FORMAT = 1
+RESUME_FORMAT = 1
+"""Of _iter_N.resume.json."""
 
 
-def path_of(solver: Solver, extension: str) -> str:
+def path_of(solver: Solver, extension: str) -> Path:
     """Where the snapshot of the current iteration goes: ``<snapshot_prefix>_iter_<N><extension>``."""
-    return f"{solver.param.snapshot_prefix}_iter_{solver.iter}{extension}"
+    return Path(f"{solver.param.snapshot_prefix}_iter_{solver.iter}{extension}")
 
 
 def write_snapshot(solver: Solver) -> None:
     """Write the snapshot of the current iteration.
 
     Raises:
-        SnapshotError: it cannot be written; files that stood there before are whole.
+        WriteError: it cannot be written; snapshots that stood there before are whole.
     """
     hdf5 = solver.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
     kind, ending = ("HDF5", ".h5") if hdf5 else ("binary proto", "")
-    model_path = path_of(solver, ".caffemodel" + ending)
-    logger.info("Snapshotting to %s file %s", kind, model_path)
-    (write_hdf5_model if hdf5 else write_model)(solver.net, model_path, solver.param.snapshot_diff)
+    model_path, state_path = path_of(solver, ".caffemodel" + ending), path_of(solver, ".solverstate" + ending)
+    resume_path, manifest_path = path_of(solver, ".resume.json"), path_of(solver, ".manifest.json")
+    with _run_lock.held(solver.param.snapshot_prefix), WholeFiles() as files:
+        check_space(model_path.parent, size_of(solver), "a snapshot takes")
+        written = {}
 
-    history = [values.cpu().contiguous().numpy() for values in solver.history]
-    state = SolverState(solver.iter, solver.current_step, model_path, history)
-    content = state.to_hdf5_bytes() if hdf5 else state.to_bytes()
-    state_path = path_of(solver, ".solverstate" + ending)
-    resume = {
-        "format": _RESUME_FORMAT,
-        "iter": solver.iter,
-        "solverstate_sha256": hashlib.sha256(content).hexdigest(),
-        "random": _rng.save(),
-        "losses": solver.recent_losses(),
-        "plateau": dataclasses.asdict(solver.plateau) if solver.param.lr_policy == "plateau" else None,
-        "nets": [_net_state(net) for net in (solver.net, *solver.test_nets)],
-    }
-    write_file(path_of(solver, ".resume.json"), json.dumps(resume, indent=1).encode())
-    logger.info("Snapshotting solver state to %s file %s", kind, state_path)
-    write_file(state_path, content)
+        logger.info("Snapshotting to %s file %s", kind, model_path)
+        model = hdf5_bytes if hdf5 else model_bytes
+        written[model_path.name] = files.write(model_path, model(solver.net, solver.param.snapshot_diff))
+
+        # Relative, as all that a snapshot says of places: a run can be moved with the folder it is started in.
+        learned_net = os.path.relpath(model_path)
+        history = [values.cpu().contiguous().numpy() for values in solver.history]
+        state = SolverState(solver.iter, solver.current_step, learned_net, history)
+        content = state.to_hdf5_bytes() if hdf5 else state.to_bytes()
+        resume = {
+            "format": RESUME_FORMAT,
+            "iter": solver.iter,
+            "solverstate_sha256": hashlib.sha256(content).hexdigest(),
+            "losses": solver.recent_losses(),
+            "plateau": dataclasses.asdict(solver.plateau) if solver.param.lr_policy == "plateau" else None,
+            **(solver.before_test or forgotten(solver)),
+        }
+        written[resume_path.name] = files.write(resume_path, json.dumps(resume, indent=1).encode())
+        logger.info("Snapshotting solver state to %s file %s", kind, state_path)
+        written[state_path.name] = files.write(state_path, content)
+
+        manifest = Manifest.of(manifest_path, solver.iter, written).to_bytes()
+        files.write(manifest_path, manifest)
+        # A state of an earlier run must not stand beside a model of this one, not for a moment.
+        files.publish(instead_of=() if _stands(manifest_path, manifest) else (manifest_path, state_path))
+
+
+def forgotten(solver: Solver) -> dict:
+    """What Caffe forgets that a pass through a test net changes."""
+    return {"random": _rng.save(), "nets": [_net_state(net) for net in (solver.net, *solver.test_nets)]}
 
 
 def _net_state(net: Net) -> dict[str, dict]:
@@ -76,73 +94,54 @@ def _net_state(net: Net) -> dict[str, dict]:
     return {name: state for name, state in states.items() if state is not None}
 
 
-def restore(solver: Solver, path: str | Path) -> None:
-    """Go on from a snapshot: weights, history, iteration, and what Caffe forgets where it was kept.
+def _stands(path: Path, content: bytes) -> bool:
+    try:
+        return path.read_bytes() == content
+    except OSError:
+        return False
 
-    Args:
-        path: the .solverstate; its model is looked for beside it, then where the state says.
+
+# ---- room on the disk ----------------------------------------------------------------------------
+
+
+def size_of(solver: Solver) -> int:
+    """About how many bytes a snapshot takes: never less than it does."""
+    weights = 4 * sum(blob.count for layer in solver.net._layers for blob in layer.blobs)
+    history = 4 * sum(values.numel() for values in solver.history)
+    layers = sum(4096 + layer.param.ByteSize() for layer in solver.net._layers)
+    return weights * (2 if solver.param.snapshot_diff else 1) + history + layers + (64 << 10)
+
+
+def to_come(solver: Solver) -> int:
+    """How many snapshots the rest of a training to max_iter writes."""
+    param, rest = solver.param, solver.param.max_iter > solver.iter
+    scheduled = max(0, param.max_iter // param.snapshot - solver.iter // param.snapshot) if param.snapshot > 0 else 0
+    at_end = rest and param.snapshot_after_train and not (param.snapshot > 0 and param.max_iter % param.snapshot == 0)
+    return scheduled + at_end
+
+
+@contextlib.contextmanager
+def training(solver: Solver) -> Iterator[None]:
+    """Around a training to max_iter: its snapshot_prefix is this process's, and there is room for its snapshots.
+
+    Where older ones are removed meanwhile, the environment variable CAFFE_SNAPSHOTS_KEPT says how many of
+    those to come will be there at once.
 
     Raises:
-        SnapshotError: it is broken, is no solverstate, or is of another net.
+        WriteError: another process trains with this prefix, it cannot be written, or the disk is too full.
     """
-    path = Path(path)
-    if ".caffemodel" in path.name:
-        raise SnapshotError(f"{path} is a model: --snapshot takes a .solverstate (or give the model to --weights).")
-    state = SolverState.read(path)
-    if [values.shape for values in state.history] != [tuple(history.shape) for history in solver.history]:
-        raise SnapshotError(f"{path}: its history is of another net or solver type (number or shapes of blobs differ).")
-    resume = _read_forgotten(path)
-    if state.learned_net is not None:
-        model_path = _find_model(path, state.learned_net)
-        copy_weights(solver.net, read_weights(model_path), str(model_path))
-    solver.iter = state.iter
-    solver.current_step = state.current_step
-    solver.plateau = Plateau(last_event=state.iter)
-    logger.info("SGDSolver: restoring history")
-    for history, values in zip(solver.history, state.history, strict=True):
-        history.copy_(torch.from_numpy(values))
-    if resume is not None:
-        _restore_forgotten(solver, resume)
-
-
-def _find_model(state_path: Path, learned_net: str) -> Path:
-    # Runs get moved and copied: the model beside the state is the one meant (BVLC#2281).
-    beside = state_path.with_name(Path(learned_net).name)
-    for candidate in (beside, Path(learned_net)):
-        if candidate.is_file():
-            return candidate
-    raise SnapshotError(f"{state_path}: its model is neither {beside} nor {learned_net}.")
-
-
-def _read_forgotten(path: Path) -> dict | None:
-    """What Caffe forgets, from the file beside a .solverstate; None where there is none."""
-    resume_path = path.with_name(path.name.removesuffix(".h5").removesuffix(".solverstate") + ".resume.json")
-    if not resume_path.is_file():
-        logger.warning(
-            "%s is not there: resuming as real Caffe does, with data from the start and new random numbers.",
-            resume_path,
+    count = to_come(solver)
+    if not count:
+        yield
+        return
+    kept = os.environ.get("CAFFE_SNAPSHOTS_KEPT", "")
+    with _run_lock.held(solver.param.snapshot_prefix):
+        at_once = min(count, max(1, int(kept))) if kept.isdecimal() else count
+        check_space(
+            path_of(solver, "").parent,
+            at_once * size_of(solver),
+            f"the snapshots to come, {at_once} of {megabytes(size_of(solver))}, take",
+            " Make room, snapshot less often, or let older ones be removed meanwhile (CAFFE_SNAPSHOTS_KEPT=n; "
+            "make's KEEP=n sets it).",
         )
-        return None
-    try:
-        resume = json.loads(resume_path.read_bytes())
-        known = resume["format"] == _RESUME_FORMAT
-        same = resume["solverstate_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
-        wanted = {name: resume[name] for name in ("random", "losses", "nets")}
-        # Not in files of before there was the policy.
-        wanted["plateau"] = Plateau(**resume["plateau"]) if resume.get("plateau") else None
-    except (ValueError, KeyError, TypeError) as error:
-        raise SnapshotError(f"{resume_path} is broken ({error}); remove it to resume as real Caffe does.") from None
-    if not (known and same):
-        raise SnapshotError(f"{resume_path} is not of this .solverstate; remove it to resume as real Caffe does.")
-    return wanted
-
-
-def _restore_forgotten(solver: Solver, resume: dict) -> None:
-    solver.set_recent_losses(resume["losses"])
-    if resume["plateau"] is not None:
-        solver.plateau = resume["plateau"]
-    for net, layers in zip((solver.net, *solver.test_nets), resume["nets"], strict=False):
-        for layer in net._layers:
-            if layer.name in layers:
-                layer.set_state(layers[layer.name])
-    _rng.restore(resume["random"])
+        yield

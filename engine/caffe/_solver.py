@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from caffe import _prototxt, _rng, _snapshot
-from caffe._error import PrototxtError, SnapshotError
+from caffe import _prototxt, _restore, _rng, _snapshot
+from caffe._error import PrototxtError, SnapshotError, WriteError
 from caffe._log import logger
 from caffe._lr_policy import Plateau, learning_rate
 from caffe._net import Net
@@ -32,6 +32,7 @@ class Solver:
         history: the update history (momentum), a tensor for each learnable parameter.
         current_step: how many rate drops lie behind (step, multistep and plateau).
         plateau: what lr_policy "plateau" remembers.
+        before_test: while a test is under way, what a snapshot keeps of the time before it.
     """
 
     def __init__(self, solver: str | Path | caffe_pb2.SolverParameter):
@@ -50,6 +51,8 @@ class Solver:
         self.current_step = 0
         self.plateau = Plateau()
         self.history: list[torch.Tensor] = []
+        self.before_test: dict | None = None
+        self._snapshot_missed = False
         self._losses: deque[torch.Tensor | float] = deque(maxlen=solver.average_loss)
         self._keep_losses = False
         self._action: Callable[[], str | None] = lambda: None
@@ -169,7 +172,7 @@ class Solver:
             self.apply_update()
             request = self._action()
             if self._due(self.param.snapshot) or request == SNAPSHOT:
-                self.snapshot()
+                self._try_snapshot()
             if request == STOP:
                 self._stopping = True
                 break
@@ -217,9 +220,10 @@ class Solver:
         if resume_file is not None:
             logger.info("Restoring previous solver status from %s", resume_file)
             self.restore(resume_file)
-        self.step(self.param.max_iter - self.iter)
-        if self.param.snapshot_after_train and not self._due(self.param.snapshot):
-            self.snapshot()
+        with _snapshot.training(self):
+            self.step(self.param.max_iter - self.iter)
+            if self._snapshot_missed or (self.param.snapshot_after_train and not self._due(self.param.snapshot)):
+                self.snapshot()
         if self._stopping:
             logger.info("Optimization stopped early.")
             return
@@ -234,9 +238,13 @@ class Solver:
     # ---- testing ---------------------------------------------------------------------------------
 
     def _test_all(self) -> None:
+        # The run that goes on from a snapshot of now does the whole test.
+        self.before_test = _snapshot.forgotten(self)
         for index in range(len(self.test_nets)):
             if not self._stopping:
                 self._test(index)
+        if not self._stopping:
+            self.before_test = None
 
     def _test(self, index: int) -> None:
         """Average the outputs of a test net over its test_iter batches and log them."""
@@ -248,7 +256,7 @@ class Solver:
         for _ in range(batches):
             while (request := self._action()) is not None:
                 if request == SNAPSHOT:
-                    self.snapshot()
+                    self._try_snapshot()
                 elif request == STOP:
                     self._stopping = True
             if self._stopping:
@@ -266,10 +274,20 @@ class Solver:
     def snapshot(self) -> None:
         """Write the snapshot of the current iteration (see _snapshot.py)."""
         _snapshot.write_snapshot(self)
+        self._snapshot_missed = False
+
+    def _try_snapshot(self) -> None:
+        try:
+            self.snapshot()
+        except WriteError as error:
+            self._snapshot_missed = True
+            logger.error(
+                "No snapshot of iteration %d: %s Training goes on; the next one tries again.", self.iter, error
+            )
 
     def restore(self, path: str | Path) -> None:
         """Go on from a .solverstate."""
-        _snapshot.restore(self, path)
+        _restore.restore(self, path)
 
     def share_weights(self, net: Net) -> None:
         """Let another net use the training net's weights."""

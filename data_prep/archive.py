@@ -38,15 +38,21 @@ class FolderReader:
         self.root = root
 
     def read(self, entry: Entry) -> bytes:
-        """The file's bytes. Raises ``DataError`` when it is gone or larger than ``MAX_FILE_BYTES``."""
-        path = self.root / entry.name
+        """The file's bytes. Raises ``DataError`` when it is gone, changed or larger than ``MAX_FILE_BYTES``."""
+        path = f"{self.root}/{entry.name}"
+        if entry.size > MAX_FILE_BYTES:
+            raise DataError(f"{path}: larger than {MAX_FILE_BYTES} bytes, which no file of Tiny ImageNet is")
         try:
-            with open(path, "rb") as file:
-                data = file.read(MAX_FILE_BYTES + 1)
+            # Without a file object, whose making takes five times as long as the reading.
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                data = os.read(descriptor, entry.size + 1)
+            finally:
+                os.close(descriptor)
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-        if len(data) > MAX_FILE_BYTES:
-            raise DataError(f"{path}: larger than {MAX_FILE_BYTES} bytes, which no file of Tiny ImageNet is")
+        if len(data) != entry.size:
+            raise DataError(f"{path}: its size changed after the files were listed; start again when it is at rest")
         return data
 
 
@@ -130,28 +136,17 @@ def _list_zip(path: Path) -> tuple[Reader, dict[str, Entry]]:
     except (zipfile.BadZipFile, struct.error, ValueError, OverflowError, NotImplementedError) as error:
         raise DataError(f"{path}: not a whole zip ({error}); delete it and fetch it again") from error
     _check_count(len(members), path)
+    top = "" if any(member.filename == "wnids.txt" for member in members) else TOP_FOLDER + "/"
     files: dict[str, Entry] = {}
     for member in members:
         _check_member(member, path)
-        if member.is_dir():
+        name = member.filename.removeprefix(top)
+        if member.is_dir() or not member.filename.startswith(top):
             continue
-        if member.filename in files:
+        if name in files:
             raise DataError(f"{path}: member {member.filename!r} is there twice; this is not the official zip")
-        files[member.filename] = Entry(
-            member.filename,
-            member.file_size,
-            member.header_offset,
-            member.compress_size,
-            member.compress_type,
-            member.CRC,
-        )
-    if "wnids.txt" not in files:
-        top = TOP_FOLDER + "/"
-        files = {
-            name.removeprefix(top): entry._replace(name=name.removeprefix(top))
-            for name, entry in files.items()
-            if name.startswith(top)
-        }
+        size, stored, method = member.file_size, member.compress_size, member.compress_type
+        files[name] = Entry(name, size, member.header_offset, stored, method, member.CRC)
     return ZipReader(path), files
 
 

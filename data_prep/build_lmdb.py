@@ -13,23 +13,23 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import lmdb
 import numpy as np
 from tqdm import tqdm
 
-from data_prep.archive import Reader
 from data_prep.classes import write_labels
 from data_prep.dataset import find
 from data_prep.errors import DataError, exit_status
 from data_prep.mean import write_mean
-from data_prep.records import PIXEL_COUNT, RecordBatch, RecordWriter, count_records, disk_bytes, record_key
+from data_prep.record_writer import RecordWriter, count_records, disk_bytes
+from data_prep.records import PIXEL_COUNT, RecordBatch, record_key
 from data_prep.splits import split
 from data_prep.staging import staged_folder
 from data_prep.tiny_imagenet import LabelledImage, TinyImageNet
-from data_prep.workers import convert
+from data_prep.workers import Batches, Lists, decoders
 
 DEFAULT_MAX_BAD = 0.001
 
@@ -49,12 +49,16 @@ def build(
     ``max_bad`` is the share of all images that may fail to decode; these are left out and named. Raises
     ``DataError`` for a set that is not whole, more bad images, too little disk; ``out`` is then as before.
     """
-    dataset = TinyImageNet.open(data)
-    lists = split(dataset, seed, holdout)
-    _check_space(out, sum(disk_bytes(images, encoded) for images in lists.values()))
-    allowed = int(max_bad * sum(map(len, lists.values())))
-    with staged_folder(out) as folder:
-        pixel_sum, counts, bad = _write_splits(folder, dataset.reader, lists, encoded, workers, allowed)
+    with ExitStack() as stack:
+        convert = stack.enter_context(decoders(workers))
+        dataset = TinyImageNet.open(data)
+        lists = split(dataset, seed, holdout)
+        space = {name: disk_bytes(images, encoded) for name, images in lists.items()}
+        _check_space(out, sum(space.values()))
+        allowed = int(max_bad * sum(map(len, lists.values())))
+        folder = stack.enter_context(staged_folder(out))
+        batches = stack.enter_context(closing(convert(dataset.reader, lists, encoded)))
+        pixel_sum, counts, bad = _write_splits(folder, lists, space, batches, allowed)
         write_mean(folder / "mean.binaryproto", pixel_sum, counts["train"])
         write_labels(folder / "labels.txt", dataset.wnids, dataset.words)
         summary = {
@@ -71,25 +75,17 @@ def build(
 
 
 def _write_splits(
-    folder: Path,
-    reader: Reader,
-    lists: dict[str, list[LabelledImage]],
-    encoded: bool,
-    workers: int,
-    allowed: int,
+    folder: Path, lists: Lists, space: dict[str, int], batches: Batches, allowed: int
 ) -> tuple[np.ndarray, dict[str, int], list[str]]:
     pixel_sum = np.zeros(PIXEL_COUNT, np.int64)
     counts: dict[str, int] = {}
     bad: list[str] = []
     total = sum(map(len, lists.values()))
-    with (
-        closing(convert(reader, lists, encoded, workers)) as batches,
-        tqdm(total=total, unit="image", disable=None) as progress,
-    ):
+    with tqdm(total=total, unit="image", disable=None) as progress:
         for name in lists:
             environment = folder / f"{name}_lmdb"
             counts[name] = 0
-            with RecordWriter(environment) as writer:
+            with RecordWriter(environment, space[name]) as writer:
                 for batch in _batches_of(name, batches, len(lists[name])):
                     writer.append(batch)
                     counts[name] += len(batch.keys)
@@ -104,7 +100,7 @@ def _write_splits(
     return pixel_sum, counts, bad
 
 
-def _batches_of(name: str, batches: Iterator[tuple[str, RecordBatch]], images: int) -> Iterator[RecordBatch]:
+def _batches_of(name: str, batches: Batches, images: int) -> Iterator[RecordBatch]:
     seen = 0
     while seen < images:
         of, batch = next(batches)

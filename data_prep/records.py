@@ -1,29 +1,28 @@
-"""Images to LMDB records of Datum, keyed as Caffe's convert_imageset keys them."""
+"""Images to records of Datum, keyed as Caffe's convert_imageset keys them."""
 
 from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
+from functools import cache
 from typing import NamedTuple
 
-import lmdb
 import numpy as np
 from caffe.proto import caffe_pb2
 
 from data_prep.archive import Reader
 from data_prep.decode import CHANNELS, HEIGHT, WIDTH, decode_jpeg
-from data_prep.errors import BadImage, DataError
-from data_prep.tiny_imagenet import LabelledImage
+from data_prep.errors import BadImage
+from data_prep.tiny_imagenet import UNKNOWN_LABEL, LabelledImage
 
 PIXEL_COUNT = CHANNELS * HEIGHT * WIDTH
-_PAGE = 4096
+#: Images in a batch, at most 257: uint16 holds the sum of so many pixels.
+BATCH_IMAGES = 256
 
 
 class RecordBatch(NamedTuple):
-    """Records in key order, their values end to end in one ``bytes``: one object between processes."""
+    """Records in key order. Record i is ``values[slice(*bounds[i])]``."""
 
     keys: list[bytes]
-    ends: list[int]
-    values: bytes
+    bounds: list[tuple[int, int]]
+    values: bytes | memoryview
     pixel_sum: np.ndarray
     bad: list[str]
 
@@ -33,87 +32,65 @@ def record_key(index: int, name: str) -> bytes:
     return f"{index:08d}_{name}".encode()
 
 
-def make_records(reader: Reader, images: Sequence[LabelledImage], first: int, encoded: bool) -> RecordBatch:
+@cache
+def datum_frame(label: int) -> tuple[bytes, bytes]:
+    """What stands before and after the pixels in the Datum of an image with this label.
+
+    The encoded flag is written out though it is false, as convert_imageset does: records are then equal byte
+    for byte.
+    """
+    pixels = bytes(PIXEL_COUNT)
+    datum = caffe_pb2.Datum(channels=CHANNELS, height=HEIGHT, width=WIDTH, data=pixels, label=label, encoded=False)
+    before, after = datum.SerializeToString().split(pixels)
+    return before, after
+
+
+# The unknown label, -1, takes the most bytes of all.
+_BEFORE, _AFTER = map(len, datum_frame(UNKNOWN_LABEL))
+RECORD_BYTES = _BEFORE + PIXEL_COUNT + _AFTER
+
+
+def new_room(memory: bytearray | None = None) -> np.ndarray:
+    """Where a batch is laid out: uint8 (BATCH_IMAGES, RECORD_BYTES), over ``memory`` of as many bytes if given."""
+    if memory is None:
+        return np.empty((BATCH_IMAGES, RECORD_BYTES), np.uint8)
+    return np.frombuffer(memory, np.uint8).reshape(BATCH_IMAGES, RECORD_BYTES)
+
+
+def make_records(
+    reader: Reader, images: Sequence[LabelledImage], first: int, encoded: bool, room: np.ndarray
+) -> RecordBatch:
     """The records of ``images``, the first of which has number ``first`` in its list, and their pixels' sum.
 
-    Values are Datum (3, 64, 64): raw bytes B, G, R plane by plane, or with ``encoded`` the JPEG file as it
-    is. ``pixel_sum`` is int64 (12288,). An image that does not decode is named in ``bad``; its number stays
-    unused, as with convert_imageset.
+    Values are Datum (3, 64, 64): raw bytes B, G, R plane by plane, laid out in ``room`` (see ``new_room``),
+    or with ``encoded`` the JPEG file as it is. ``pixel_sum`` is uint16 (12288,). An image that does not
+    decode is named in ``bad``; its number stays unused, as with convert_imageset.
     """
-    keys, ends, values, planes, bad = [], [], bytearray(), bytearray(), []
+    keys, bounds, bad, files = [], [], [], bytearray()
+    values = memoryview(room).cast("B")
+    pixels = room[:, _BEFORE : _BEFORE + PIXEL_COUNT]
+    planes = pixels.reshape(-1, CHANNELS, HEIGHT, WIDTH)
     for index, (entry, label) in enumerate(images, start=first):
+        row = len(keys)
         try:
             file = reader.read(entry)
-            pixels = decode_jpeg(file, entry.name)
+            planes[row] = decode_jpeg(file, entry.name)
         except BadImage as error:
             bad.append(str(error))
             continue
-        # encoded is written out when false too, as convert_imageset does: records are then equal byte for
-        # byte.
-        datum = caffe_pb2.Datum(channels=CHANNELS, height=HEIGHT, width=WIDTH, label=label, encoded=encoded)
-        datum.data = file if encoded else pixels
-        planes += pixels
-        values += datum.SerializeToString()
-        keys.append(record_key(index, entry.name))
-        ends.append(len(values))
-    # uint32 holds the sum of 16 million bytes; a batch is far smaller.
-    pixel_sum = np.frombuffer(planes, np.uint8).reshape(-1, PIXEL_COUNT).sum(axis=0, dtype=np.uint32)
-    return RecordBatch(keys, ends, bytes(values), pixel_sum.astype(np.int64), bad)
-
-
-def disk_bytes(images: Sequence[LabelledImage], encoded: bool) -> int:
-    """About what an LMDB of these records takes on disk: whole 4 KiB pages for each value, and one for its
-    key.
-    """
-    if encoded:
-        pages = sum(-(-(image.entry.size + 64) // _PAGE) for image in images)
-    else:
-        pages = len(images) * -(-(PIXEL_COUNT + 64) // _PAGE)
-    return pages * _PAGE + len(images) * 160 + (1 << 20)
-
-
-class RecordWriter:
-    """A new LMDB, filled in key order.
-
-    Appending to a B-tree in order needs no search and fills its pages. The map grows when it is full, so its
-    size is no limit to foresee. Nothing is synced before ``close``.
-    """
-
-    def __init__(self, folder: Path, map_bytes: int = 64 << 20):
-        self._environment = lmdb.open(str(folder), map_size=map_bytes, subdir=True, sync=False, metasync=False)
-
-    def append(self, batch: RecordBatch) -> None:
-        """Write one batch, in one transaction. Keys must come after all that are there."""
-        values = memoryview(batch.values)
-        starts = [0, *batch.ends]
-        items = [(key, values[start:end]) for key, start, end in zip(batch.keys, starts, batch.ends, strict=False)]
-        while True:
-            try:
-                with self._environment.begin(write=True) as transaction:
-                    _, added = transaction.cursor().putmulti(items, append=True)
-                if added != len(items):
-                    raise DataError(f"{self._environment.path()}: keys are not in order")
-                return
-            except lmdb.MapFullError:
-                self._environment.set_mapsize(2 * self._environment.info()["map_size"])
-
-    def close(self) -> None:
-        """Write everything to disk and close."""
-        self._environment.sync(True)
-        self._environment.close()
-
-    def __enter__(self) -> "RecordWriter":
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.close()
+        if encoded:
+            datum = caffe_pb2.Datum(channels=CHANNELS, height=HEIGHT, width=WIDTH, data=file, label=label, encoded=True)
+            start = len(files)
+            files += datum.SerializeToString()
+            bounds.append((start, len(files)))
         else:
-            with suppress(lmdb.Error):
-                self._environment.close()
-
-
-def count_records(folder: Path) -> int:
-    """How many records the LMDB at ``folder`` holds."""
-    with lmdb.open(str(folder), readonly=True, lock=False) as environment:
-        return environment.stat()["entries"]
+            # Laid out by hand: protobuf would copy the pixels three times on their way into the LMDB.
+            before, after = datum_frame(label)
+            start = row * RECORD_BYTES
+            rest = start + _BEFORE + PIXEL_COUNT
+            values[start : start + _BEFORE] = before
+            values[rest : rest + len(after)] = after
+            bounds.append((start, rest + len(after)))
+        keys.append(record_key(index, entry.name))
+    pixel_sum = pixels[: len(keys)].sum(axis=0, dtype=np.uint16)
+    return RecordBatch(keys, bounds, bytes(files) if encoded else values, pixel_sum, bad)

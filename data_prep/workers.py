@@ -6,64 +6,85 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from ctypes import c_ubyte
 from multiprocessing import get_context
+
+import numpy as np
 
 from data_prep.archive import Reader
 from data_prep.errors import DataError
-from data_prep.records import RecordBatch, make_records
+from data_prep.records import BATCH_IMAGES, RECORD_BYTES, RecordBatch, make_records, new_room
 from data_prep.tiny_imagenet import LabelledImage
 
-# Results of about 0.8 MB pass through a pipe nearly twice as fast as those of 3 MB (measured).
-BATCH_IMAGES = 64
+Lists = dict[str, list[LabelledImage]]
+Batches = Generator[tuple[str, RecordBatch], None, None]
+#: Batches under way for each process: one in work and two that wait.
+AHEAD = 3
 
-_reader: Reader
+_rooms: list[np.ndarray]
 
 
-def convert(
-    reader: Reader, lists: dict[str, list[LabelledImage]], encoded: bool, workers: int
-) -> Generator[tuple[str, RecordBatch], None, None]:
-    """(list's name, batch of records) for every image of every list, in order.
+@contextmanager
+def decoders(workers: int) -> Iterator[Callable[[Reader, Lists, bool], Batches]]:
+    """Yield ``convert(reader, lists, encoded)``: (list's name, batch of records) for every image of every
+    list, in order. A batch is valid until the next one is asked for.
 
-    With more than one worker, images are decoded by that many processes; a few batches each are under way at
-    a time, so memory stays small however slow the disk is. Raises ``DataError`` when a process is killed.
+    With more than one worker, images are decoded by that many processes, which lay the records out in memory
+    that this process sees. They start at once and load while the caller goes on, to list the images. A few
+    batches each are under way at a time, so memory stays small however slow the disk is. Raises ``DataError``
+    when a process is killed.
     """
-    tasks = (
-        (name, images[start : start + BATCH_IMAGES], start)
-        for name, images in lists.items()
-        for start in range(0, len(images), BATCH_IMAGES)
-    )
     if workers == 1:
-        for name, images, start in tasks:
-            yield name, make_records(reader, images, start, encoded)
+        yield _convert_here
         return
     # Spawned, not forked: a fork copies the locks of threads that do not exist in the child.
-    executor = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_set_reader, initargs=(reader,))
+    context = get_context("spawn")
+    shared = [context.RawArray(c_ubyte, BATCH_IMAGES * RECORD_BYTES) for _ in range(AHEAD * workers)]
+    executor = ProcessPoolExecutor(workers, context, initializer=_share, initargs=(shared,))
+
+    def convert(reader: Reader, lists: Lists, encoded: bool) -> Batches:
+        return _in_order(executor, [memoryview(new_room(room)).cast("B") for room in shared], reader, lists, encoded)
+
     try:
         with _ctrl_c_held_back():
             for _ in range(workers):
                 executor.submit(_ready)
-        yield from _in_order(executor.submit, tasks, encoded, ahead=3 * workers)
+        yield convert
     except BrokenProcessPool as error:
         raise DataError("a decoding process was killed (out of memory?); build again with fewer --workers") from error
     finally:
         executor.shutdown(cancel_futures=True)
 
 
+def _tasks(lists: Lists) -> Iterator[tuple[str, list[LabelledImage], int]]:
+    for name, images in lists.items():
+        for start in range(0, len(images), BATCH_IMAGES):
+            yield name, images[start : start + BATCH_IMAGES], start
+
+
+def _convert_here(reader: Reader, lists: Lists, encoded: bool) -> Batches:
+    room = new_room()
+    for name, images, start in _tasks(lists):
+        yield name, make_records(reader, images, start, encoded, room)
+
+
 def _in_order(
-    submit: Callable[..., Future[RecordBatch]],
-    tasks: Iterator[tuple[str, list[LabelledImage], int]],
-    encoded: bool,
-    ahead: int,
-) -> Generator[tuple[str, RecordBatch], None, None]:
-    under_way: deque[tuple[str, Future[RecordBatch]]] = deque()
-    for name, images, start in tasks:
-        under_way.append((name, submit(_work, images, start, encoded)))
-        if len(under_way) == ahead:
-            done, future = under_way.popleft()
-            yield done, future.result()
-    while under_way:
-        done, future = under_way.popleft()
-        yield done, future.result()
+    executor: ProcessPoolExecutor, rooms: list[memoryview], reader: Reader, lists: Lists, encoded: bool
+) -> Batches:
+    free = deque(range(len(rooms)))
+    under_way: deque[tuple[str, int, Future[RecordBatch]]] = deque()
+    tasks = _tasks(lists)
+    while True:
+        while free and (task := next(tasks, None)):
+            name, images, start = task
+            room = free.popleft()
+            under_way.append((name, room, executor.submit(_work, reader, images, start, encoded, room)))
+        if not under_way:
+            return
+        name, room, future = under_way.popleft()
+        batch = future.result()
+        yield name, batch if encoded else batch._replace(values=rooms[room])
+        free.append(room)
 
 
 @contextmanager
@@ -77,14 +98,15 @@ def _ctrl_c_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _set_reader(reader: Reader) -> None:
-    global _reader
-    _reader = reader
+def _share(shared: list) -> None:
+    global _rooms
+    _rooms = [new_room(room) for room in shared]
 
 
 def _ready() -> None:
     """The first tasks: submitting one starts a process."""
 
 
-def _work(images: list[LabelledImage], start: int, encoded: bool) -> RecordBatch:
-    return make_records(_reader, images, start, encoded)
+def _work(reader: Reader, images: list[LabelledImage], start: int, encoded: bool, room: int) -> RecordBatch:
+    batch = make_records(reader, images, start, encoded, _rooms[room])
+    return batch if encoded else batch._replace(values=b"")

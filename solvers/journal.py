@@ -54,6 +54,8 @@ def told(runs: list[dict]) -> str:
         reached = "unknown" if end["iteration"] is None else end["iteration"]
         lines.append(f"    iterations {run['iteration']} to {reached}, {run['engine'] or 'version unknown'}")
         lines.append(f"    {shlex.join(run['command'])}")
+        if run.get("commit"):
+            lines.append(f"    at commit {run['commit']}, on {run['machine']}")
         solver = parse_solver(run["solver"], Path(run["solver_file"]))
         edited = changes(before, solver) if before else {"base_lr": f"{solver.base_lr:.7g}"}
         for field, change in edited.items():

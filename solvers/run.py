@@ -19,7 +19,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from solvers import InputError, caffe_process, journal
+from solvers import InputError, caffe_process, journal, provenance
 from solvers.edits import POLICY_FIELDS, changes, without_effect
 from solvers.snapshots import Snapshot, newest_whole, snapshots
 from solvers.solver_file import check_net, parse_solver, read, solver_path
@@ -135,6 +135,7 @@ def train(options: argparse.Namespace) -> int:
             engine=version,
             solver_file=str(path),
             solver=text,
+            **provenance.of_run(solver, options.gpu),
         )
         say(f"{shlex.join(command)}  (log: {folder / 'train.log'})")
         status = caffe_process.run(command, folder / "train.log", lock)

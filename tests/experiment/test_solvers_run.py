@@ -140,6 +140,7 @@ def test_train_stop_edit_resume(place, capsys):
         f"--snapshot=runs/tiny/tiny_iter_{stopped}.solverstate",
     ]
     assert begun["engine"] == "caffe version 0.0-fake"
+    assert begun["machine"] and begun.keys() >= {"commit", "data", "python"}
     assert stopped < ended_again["iteration"] < stopped + 4000
     assert len(log.read_text().splitlines()) == 4  # both runs, one after the other
 
@@ -152,6 +153,7 @@ def test_train_stop_edit_resume(place, capsys):
     assert run.main(["journal", "tiny"]) == 0
     told = capsys.readouterr().out
     assert f"base_lr: 0.01 -> 0.001 from iteration {stopped}" in told and "run 2: " in told
+    assert f"on {begun['machine']}" in told
 
 
 def test_run_to_the_end_with_gpu(place, capfd):

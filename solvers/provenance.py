@@ -1,0 +1,60 @@
+"""Where a run comes from, for its journal and for the numbers that are kept of it: code, data, machine."""
+
+import hashlib
+import os
+import platform
+import re
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def of_run(solver, gpu: str) -> dict[str, str | None]:
+    """What the journal says of a run besides its solver; None for what cannot be told."""
+    return {"commit": commit(), "data": data(solver), "machine": machine(gpu), "python": platform.python_version()}
+
+
+def commit() -> str | None:
+    """The commit of this code, "763cb14" or "763cb14 with changes"; None where it is no git checkout."""
+    head = _answer("git", "-C", str(ROOT), "rev-parse", "--short=10", "HEAD")
+    if head is None:
+        return None
+    changed = _answer("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")
+    return f"{head} with changes" if changed else head
+
+
+def machine(gpu: str = "") -> str:
+    """ "AMD EPYC 9B45, 2 cores, 24 GiB", and the GPUs where `gpu`, as caffe's --gpu, asks for one that is there."""
+    parts = [_processor(), f"{len(os.sched_getaffinity(0))} cores"]
+    parts.append(f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB")
+    if gpu:
+        which = () if gpu == "all" else ("-i", gpu)
+        names = _answer("nvidia-smi", "--query-gpu=name", "--format=csv,noheader", *which)
+        parts += names.splitlines() if names else []
+    return ", ".join(parts)
+
+
+def data(solver) -> str | None:
+    """What identifies the images a solver's net trains on: SHA-256 of the mean, which holds every pixel's sum."""
+    net = Path(solver.net)
+    if not net.is_file():
+        return None
+    found = re.search(r'mean_file: *"([^"]+)"', net.read_text(errors="replace"))
+    mean = Path(found[1]) if found else None
+    return f"mean {hashlib.sha256(mean.read_bytes()).hexdigest()}" if mean and mean.is_file() else None
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*: (.+)$", info.read_text(), re.MULTILINE) if info.is_file() else None
+    return found[1].strip() if found else platform.machine()
+
+
+def _answer(*command: str) -> str | None:
+    """What a command prints; None where it is missing, fails, or takes too long."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -26,7 +26,7 @@ export PYTHONPATH := $(ROOT)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup data lmdb models ensemble submission demo test lint conformance record bvlc-tests bvlc-nets reference-caffe supported proto
-.PHONY: $(foreach verb,train resume journal scores,$(MODELS:%=$(verb)-%))
+.PHONY: $(foreach verb,train resume journal scores train-accuracy,$(MODELS:%=$(verb)-%))
 
 help: ## this list
 	@awk -F ' *:[^#]*## ' '/^[a-z][^ ]*:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(ROOT)Makefile
@@ -34,6 +34,7 @@ help: ## this list
 	@echo "  make resume-MODEL       go on from the newest whole snapshot, with the solver as edited by hand"
 	@echo "  make journal-MODEL      which solver text was in force from which iteration"
 	@echo "  make scores-MODEL       class scores of the model's newest snapshot"
+	@echo "  make train-accuracy-MODEL  accuracy of every snapshot on train images, for the curves of the report page"
 	@echo "  models: $(MODELS)"
 
 setup: $(VENV)/ready ## .venv with the pinned dependencies and the engine with its caffe command
@@ -67,6 +68,9 @@ $(MODELS:%=journal-%): journal-%: setup
 
 $(MODELS:%=scores-%): scores-%: setup
 	@$(PYTHON) -m ensemble.scores $* $(if $(GPU),--gpu $(GPU))
+
+$(MODELS:%=train-accuracy-%): train-accuracy-%: setup
+	@$(PYTHON) -m ensemble.train_accuracy $* $(if $(GPU),--gpu $(GPU))
 
 ensemble: $(MODELS:%=scores-%) ## scores of all models, and every combination [MODELS="nin1 nin2"]
 	@$(PYTHON) -m ensemble.combine $(MODELS)

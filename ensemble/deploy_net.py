@@ -26,6 +26,15 @@ class Outputs(NamedTuple):
     prob: np.ndarray
 
 
+def use(gpu: int | None) -> None:
+    """Run the nets to come on a GPU, or on the CPU for None."""
+    if gpu is None:
+        caffe.set_mode_cpu()
+    else:
+        caffe.set_device(gpu)
+        caffe.set_mode_gpu()
+
+
 class DeployNet:
     """models/<name>/deploy.prototxt with the weights of a snapshot and the mean image (C, H, W) of its data.
 

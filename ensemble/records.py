@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,10 +43,11 @@ def read_mean(path: Path) -> np.ndarray:
 
 
 class Split:
-    """An LMDB, open for reading; `len()` is its number of records."""
+    """An LMDB, open for reading; `len()` is its number of records, of which `limit` takes the first."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, limit: int | None = None):
         self.path = path
+        self._limit = limit
         target = "`make lmdb HOLDOUT=50`" if path.name.startswith("holdout") else "`make lmdb`"
         if not (path / "data.mdb").is_file():
             raise BadInput(f"{path}: no LMDB; {target} makes it")
@@ -58,7 +60,8 @@ class Split:
             raise BadInput(f"{path}: an empty LMDB; {target} makes it")
 
     def __len__(self) -> int:
-        return self._env.stat()["entries"]
+        entries = self._env.stat()["entries"]
+        return entries if self._limit is None else min(entries, self._limit)
 
     def __enter__(self) -> Split:
         return self
@@ -70,7 +73,7 @@ class Split:
         """All records in order, `size` at a time (the last batch may be smaller); `shape` is (C, H, W)."""
         with self._env.begin() as transaction:
             keys, datums = [], []
-            for key, value in transaction.cursor():
+            for key, value in islice(transaction.cursor(), len(self)):
                 keys.append(key.decode())
                 try:
                     datums.append(caffe_pb2.Datum.FromString(value))
@@ -81,6 +84,20 @@ class Split:
                     keys, datums = [], []
             if keys:
                 yield self._batch(keys, datums, shape)
+
+    def named(self, names: Collection[str], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+        """The images of these names that are there: uint8 (C, H, W), BGR, each; `shape` is (C, H, W)."""
+        found = {}
+        with self._env.begin(buffers=True) as transaction:
+            for key in transaction.cursor().iternext(keys=True, values=False):
+                name = bytes(key).decode().partition("_")[2]
+                if name in names:
+                    try:
+                        datum = caffe_pb2.Datum.FromString(bytes(transaction.get(key)))
+                    except DecodeError as error:
+                        raise BadInput(f"{self.path}: record of {name} is not a Datum; `make lmdb`") from error
+                    found[name] = self._batch([bytes(key).decode()], [datum], shape).images[0]
+        return found
 
     def _batch(self, keys: Sequence[str], datums: Sequence, shape: tuple[int, ...]) -> Batch:
         for key, datum in zip(keys, datums):

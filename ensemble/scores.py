@@ -81,12 +81,7 @@ def _run(options: argparse.Namespace) -> None:
         raise BadInput(f"{snapshot}: no such snapshot; without --snapshot the newest in {run} is taken")
     from ensemble import deploy_net, records  # after the cheap checks: importing Caffe takes seconds
 
-    caffe = deploy_net.caffe
-    if options.gpu is None:
-        caffe.set_mode_cpu()
-    else:
-        caffe.set_device(options.gpu)
-        caffe.set_mode_gpu()
+    deploy_net.use(options.gpu)
     mean = records.read_mean(options.data / "mean.binaryproto")
     deploy = options.deploy or Path("models", options.model, "deploy.prototxt")
     net = deploy_net.DeployNet(deploy, snapshot, mean)

@@ -57,15 +57,9 @@ def lines(scores: np.ndarray, names: Sequence[str], wnids: Sequence[str]) -> lis
     return [f"{names[i].rpartition('/')[2]} {wnids[predicted[i]]}" for i in numeric_order(names)]
 
 
-def _chosen(options: argparse.Namespace) -> dict:
-    """What best.json holds, or the same for the models named on the command line."""
-    if options.models:
-        val = load_labelled(options.runs, options.models, "val")
-        cut = rule.RANK_CUT if options.rank_cut is None else options.rank_cut
-        weights = rule.weights([file.accuracy for file in val]).tolist()
-        digests = [file.snapshot_sha256 for file in val]
-        return {"models": options.models, "weights": weights, "rank_cut": cut, "snapshot_sha256": digests}
-    path = options.runs / "ensemble" / "best.json"
+def read_best(runs: Path) -> dict:
+    """What `make ensemble` chose: models, their weights and snapshots, the rank cut; BadInput without it."""
+    path = runs / "ensemble" / "best.json"
     if not path.is_file():
         raise BadInput(f"{path}: no chosen ensemble; `make ensemble` chooses one")
     try:
@@ -75,6 +69,18 @@ def _chosen(options: argparse.Namespace) -> dict:
         best["rank_cut"] = int(best["rank_cut"])
     except (ValueError, KeyError, TypeError) as error:
         raise BadInput(f"{path}: not what `make ensemble` writes ({error!r}); run it again") from error
+    return best
+
+
+def _chosen(options: argparse.Namespace) -> dict:
+    """What best.json holds, or the same for the models named on the command line."""
+    if options.models:
+        val = load_labelled(options.runs, options.models, "val")
+        cut = rule.RANK_CUT if options.rank_cut is None else options.rank_cut
+        weights = rule.weights([file.accuracy for file in val]).tolist()
+        digests = [file.snapshot_sha256 for file in val]
+        return {"models": options.models, "weights": weights, "rank_cut": cut, "snapshot_sha256": digests}
+    best = read_best(options.runs)
     if options.rank_cut is not None:
         best["rank_cut"] = options.rank_cut
     return best

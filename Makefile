@@ -25,7 +25,8 @@ export TINY_IMAGENET
 export PYTHONPATH := $(ROOT)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data lmdb models ensemble submission demo test lint conformance record bvlc-tests bvlc-nets reference-caffe supported proto
+.PHONY: help setup data lmdb models board ensemble submission demo
+.PHONY: test lint conformance record bvlc-tests bvlc-nets reference-caffe supported proto
 .PHONY: $(foreach verb,train resume journal scores train-accuracy,$(MODELS:%=$(verb)-%))
 
 help: ## this list
@@ -74,6 +75,9 @@ $(MODELS:%=train-accuracy-%): train-accuracy-%: setup
 
 ensemble: $(MODELS:%=scores-%) ## scores of all models, and every combination [MODELS="nin1 nin2"]
 	@$(PYTHON) -m ensemble.combine $(MODELS)
+
+board: setup ## TensorBoard on this machine's own address: loss, accuracy, rate and speed of every run
+	@$(PYTHON) -m tensorboard.main --logdir runs --host 127.0.0.1 --reload_interval 5
 
 submission: setup ## the judge's file: a class for every test image
 	@$(PYTHON) -m ensemble.submission

@@ -16,7 +16,7 @@ _TESTING = re.compile(r"Iteration (\d+), Testing net \(#(\d+)\)")
 _OUTPUT = re.compile(rf"    (Train|Test) net output #\d+: (\S+) = {_NUMBER}(?: .*)?")
 _SNAPSHOT = re.compile(r"Snapshotting (?:solver state )?to (?:binary proto|HDF5) file (\S+)")
 _RESUMING = re.compile(r"Resuming from \S*_iter_(\d+)\.solverstate\S*")
-_SETTING = re.compile(r'(base_lr|lr_policy): "?([^"]+)"?')
+_SETTING = re.compile(rf'base_lr: {_NUMBER}|lr_policy: "(\w+)"')
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Started:
 
 @dataclass(frozen=True)
 class Setting:
-    """A field of the solver, of the text that Caffe logs of it."""
+    """A field of the solver, of the text that Caffe logs of it: one of the two."""
 
-    name: str
-    value: str
+    base_lr: float | None = None
+    lr_policy: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def event(line: str) -> Event | None:
     prefix = PREFIX.fullmatch(line)
     if prefix is None:
         found = _SETTING.fullmatch(line)
-        return Setting(found[1], found[2]) if found else None
+        return Setting(float(found[1]) if found[1] else None, found[2]) if found else None
     message = prefix[4]
     if found := _LOSS.fullmatch(message):
         return Loss(int(found[1]), float(found[4]), float(found[2]) if found[2] else None)

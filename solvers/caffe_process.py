@@ -1,33 +1,33 @@
-"""Caffe as a child process: its words go to a log and to the terminal, and a Ctrl-C reaches it once."""
+"""Caffe as a child process: its words go to a log and to whoever watches, and a Ctrl-C reaches it once."""
 
 import os
+import select
 import signal
 import subprocess
-import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
-# Caffe stops with a snapshot at SIGINT, takes one and goes on at SIGHUP, and does not handle SIGTERM.
-FORWARDED = {signal.SIGINT: signal.SIGINT, signal.SIGTERM: signal.SIGINT, signal.SIGHUP: signal.SIGHUP}
+from solvers.watch import Watch
+
+TICK_S = 0.5
+_FASTEST_TICK_S = 0.1
+# Caffe stops with a snapshot at SIGINT and takes one and goes on at SIGHUP. Real Caffe dies of SIGTERM.
+STOPS = (signal.SIGINT, signal.SIGTERM)
+_ONE_REQUEST_S = 0.2  # make and the shell may each send what a person or a machine asked for once
 
 
-def run(command: Sequence[str], log: Path, lock: int) -> int:
+def run(command: Sequence[str], log: Path, lock: int, watch: Watch) -> int:
     """Run Caffe to its end and return its exit status, 128 + n where signal n ended it.
 
-    Caffe gets a process group of its own: a Ctrl-C then reaches this process alone, which passes it on
-    once (a second SIGINT may end Caffe before its snapshot) and waits. Caffe inherits `lock`, an open file,
-    so that its run folder stays locked for as long as it lives, whatever becomes of this process.
+    A first SIGINT or SIGTERM asks Caffe to stop with a snapshot, a second ends it at once, a third kills it.
+    Caffe gets a process group of its own: a Ctrl-C then reaches this process alone, which passes it on once
+    and waits. Caffe inherits `lock`, an open file, so that its run folder stays locked for as long as it
+    lives, whatever becomes of this process.
     """
-    child: subprocess.Popen | None = None
-    early: list[int] = []
-
-    def forward(number: int, _frame: object) -> None:
-        if child is None:
-            early.append(number)
-        else:
-            child.send_signal(FORWARDED[signal.Signals(number)])
-
-    previous = {number: signal.signal(number, forward) for number in FORWARDED}
+    signals = _Signals()
+    previous = {number: signal.signal(number, signals.take) for number in (*STOPS, signal.SIGHUP)}
     try:
         child = subprocess.Popen(
             command,
@@ -37,24 +37,79 @@ def run(command: Sequence[str], log: Path, lock: int) -> int:
             process_group=0,
             pass_fds=(lock,),
         )
-        with child, log.open("ab", buffering=0) as file:
-            for number in early:
-                forward(number, None)
-            _tee(child.stdout.fileno(), [file.fileno(), sys.stderr.fileno()])
+        with child, log.open("a+b", buffering=0) as file:
+            signals.to(child)
+            _follow(child.stdout.fileno(), _Log(file, watch), watch, signals)
             status = child.wait()
+        watch.close()
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
     return status if status >= 0 else 128 - status
 
 
-def _tee(source: int, sinks: list[int]) -> None:
-    """Copy until the source ends. A sink that fails (full disk, lost terminal) is dropped; Caffe goes on."""
-    while chunk := os.read(source, 1 << 16):
-        for sink in list(sinks):
-            rest = memoryview(chunk)
-            try:
-                while rest:
-                    rest = rest[os.write(sink, rest) :]
-            except OSError:
-                sinks.remove(sink)
+class _Signals:
+    """Passes on what a person asks for, also what was asked before there was a child."""
+
+    def __init__(self):
+        self.stops = 0  # how often a stop was asked for
+        self._last = 0.0
+        self._early: list[int] = []
+        self._child: subprocess.Popen | None = None
+
+    def take(self, number: int, _frame: object) -> None:
+        if number in STOPS:
+            now = time.monotonic()
+            if self.stops and now - self._last < _ONE_REQUEST_S:
+                return
+            self._last, self.stops = now, self.stops + 1
+            number = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)[min(self.stops, 3) - 1]
+        if self._child is None:
+            self._early.append(number)
+        else:
+            self._child.send_signal(number)
+
+    def to(self, child: subprocess.Popen) -> None:
+        self._child = child
+        for number in self._early:
+            child.send_signal(number)
+
+
+class _Log:
+    """The log file. Where it cannot be written (a full disk), training goes on, and so does trying."""
+
+    def __init__(self, file: BinaryIO, watch: Watch):
+        self._file, self._watch, self._failed = file, watch, False
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        self._broken = file.read(1) not in (b"", b"\n")  # a crash cut the last line
+
+    def write(self, chunk: bytes) -> None:
+        rest = memoryview(b"\n" + chunk if self._broken else chunk)
+        try:
+            while rest:
+                rest = rest[self._file.write(rest) :]
+            self._failed, self._broken = False, False
+        except OSError as error:
+            self._broken = True
+            if not self._failed:
+                self._failed = True
+                self._watch.say(
+                    f"solvers.run: {self._file.name}: {error.strerror}; what Caffe says is lost until it can be"
+                )
+
+
+def _follow(source: int, log: _Log, watch: Watch, signals: _Signals) -> None:
+    """Until Caffe closes its output."""
+    told, ticked, chunk = 0, 0.0, b" "
+    while chunk:
+        if select.select([source], [], [], TICK_S)[0]:
+            chunk = os.read(source, 1 << 16)
+            log.write(chunk)
+            watch.feed(chunk)
+        if signals.stops > told:
+            told = signals.stops
+            watch.stopping(told)
+        if time.monotonic() - ticked > _FASTEST_TICK_S:
+            watch.tick()
+            ticked = time.monotonic()

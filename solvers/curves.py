@@ -106,15 +106,14 @@ class Curves:
             self.testing, self._pause = None, True
         self._clock(line)
         match event:
-            case caffe_log.Setting(name="base_lr"):
-                self.runs[-1].base_lr = float(event.value)
-            case caffe_log.Setting():
-                self.runs[-1].lr_policy = event.value
+            case caffe_log.Setting(base_lr=None, lr_policy=policy):
+                self.runs[-1].lr_policy = policy
+            case caffe_log.Setting(base_lr=rate):
+                self.runs[-1].base_lr = rate
             case caffe_log.Resuming():
                 self.runs[-1].iteration = event.iteration
             case caffe_log.Solving():
-                for points in (self.displayed, self.tested, self.rate_changes):
-                    _cut(points, self.runs[-1].iteration)
+                self.forget(self.runs[-1].iteration)
             case caffe_log.Loss() if self.time:
                 _cut(self.displayed, event.iteration)  # a run's last loss is shown again when it goes on
                 self.testing = None
@@ -129,6 +128,11 @@ class Curves:
             case caffe_log.Output(phase="Test") if self.testing:
                 self._test_output(event)
         return event
+
+    def forget(self, iteration: int) -> None:
+        """Drop what a run that begins at an iteration does again."""
+        for points in (self.displayed, self.tested, self.rate_changes):
+            _cut(points, iteration)
 
     def _clock(self, line: str) -> None:
         time = caffe_log.stamp(line, self.year)
@@ -160,7 +164,6 @@ class Curves:
 
 
 def _cut(points: list, iteration: int) -> None:
-    """Drop what is about to be done again, from an iteration on."""
     while points and points[-1].iteration >= iteration:
         points.pop()
 

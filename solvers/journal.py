@@ -44,21 +44,25 @@ def read(folder: Path) -> list[dict]:
     return runs
 
 
+def edits(runs: list[dict]) -> list[tuple[int, dict[str, str]]]:
+    """For each run the iteration it began at, and `old -> new` of each field edited before it."""
+    solvers = [parse_solver(run["solver"], Path(run["solver_file"])) for run in runs]
+    pairs = zip(solvers[:1] + solvers[:-1], solvers, strict=True)
+    return [(run["iteration"], changes(*pair)) for run, pair in zip(runs, pairs, strict=True)]
+
+
 def told(runs: list[dict]) -> str:
     """The journal as text: when, what command, which iterations, and what was edited before."""
     lines = []
-    before = None
-    for number, run in enumerate(runs, 1):
+    for number, (run, (iteration, edited)) in enumerate(zip(runs, edits(runs), strict=True), 1):
         end = run["end"] or {"time": "no end", "iteration": None, "status": "unknown"}
         lines.append(f"run {number}: {run['time']} to {end['time']}, status {end['status']}")
         reached = "unknown" if end["iteration"] is None else end["iteration"]
-        lines.append(f"    iterations {run['iteration']} to {reached}, {run['engine'] or 'version unknown'}")
+        lines.append(f"    iterations {iteration} to {reached}, {run['engine'] or 'version unknown'}")
         lines.append(f"    {shlex.join(run['command'])}")
         if run.get("commit"):
             lines.append(f"    at commit {run['commit']}, on {run['machine']}")
-        solver = parse_solver(run["solver"], Path(run["solver_file"]))
-        edited = changes(before, solver) if before else {"base_lr": f"{solver.base_lr:.7g}"}
-        for field, change in edited.items():
-            lines.append(f"    {field}: {change} from iteration {run['iteration']}")
-        before = solver
+        if number == 1:
+            edited = {"base_lr": f"{parse_solver(run['solver'], Path(run['solver_file'])).base_lr:.7g}"}
+        lines += [f"    {field}: {change} from iteration {iteration}" for field, change in edited.items()]
     return "\n".join(lines)

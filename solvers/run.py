@@ -19,7 +19,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from solvers import InputError, caffe_process, journal, provenance
+from solvers import InputError, caffe_process, curves, journal, provenance, watch
 from solvers.edits import POLICY_FIELDS, changes, without_effect
 from solvers.snapshots import Snapshot, newest_whole, snapshots
 from solvers.solver_file import check_net, parse_solver, read, solver_path
@@ -137,8 +137,9 @@ def train(options: argparse.Namespace) -> int:
             solver=text,
             **provenance.of_run(solver, options.gpu),
         )
-        say(f"{shlex.join(command)}  (log: {folder / 'train.log'})")
-        status = caffe_process.run(command, folder / "train.log", lock)
+        say(f"{shlex.join(command)}  (log: {folder / curves.LOG})")
+        follower = watch.of_run(name, solver, folder, start)
+        status = caffe_process.run(command, folder / curves.LOG, lock, follower)
         newest, faults = newest_whole(solver.snapshot_prefix)
         end = newest.iteration if newest else None
         journal.add(folder, event="end", iteration=end, status=status)
@@ -150,7 +151,8 @@ def train(options: argparse.Namespace) -> int:
 
 def say_end(options: argparse.Namespace, solver, newest: Snapshot | None, status: int) -> None:
     """Two lines: where the newest snapshot is, and how to go on."""
-    endings = {0: "caffe ended", 130: "caffe was stopped before it could take a snapshot"}
+    at_once = "caffe was ended at once, without a snapshot of its last iteration"
+    endings = {0: "caffe ended", 130: at_once, 143: at_once}
     ended = endings.get(status, f"caffe failed with status {status}")
     if newest is None:
         say(f"{ended}; no snapshot in {Path(solver.snapshot_prefix).parent}")

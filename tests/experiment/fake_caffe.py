@@ -1,7 +1,8 @@
 """A stand-in for the `caffe` command: says it trains, writes real snapshots, obeys SIGINT as Caffe does.
 
 One weight of two numbers; every iteration adds base_lr to each, so a snapshot tells which rates were in
-force. It goes on until SIGINT, or to max_iter when that is at most 100.
+force. It goes on until SIGINT, or to max_iter when that is at most 100. The loss falls by 0.1 every ten
+iterations, which are displayed; before the end it tests once.
 """
 
 import os
@@ -27,15 +28,30 @@ if "snapshot" in flags:
     model = caffe_pb2.NetParameter.FromString(Path(state.learned_net).read_bytes())
     iteration, weights = state.iter, list(model.layer[0].blobs[0].data)
 end = solver.max_iter if solver.max_iter <= 100 else sys.maxsize
-prefix = f"I1123 16:02:29.668105 {os.getpid()} sgd_solver.cpp:106]"
-print(f"{prefix} Iteration {iteration}, lr = {solver.base_lr:g}", file=sys.stderr, flush=True)
+
+
+def say(message: str) -> None:
+    print(f"I1123 16:02:29.668105 {os.getpid()} sgd_solver.cpp:106] {message}", file=sys.stderr, flush=True)
+
+
+say("Use CPU.")
+say("Initializing solver from parameters: ")
+print(f'base_lr: {solver.base_lr:g}\nlr_policy: "{solver.lr_policy}"', file=sys.stderr)
+if iteration:
+    say(f"Resuming from {flags['snapshot']}")
+say("Solving tiny")
+begin = iteration
 while iteration < end and not interrupts:
+    if iteration % 10 == 0 or iteration == begin:
+        say(f"Iteration {iteration} (5 iter/s, 2s/10 iters), loss = {1 - iteration / 100:g}")
+        say(f"Iteration {iteration}, lr = {solver.base_lr:g}")
     time.sleep(0.002)
     iteration += 1
     weights = [weight + solver.base_lr for weight in weights]
+say(f"Iteration {iteration}, Testing net (#0)")
+say("    Test net output #0: accuracy = 0.25")
 time.sleep(0.1)  # a second SIGINT for one Ctrl-C would arrive by now
 print(f"interrupts: {len(interrupts)}", file=sys.stderr, flush=True)
-
 prefix = f"{solver.snapshot_prefix}_iter_{iteration}"
 model = caffe_pb2.NetParameter()
 state = caffe_pb2.SolverState(iter=iteration, learned_net=f"{prefix}.caffemodel")

@@ -155,6 +155,7 @@ def train(flags: argparse.Namespace) -> None:
         param.weights.append(flags.weights)
 
     solver = get_solver(param)
+    solver.keep_blobs = False
     solver.set_action_function(signals.next_action)
     if flags.snapshot:
         logger.info("Resuming from %s", flags.snapshot)

@@ -85,7 +85,7 @@ class SyncedArray:
         tensor = self.tensor()
         on_cpu = tensor.device.type == "cpu"
         if self._view is None:
-            host = tensor.cpu().contiguous()
+            host = tensor.float().cpu().contiguous()
             # A tensor that shares memory with another blob (Split, Reshape) or is a constant
             # expanded in place must not be written through.
             if on_cpu and (host.untyped_storage().nbytes() != host.nbytes):
@@ -94,7 +94,7 @@ class SyncedArray:
             if on_cpu:
                 self._tensor = host
         elif not on_cpu:
-            np.copyto(self._view, tensor.cpu().numpy())
+            np.copyto(self._view, tensor.float().cpu().numpy())
         self._view_is_newer = not on_cpu
         return self._view
 

@@ -2,6 +2,7 @@
 
 import torch
 
+from caffe import _precision
 from caffe._error import CaffeError
 from caffe._log import logger
 
@@ -30,9 +31,7 @@ def set_mode_gpu() -> None:
         logger.warning("No CUDA device is available: running on the CPU.")
         _device = torch.device("cpu")
         return
-    # float32 means float32: TF32 would differ from Caffe in the fourth digit.
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    _precision.current()  # so that PyTorch's own choice of TF32 does not hold
     _device = torch.device("cuda", _device_id)
     torch.cuda.set_device(_device)
 

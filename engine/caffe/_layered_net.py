@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 
 from caffe import _debug_info, _device, _layers
+from caffe._allocator import keep_freed_memory
 from caffe._blob import Blob
 from caffe._error import NetError
 from caffe._layers.base import BlobLayer, Layer
@@ -37,6 +38,7 @@ class LayeredNet:
     """
 
     def __init__(self, net_param: caffe_pb2.NetParameter):
+        keep_freed_memory()
         filtered = filter_net(net_param)
         logger.info("Initializing net from parameters: \n%s", filtered)
         self.name = filtered.name
@@ -268,11 +270,11 @@ class LayeredNet:
                 w.detach().requires_grad_(need) for w, need in zip(weights, self._param_need_backward[i], strict=True)
             ]
             with torch.enable_grad():
-                results = layer.forward(values, weights)
+                results = layer.compute(values, weights)
             self._tapes[i] = _Tape(values, weights, results)
         else:
             with torch.no_grad():
-                results = layer.forward(values, weights)
+                results = layer.compute(values, weights)
         for blob, result in zip(top, results, strict=False):
             if tuple(result.shape) != tuple(blob.shape):
                 blob.reshape(*result.shape)
@@ -309,7 +311,9 @@ class LayeredNet:
             for blob, values in zip(top, saved, strict=True):
                 blob._data.set(values)
         pairs = [
-            (result, blob._diff.tensor()) for result, blob in zip(tape.top, top, strict=False) if result.requires_grad
+            (result, blob._diff.tensor().to(result.dtype))
+            for result, blob in zip(tape.top, top, strict=False)
+            if result.requires_grad
         ]
         wanted = [t for t in (*tape.bottom, *tape.weights) if t.requires_grad]
         gradients: list[torch.Tensor | None] = [None] * len(wanted)

@@ -51,7 +51,7 @@ def restore(solver: Solver, path: str | Path) -> None:
     solver.plateau = Plateau(last_event=state.iter)
     logger.info("SGDSolver: restoring history")
     for history, values in zip(solver.history, state.history, strict=True):
-        history.copy_(torch.from_numpy(values))
+        history.copy_(torch.from_numpy(values)).mul_(solver.history_scale)
     if resume is not None:
         _restore_forgotten(solver, resume)
 

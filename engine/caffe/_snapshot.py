@@ -63,7 +63,7 @@ def write_snapshot(solver: Solver) -> None:
 
         # Relative, as all that a snapshot says of places: a run can be moved with the folder it is started in.
         learned_net = os.path.relpath(model_path)
-        history = [values.cpu().contiguous().numpy() for values in solver.history]
+        history = [(values / solver.history_scale).cpu().contiguous().numpy() for values in solver.history]
         state = SolverState(solver.iter, solver.current_step, learned_net, history)
         content = state.to_hdf5_bytes() if hdf5 else state.to_bytes()
         resume = {

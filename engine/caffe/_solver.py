@@ -12,6 +12,7 @@ from caffe._error import PrototxtError, SnapshotError, WriteError
 from caffe._log import logger
 from caffe._lr_policy import Plateau, learning_rate
 from caffe._net import Net
+from caffe._whole_net import WholeNet
 from caffe.proto import caffe_pb2
 
 STOP, SNAPSHOT = "stop", "snapshot"
@@ -33,7 +34,11 @@ class Solver:
         current_step: how many rate drops lie behind (step, multistep and plateau).
         plateau: what lr_policy "plateau" remembers.
         before_test: while a test is under way, what a snapshot keeps of the time before it.
+        keep_blobs: whether the nets' blobs and diffs can be looked at after an iteration, as pycaffe's users
+            expect. The command, where nobody looks, sets it to False and trains faster (see _whole_net.py).
     """
+
+    keep_blobs = True
 
     def __init__(self, solver: str | Path | caffe_pb2.SolverParameter):
         if not isinstance(solver, caffe_pb2.SolverParameter):
@@ -58,6 +63,7 @@ class Solver:
         self._action: Callable[[], str | None] = lambda: None
         self._callbacks: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._stopping = False
+        self._whole: dict[Net, WholeNet] = {}
         self.net = self._train_net()
         self.test_nets = self._make_test_nets()
         logger.info("Solver scaffolding done.")
@@ -182,12 +188,28 @@ class Solver:
 
     def _forward_backward(self) -> torch.Tensor | float:
         """One iteration's passes (iter_size of them); returns the loss, still on its device."""
-        last = len(self.net.layers) - 1
         loss = 0.0
         for _ in range(self.param.iter_size):
-            loss = loss + self.net._forward(0, last)
-            self.net._backward(last, 0, keep=False)
+            if (whole := self._as_whole(self.net)) is not None:
+                loss = loss + whole.forward_backward()
+            else:
+                last = len(self.net._layers) - 1
+                loss = loss + self.net._forward(0, last)
+                self.net._backward(last, 0, keep=False)
         return loss / self.param.iter_size
+
+    def _forward(self, net: Net) -> torch.Tensor | float:
+        """A forward pass that no backward pass follows; returns the loss, still on its device."""
+        whole = self._as_whole(net)
+        return whole.forward() if whole else net._forward(0, len(net._layers) - 1, record=False)
+
+    def _as_whole(self, net: Net) -> WholeNet | None:
+        """The net to be run at once; None where its blobs are wanted between layers."""
+        if self.keep_blobs or not WholeNet.fits(net):
+            return None
+        if net not in self._whole:
+            self._whole[net] = WholeNet(net)
+        return self._whole[net]
 
     def smoothed_loss(self) -> float | None:
         """The loss as displayed: the mean of the last average_loss iterations; None before the first."""
@@ -229,7 +251,7 @@ class Solver:
             return
         if self._due(self.param.display):
             # As Caffe: one more forward pass for the loss, since the weights were just updated.
-            self._losses.append(self.net._forward(0, len(self.net.layers) - 1, record=False))
+            self._losses.append(self._forward(self.net))
             logger.info("Iteration %d, loss = %g", self.iter, self.smoothed_loss())
         if self._due(self.param.test_interval):
             self._test_all()
@@ -262,7 +284,7 @@ class Solver:
             if self._stopping:
                 logger.info("Test interrupted.")
                 return
-            loss = loss + net._forward(0, len(net.layers) - 1, record=False)
+            loss = loss + self._forward(net)
             outputs = [blob._data.tensor() for blob in net._of(net._outputs)]
             sums = [s + o for s, o in zip(sums, outputs, strict=True)] if sums else [o.clone() for o in outputs]
         if self.param.test_compute_loss:

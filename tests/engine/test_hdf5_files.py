@@ -48,7 +48,7 @@ def test_layout(pair):
         assert state["learned_net"].dtype == f"S{len(learned_net) + 1}" and state["learned_net"].shape == ()
         assert state["learned_net"][()].decode() == learned_net
         for index, history in enumerate(solver.history):
-            np.testing.assert_array_equal(state[f"history/{index}"], history.numpy())
+            np.testing.assert_array_equal(state[f"history/{index}"], (history / solver.history_scale).numpy())
     with h5py.File(model_path) as model:
         assert list(model) == ["data"]
         assert {name: list(group) for name, group in model["data"].items()} == {

@@ -8,7 +8,7 @@ from caffe import _rng, set_random_seed
 
 
 def draws():
-    return _rng.host().random(5).tolist(), _rng.keep_mask(torch.ones(7, 9), 0.4).tolist()
+    return _rng.host().random(5).tolist(), _rng.dropout_mask(torch.ones(7, 9), 0.4).tolist()
 
 
 def test_save_and_restore_through_json():
@@ -42,6 +42,6 @@ def test_spawned_generators_differ_and_follow_the_seed():
 
 def test_mask_probability():
     for keep in (0.1, 0.5, 0.9):
-        mask = _rng.keep_mask(torch.ones(400, 500), keep)
-        assert mask.dtype == torch.bool
-        assert abs(mask.double().mean().item() - keep) < 5 * np.sqrt(keep * (1 - keep) / 200_000)
+        mask = _rng.dropout_mask(torch.ones(401, 500), keep)
+        assert set(mask.unique().tolist()) == {0, np.float32(1 / keep)}
+        assert abs((mask > 0).double().mean().item() - keep) < 5 * np.sqrt(keep * (1 - keep) / 200_000)

@@ -75,8 +75,20 @@ def test_steps(rng, options, text):
         for found, expected in zip(parameters(solver), weights, strict=True):
             np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
         for found, expected in zip(solver.history, history, strict=True):
-            np.testing.assert_allclose(found.numpy(), expected, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(found.numpy() / solver.history_scale, expected, rtol=1e-5, atol=1e-6)
     assert solver.iter == 5
+
+
+@pytest.mark.parametrize("rate", [0.3, 0.001, 2.5e-6, 1.5e-6, 1e-9])
+def test_a_rate_is_exact(rate):
+    """Without rounding: small rates too, where 1 - rate has few digits left (1.5e-6 and below are not fused)."""
+    solver = make_solver(f'base_lr: {rate} lr_policy: "fixed" momentum: 0.9')
+    bias = solver.net.params["b"][1]
+    bias.data[...] = 0
+    solver.add_callback(lambda: None, lambda: bias.diff.fill(1))
+    solver.step(1)
+    np.testing.assert_array_equal(bias.data, np.full(5, -np.float32(rate)))
+    np.testing.assert_array_equal(bias.diff, np.full(5, np.float32(rate)))
 
 
 def test_momentum_keeps_its_size_across_a_drop():

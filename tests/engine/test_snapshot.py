@@ -81,7 +81,9 @@ def test_what_real_caffe_reads(pair):
     # From the working folder, where real Caffe looks for it, and without an absolute path.
     assert not Path(state.learned_net).is_absolute() and Path(state.learned_net).samefile(model_path)
     assert [list(h.shape.dim) for h in state.history] == [[4, 16], [4], [3, 4], [3]]
-    np.testing.assert_array_equal(np.array(state.history[0].data, np.float32), solver.history[0].numpy().ravel())
+    np.testing.assert_array_equal(
+        np.array(state.history[0].data, np.float32), (solver.history[0] / solver.history_scale).numpy().ravel()
+    )
     model = caffe_pb2.NetParameter.FromString(model_path.read_bytes())
     assert model.name == "small" and [x.name for x in model.layer] == ["data", "hidden", "drop", "scores", "loss"]
     blobs = {x.name: x.blobs for x in model.layer}

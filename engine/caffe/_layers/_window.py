@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
+from caffe._layers._fused import convolve_relu
 from caffe._layers.base import Layer
 
 
@@ -90,13 +91,19 @@ def im2col(
     return x.reshape(num, channels * math.prod(kernel), *x.shape[2 + axes :])
 
 
-def convolve(x, weight, bias, stride, pad, dilation, group: int) -> torch.Tensor:
-    """A convolution over any number of spatial axes, none included; the arguments of torch's conv2d."""
+def convolve(x, weight, bias, stride, pad, dilation, group: int, relu: bool = False) -> torch.Tensor:
+    """A convolution over any number of spatial axes, none included; the arguments of torch's conv2d.
+
+    Args:
+        relu: max(0, result) instead.
+    """
     axes = x.dim() - 2
     if axes == 2:
         # Both oneDNN and cuDNN are fastest with channels innermost, and what follows keeps it.
         x = x.contiguous(memory_format=torch.channels_last)
-        return F.conv2d(x, weight, bias, stride, pad, dilation, group)
+        return (convolve_relu if relu else F.conv2d)(x, weight, bias, stride, pad, dilation, group)
+    if relu:
+        return torch.relu(convolve(x, weight, bias, stride, pad, dilation, group))
     if axes in (1, 3):
         return (F.conv1d if axes == 1 else F.conv3d)(x, weight, bias, stride, pad, dilation, group)
     if axes == 0:

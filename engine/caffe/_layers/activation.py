@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from caffe._layers.base import register
+from caffe._layers.base import Precision, register
 from caffe._layers.neuron import Neuron, NeuronBySlope
 from caffe.proto import caffe_pb2
 
@@ -11,6 +11,8 @@ from caffe.proto import caffe_pb2
 @register("ReLU")
 class ReLU(Neuron):
     """max(x, 0) + negative_slope * min(x, 0)."""
+
+    precision = Precision.AS_GIVEN
 
     def forward(self, bottom, weights):
         slope = self.param.relu_param.negative_slope

@@ -7,10 +7,12 @@ gradient is not the derivative that PyTorch would take, or a closed form is fast
 a torch.autograd.Function of its own. Then add its cases to tests/conformance/.
 """
 
+import enum
 from collections.abc import Callable, Sequence
 
 import torch
 
+from caffe import _precision
 from caffe._blob import Blob
 from caffe._blobproto import to_array
 from caffe._error import NetError
@@ -47,6 +49,17 @@ def create(param: caffe_pb2.LayerParameter) -> "Layer":
     return LAYERS.find(param.type, f"Layer '{param.name}': ")(param)
 
 
+class Precision(enum.Enum):
+    """What a layer computes in where bfloat16 is chosen."""
+
+    FLOAT32 = enum.auto()
+    """float32: losses, normalisations, whatever adds up many numbers."""
+    REDUCED = enum.auto()
+    """bfloat16, weights too: where the time goes."""
+    AS_GIVEN = enum.auto()
+    """Whatever its bottoms are: layers that move values or handle each alone."""
+
+
 class BlobVec(list):
     """A layer's parameter blobs."""
 
@@ -64,6 +77,7 @@ class Layer:
         blobs: its parameters (weights, biases), shared with nobody but by name.
         bottoms, tops: how many it takes, as (least, most); most None for any number.
         loss_weight: of each top where the prototxt gives none: 1 for the first top of a loss.
+        precision: what the layer computes in where bfloat16 is chosen (see _precision.py).
     """
 
     type: str
@@ -71,6 +85,8 @@ class Layer:
     tops: tuple[int, int | None] = (1, 1)
     default_loss_weight = 0.0
     auto_top_blobs = False
+    precision: Precision = Precision.FLOAT32
+    forward_relu: Callable | None = None
 
     def __init__(self, param: caffe_pb2.LayerParameter):
         self.param = param
@@ -139,6 +155,20 @@ class Layer:
             weights: values of ``blobs``, in their order.
         """
         raise NotImplementedError
+
+    def compute(
+        self, bottom: Sequence[torch.Tensor], weights: Sequence[torch.Tensor], relu: bool = False
+    ) -> Sequence[torch.Tensor]:
+        """``forward`` in the precision that is chosen; what a net calls.
+
+        Args:
+            relu: compute the ReLU of the top as well, in one step: for layers with ``forward_relu``.
+        """
+        forward = self.forward_relu if relu else self.forward
+        if not _precision.is_reduced() or self.precision is Precision.AS_GIVEN:
+            return forward(bottom, weights)
+        dtype = torch.bfloat16 if self.precision is Precision.REDUCED else torch.float32
+        return forward([x.to(dtype) for x in bottom], [w.to(dtype) for w in weights])
 
     def get_state(self) -> dict | None:
         """What a snapshot must keep so that training can go on exactly, as JSON can hold it."""

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import torch
 
-from caffe._layers.base import Layer, Shape, canonical_axis, register
+from caffe._layers.base import Layer, Precision, Shape, canonical_axis, register
 from caffe.proto import caffe_pb2
 
 _OPERATION = caffe_pb2.EltwiseParameter.EltwiseOp
@@ -25,6 +25,8 @@ def _axis(layer: Layer, param, older: str, shape: Shape) -> int:
 class Concat(Layer):
     """Bottoms one after the other along ``axis``; their other dimensions are the same."""
 
+    precision = Precision.AS_GIVEN
+
     bottoms = (1, None)
 
     def top_shapes(self, bottom):
@@ -43,6 +45,8 @@ class Concat(Layer):
 @register("Slice")
 class Slice(Layer):
     """Cuts the bottom along ``axis``: into equal parts, or before each slice_point."""
+
+    precision = Precision.AS_GIVEN
 
     tops = (1, None)
 
@@ -100,6 +104,8 @@ class Eltwise(Layer):
     others to the first that is larger. PROD without stable_prod_grad divides the product by the
     factor, which is NaN where that is 0.
     """
+
+    precision = Precision.AS_GIVEN
 
     bottoms = (2, None)
 

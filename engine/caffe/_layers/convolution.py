@@ -3,7 +3,7 @@
 import math
 
 from caffe._layers._window import Windows, convolve, deconvolve, im2col
-from caffe._layers.base import Layer, canonical_axis, register
+from caffe._layers.base import Layer, Precision, canonical_axis, register
 
 
 @register("Convolution")
@@ -18,6 +18,7 @@ class Convolution(Layer):
 
     bottoms = (1, None)
     tops = (1, None)
+    precision = Precision.REDUCED
 
     def setup(self, bottom):
         param = self.param.convolution_param
@@ -55,14 +56,18 @@ class Convolution(Layer):
 
     _compute = staticmethod(convolve)
 
-    def forward(self, bottom, weights):
+    def forward_relu(self, bottom, weights):
+        """The ReLU of ``forward``, in one step."""
+        return self.forward(bottom, weights, relu=True)
+
+    def forward(self, bottom, weights, **relu):
         weight, bias = weights[0], weights[1] if len(weights) > 1 else None
         windows = self.windows
         tops = []
         for x in bottom:
             outer = x.shape[: self.axis]
             x = x.reshape(-1, *x.shape[self.axis :])
-            y = self._compute(x, weight, bias, windows.stride, windows.pad, windows.dilation, self.group)
+            y = self._compute(x, weight, bias, windows.stride, windows.pad, windows.dilation, self.group, **relu)
             tops.append(y if len(outer) == 1 else y.reshape(*outer, *y.shape[1:]))
         return tops
 
@@ -81,6 +86,7 @@ class Deconvolution(Convolution):
         return self.windows.deconvolved(size)
 
     _compute = staticmethod(deconvolve)
+    forward_relu = None
 
 
 @register("Im2col")

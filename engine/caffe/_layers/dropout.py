@@ -1,28 +1,15 @@
 """Dropout (Caffe's dropout_layer.cpp)."""
 
-import torch
-
 from caffe import _rng
-from caffe._layers.base import register
+from caffe._layers.base import Precision, register
 from caffe._layers.neuron import Neuron
-
-
-class _Drop(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x, mask, scale):
-        ctx.save_for_backward(mask)
-        ctx.scale = scale
-        return (x * mask).mul_(scale)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        (mask,) = ctx.saved_tensors
-        return (gradient * mask).mul_(ctx.scale), None, None
 
 
 @register("Dropout")
 class Dropout(Neuron):
     """In TRAIN drops values with probability dropout_ratio and scales the rest by 1 / (1 - ratio)."""
+
+    precision = Precision.AS_GIVEN
 
     def setup(self, bottom):
         ratio = self.param.dropout_param.dropout_ratio
@@ -33,4 +20,4 @@ class Dropout(Neuron):
         if not self.training:
             return [bottom[0]]
         keep = 1 - self.param.dropout_param.dropout_ratio
-        return [_Drop.apply(bottom[0], _rng.keep_mask(bottom[0], keep), 1 / keep)]
+        return [bottom[0] * _rng.dropout_mask(bottom[0], keep)]

@@ -4,7 +4,8 @@ import math
 
 import torch.nn.functional as F
 
-from caffe._layers.base import Layer, canonical_axis, no_gradient, register
+from caffe._layers._fused import linear
+from caffe._layers.base import Layer, Precision, canonical_axis, no_gradient, register
 
 
 @register("InnerProduct")
@@ -13,6 +14,8 @@ class InnerProduct(Layer):
 
     Parameters (blobs): weights (num_output, inputs), or (inputs, num_output) with transpose; bias.
     """
+
+    precision = Precision.REDUCED
 
     def setup(self, bottom):
         param = self.param.inner_product_param
@@ -30,10 +33,14 @@ class InnerProduct(Layer):
             raise self.error(f"input of shape {bottom[0]} does not fit weights made for {self.inputs} inputs")
         return [(*bottom[0][: self.axis], self.param.inner_product_param.num_output)]
 
-    def forward(self, bottom, weights):
+    def forward(self, bottom, weights, relu=False):
         weight = weights[0].t() if self.param.inner_product_param.transpose else weights[0]
         bias = weights[1] if len(weights) > 1 else None
-        return [F.linear(bottom[0].flatten(self.axis), weight, bias)]
+        return [linear(bottom[0].flatten(self.axis), weight, bias, relu)]
+
+    def forward_relu(self, bottom, weights):
+        """The ReLU of ``forward``, in one step."""
+        return self.forward(bottom, weights, relu=True)
 
 
 @register("Embed")

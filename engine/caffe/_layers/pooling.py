@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from caffe import _rng
-from caffe._layers.base import Layer, register
+from caffe._layers.base import Layer, Precision, register
 from caffe.proto import caffe_pb2
 
 
@@ -21,6 +21,13 @@ def pooled_length(length: int, kernel: int, pad: int, stride: int, any_pad: bool
     return count
 
 
+# Their windows and (AVE) their areas are Caffe's where _as_pytorch says so.
+_PYTORCH = {
+    caffe_pb2.PoolingParameter.MAX: F.max_pool2d,
+    caffe_pb2.PoolingParameter.AVE: F.avg_pool2d,
+}
+
+
 @register("Pooling")
 class Pooling(Layer):
     """MAX, AVE or STOCHASTIC over windows of each map.
@@ -33,6 +40,8 @@ class Pooling(Layer):
     Tops: the pooled maps; with MAX, if a second is named, where each maximum was (row * width +
     column), -1 where a window holds nothing.
     """
+
+    precision = Precision.AS_GIVEN
 
     @property
     def tops(self):
@@ -85,13 +94,15 @@ class Pooling(Layer):
     def forward(self, bottom, weights):
         (x,) = bottom
         rows, columns = self.top_shapes([tuple(x.shape)])[0][2:]
-        # Padding done here, with what hangs over on the right and below, because PyTorch's own
-        # ceil_mode drops windows that Caffe keeps.
+        method = self.param.pooling_param.pool
+        if method in _PYTORCH and len(self.param.top) == 1 and self._as_pytorch(x.shape[2:], (rows, columns)):
+            floor = self.param.pooling_param.round_mode == caffe_pb2.PoolingParameter.FLOOR
+            return [_PYTORCH[method](x, self.kernel, self.stride, self.pad, ceil_mode=not floor)]
+        # Padding done here, with what hangs over on the right and below.
         (kernel_h, kernel_w), (stride_h, stride_w), (pad_h, pad_w) = self.kernel, self.stride, self.pad
         below = (rows - 1) * stride_h + kernel_h - x.shape[2] - pad_h
         right = (columns - 1) * stride_w + kernel_w - x.shape[3] - pad_w
         margins = (pad_w, right, pad_h, below)
-        method = self.param.pooling_param.pool
         if method == caffe_pb2.PoolingParameter.MAX:
             return self._max(x, margins)
         if any(margins):
@@ -103,6 +114,13 @@ class Pooling(Layer):
         widths = self._clipped(columns, kernel_w, stride_w, pad_w, bottom[0].shape[3])
         area = torch.outer(heights, widths).to(x.device, x.dtype)
         return [sums / area]
+
+    def _as_pytorch(self, size: tuple[int, int], pooled: tuple[int, int]) -> bool:
+        """Whether PyTorch's pooling has the same windows: without padding it drops some that Caffe keeps."""
+        floor = self.param.pooling_param.round_mode == caffe_pb2.PoolingParameter.FLOOR
+        geometry = zip(size, self.kernel, self.pad, self.stride, strict=True)
+        theirs = tuple(pooled_length(n, k, p, s, True, floor) for n, k, p, s in geometry)
+        return theirs == pooled and all(2 * p <= k for p, k in zip(self.pad, self.kernel, strict=True))
 
     @staticmethod
     def _clipped(count: int, kernel: int, stride: int, pad: int, length: int) -> torch.Tensor:

@@ -2,7 +2,7 @@
 
 import math
 
-from caffe._layers.base import Layer, Shape, canonical_axis, register
+from caffe._layers.base import Layer, Precision, Shape, canonical_axis, register
 
 
 class _SharesMemory(Layer):
@@ -21,6 +21,8 @@ class _SharesMemory(Layer):
 class Flatten(_SharesMemory):
     """Makes one axis of the axes from ``axis`` to ``end_axis``."""
 
+    precision = Precision.AS_GIVEN
+
     def top_shapes(self, bottom):
         (shape,) = bottom
         start = canonical_axis(self.param.flatten_param.axis, shape, self)
@@ -36,6 +38,8 @@ class Reshape(_SharesMemory):
 
     In it a 0 takes over the bottom's dimension at that place, and one -1 is what remains.
     """
+
+    precision = Precision.AS_GIVEN
 
     def setup(self, bottom):
         super().setup(bottom)
@@ -83,6 +87,8 @@ class Reshape(_SharesMemory):
 class Tile(Layer):
     """The bottom ``tiles`` times one after the other along ``axis``."""
 
+    precision = Precision.AS_GIVEN
+
     def setup(self, bottom):
         if self.param.tile_param.tiles < 1:
             raise self.error("tiles must be 1 or more")
@@ -104,6 +110,8 @@ class Crop(Layer):
     One offset is for all these axes, otherwise there is one for each. No gradient goes to the
     second bottom.
     """
+
+    precision = Precision.AS_GIVEN
 
     bottoms = (2, 2)
 

@@ -1,11 +1,13 @@
 """Layers that only lead values elsewhere: Split, Silence."""
 
-from caffe._layers.base import Layer, register
+from caffe._layers.base import Layer, Precision, register
 
 
 @register("Split")
 class Split(Layer):
     """Gives its bottom to several tops; their gradients add up. A net inserts these by itself."""
+
+    precision = Precision.AS_GIVEN
 
     tops = (1, None)
 
@@ -19,6 +21,8 @@ class Split(Layer):
 @register("Silence")
 class Silence(Layer):
     """Takes bottoms nobody needs, so that they do not show as outputs of the net."""
+
+    precision = Precision.AS_GIVEN
 
     bottoms = (1, None)
     tops = (0, 0)

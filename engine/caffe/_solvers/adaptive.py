@@ -12,6 +12,8 @@ from caffe._solvers.sgd import SGDSolver
 
 
 class _AdaptiveSolver(SGDSolver):
+    history_scale = 1.0
+
     def _scale(self, tensors: list[torch.Tensor], rate: float) -> list[torch.Tensor]:
         """Multiply each parameter's tensor by its own rate, in place."""
         for lr_mult, group in self._grouped("lr_mult").items():

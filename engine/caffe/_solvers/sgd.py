@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 
+import numpy as np
 import torch
 
 from caffe import _device
@@ -20,11 +21,15 @@ class SGDSolver(Solver):
     outside and differs from Caffe just there.
 
     Attributes:
+        history: what each weight moved by last, times history_scale.
+        history_scale: a power of two, so that scaling changes no digit; other than 1 where PyTorch's fused
+            update is used (see _update).
         histories: how many history blobs a parameter has. The first of all parameters come first, then
             the second of all: the order of a .solverstate.
     """
 
     histories = 1
+    history_scale = 2.0**20
 
     def __init__(self, solver):
         super().__init__(solver)
@@ -47,13 +52,43 @@ class SGDSolver(Solver):
             self._clip(gradients)
             if self.param.iter_size > 1:
                 torch._foreach_mul_(gradients, 1.0 / self.param.iter_size)
-            self._regularize(values, gradients)
-            updates = self._updates(gradients, rate)
-            torch._foreach_sub_(values, updates)
-        for entry, update in zip(learnable, updates, strict=True):
+            updates = self._update(values, gradients, rate)
+        for entry, update in zip(learnable, updates, strict=False):
             # Caffe leaves what it subtracted in diff.
             entry.blob._diff.set(update)
         self.iter += 1
+
+    def _update(
+        self, values: list[torch.Tensor], gradients: list[torch.Tensor], rate: np.float32
+    ) -> list[torch.Tensor]:
+        """Regularize, move the history on, and subtract from each weight what the rule says.
+
+        PyTorch's fused update does it in one pass over the weights, five times faster than one pass for each
+        operation. Its rule is history = momentum * history + (1 - dampening) * g; weight -= lr * history, where
+        1 - dampening is taken in float32: exact for numbers from 2 on, but not for rates. So the history is kept
+        times history_scale, the rate taken as 1 - dampening times the same, and lr undoes it.
+
+        Returns:
+            What was subtracted, for diff; nothing where nobody will look there.
+        """
+        scale, momentum, decay = self.history_scale, self.param.momentum, self.param.weight_decay
+        groups = defaultdict(list)
+        for index, entry in enumerate(self.net._params.learnable):
+            groups[float(rate * np.float32(entry.lr_mult)) * scale, decay * entry.decay_mult].append(index)
+        l2 = self.param.regularization_type == "L2" or not decay
+        if not (scale > 1 and momentum and l2 and all(r == 0 or 2 <= r < 2**24 for r, _ in groups)):
+            self._regularize(values, gradients)
+            updates = self._updates(gradients, rate)
+            torch._foreach_sub_(values, updates)
+            return updates
+        for (scaled_rate, decay), group in groups.items():
+            torch._fused_sgd_(
+                [values[i] for i in group], [gradients[i].contiguous() for i in group], [self.history[i] for i in group],
+                weight_decay=decay, momentum=momentum, lr=1 / scale, dampening=1 - scaled_rate,
+                nesterov=False, maximize=False, is_first_step=False,
+            )  # fmt: skip
+        looked_at = self.keep_blobs or self.param.snapshot_diff
+        return torch._foreach_div(self.history, scale) if looked_at else []
 
     def _clip(self, gradients: list[torch.Tensor]) -> None:
         limit = self.param.clip_gradients
@@ -76,12 +111,14 @@ class SGDSolver(Solver):
                 terms = [values[i] if kind == "L2" else values[i].sign() for i in group]
                 torch._foreach_add_([gradients[i] for i in group], terms, alpha=decay)
 
-    def _updates(self, gradients: list[torch.Tensor], rate: float) -> list[torch.Tensor]:
+    def _updates(self, gradients: list[torch.Tensor], rate: np.float32) -> list[torch.Tensor]:
         """What to subtract from each weight, for its gradient; moves the history on."""
         torch._foreach_mul_(self.history, self.param.momentum)
         for lr_mult, group in self._grouped("lr_mult").items():
-            torch._foreach_add_([self.history[i] for i in group], [gradients[i] for i in group], alpha=rate * lr_mult)
+            scaled_rate = rate * lr_mult * self.history_scale
+            torch._foreach_add_([self.history[i] for i in group], [gradients[i] for i in group], alpha=scaled_rate)
         torch._foreach_copy_(gradients, self.history)
+        torch._foreach_div_(gradients, self.history_scale)
         return gradients
 
     def _grouped(self, field: str) -> dict[float, list[int]]:
@@ -98,6 +135,8 @@ class NesterovSolver(SGDSolver):
 
     weight -= (1 + momentum) * new history - momentum * old history.
     """
+
+    history_scale = 1.0
 
     def _updates(self, gradients, rate):
         momentum = self.param.momentum

@@ -1,0 +1,29 @@
+"""The C library's allocator, told to keep what an iteration frees for the next one."""
+
+import ctypes
+import functools
+import os
+
+from caffe._log import logger
+
+# glibc's numbers for mallopt (malloc.h).
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+
+
+@functools.cache
+def keep_freed_memory() -> None:
+    """Keep freed memory in the process, as real Caffe keeps its blobs.
+
+    By default glibc gives large blocks back to the kernel and gets them anew, as pages of zeros, one fault
+    each; a training net frees and takes the same blocks in every iteration, and the faults took a third of
+    NIN's time (bench/README.md). Where there is no glibc, or a person has set its MALLOC_ variables, nothing
+    is changed.
+    """
+    if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
+        return
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    if not (mallopt(_MMAP_MAX, 0) and mallopt(_TRIM_THRESHOLD, 2**31 - 1)):
+        logger.warning("mallopt refused to keep freed memory: an iteration will take longer.")

@@ -1,0 +1,94 @@
+"""Convolution and inner product with the ReLU after them in one step, and what oneDNN does faster on a CPU.
+
+A ReLU's gradient is known from its top alone, so the values before it are never written to memory.
+oneDNN's products are taken for float32 inner products too: PyTorch would take MKL's, which are half as
+fast on AMD's processors (bench/README.md).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch.autograd.function import once_differentiable
+
+_FAST_TYPES = (torch.float32, torch.bfloat16)
+
+
+def _onednn(op: str, x: torch.Tensor) -> bool:
+    """Whether oneDNN can do ``op`` for x: on the CPU, in the types and the build that have it."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype in _FAST_TYPES
+        and x.numel() > 0
+        and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, op)
+    )
+
+
+def _after_relu(gradient: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """The gradient before a ReLU with top y."""
+    return torch.ops.aten.threshold_backward(gradient, y, 0)
+
+
+class _ConvolutionReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, weight, bias, stride, pad, dilation, group):
+        if _onednn("_convolution_pointwise", x):
+            pointwise = torch.ops.mkldnn._convolution_pointwise
+            y = pointwise(x, weight, bias, pad, stride, dilation, group, "relu", [], "")
+        else:
+            y = F.conv2d(x, weight, bias, stride, pad, dilation, group).relu_()
+        ctx.save_for_backward(x, weight, y)
+        ctx.geometry = stride, pad, dilation, group
+        ctx.has_bias = bias is not None
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        x, weight, y = ctx.saved_tensors
+        stride, pad, dilation, group = ctx.geometry
+        needed = [*ctx.needs_input_grad[:2], ctx.has_bias and ctx.needs_input_grad[2]]
+        gradients = torch.ops.aten.convolution_backward(
+            _after_relu(gradient, y), x, weight, [len(weight)] if ctx.has_bias else None,
+            stride, pad, dilation, False, [0, 0], group, needed,
+        )  # fmt: skip
+        return (*gradients, None, None, None, None)
+
+
+def convolve_relu(x, weight, bias, stride, pad, dilation, group: int) -> torch.Tensor:
+    """max(0, a convolution over two spatial axes); the arguments of torch's conv2d."""
+    return _ConvolutionReLU.apply(x, weight, bias, stride, pad, dilation, group)
+
+
+def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, relu: bool = False):
+    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "relu" if relu else "none", [], "")
+
+
+class _Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, weight, bias, relu):
+        y = _product(x, weight, bias, relu)
+        ctx.save_for_backward(x, weight, *([y] if relu else []))
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        x, weight, *y = ctx.saved_tensors
+        if y:
+            gradient = _after_relu(gradient, *y)
+        need_x, need_weight, need_bias, _ = ctx.needs_input_grad
+        return (
+            _product(gradient, weight.t()) if need_x else None,
+            _product(gradient.t(), x.t()) if need_weight else None,
+            gradient.sum(0) if need_bias else None,
+            None,
+        )
+
+
+def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, relu: bool = False) -> torch.Tensor:
+    """x @ weight.t() + bias, and its ReLU if asked for; x is (..., inputs), weight (outputs, inputs)."""
+    if _onednn("_linear_pointwise", x) and x.dtype == weight.dtype:
+        y = _Linear.apply(x.reshape(-1, x.shape[-1]), weight, bias, relu)
+        return y.reshape(*x.shape[:-1], len(weight))
+    y = F.linear(x, weight, bias)
+    return torch.relu(y) if relu else y

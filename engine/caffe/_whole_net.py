@@ -1,0 +1,142 @@
+"""The passes of a whole net at once, for training and testing by the command.
+
+The passes of _layered_net.py leave every blob's values and gradients behind, because pycaffe's users look at
+them; where nobody looks, a net runs here as one graph. Layers are the same ones. What is gained: no memory for
+blobs that no backward pass needs, gradients freed as soon as they are used, a convolution or inner product and
+the ReLU in place after it in one step, and one call into PyTorch for the whole backward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from caffe._blob import Blob
+from caffe._layers.base import BlobLayer, Layer
+
+if TYPE_CHECKING:
+    from caffe._layered_net import LayeredNet
+
+
+@dataclass
+class _Step:
+    """A layer's turn: blobs by their index in the net; ``relu`` if the ReLU after it is done with it."""
+
+    index: int
+    layer: Layer
+    bottoms: list[int]
+    tops: list[int]
+    relu: bool = False
+    last_used: list[int] = field(default_factory=list)
+
+
+class WholeNet:
+    """Runs a net as one graph; afterwards only its outputs and its parameters' gradients can be looked at.
+
+    Args:
+        net: the net; one that :meth:`fits`.
+    """
+
+    def __init__(self, net: LayeredNet):
+        self._net = net
+        self._steps = self._plan()
+
+    @staticmethod
+    def fits(net: LayeredNet) -> bool:
+        """Whether nothing in the net needs its blobs between layers: Python layers, inputs, callbacks, debug_info."""
+        by_blobs = any(isinstance(layer, BlobLayer) for layer in net._layers)
+        return not (by_blobs or net._inputs or net.debug_info or any(net._callbacks.values()))
+
+    def _plan(self) -> list[_Step]:
+        net = self._net
+        steps: list[_Step] = []
+        writer: dict[int, _Step] = {}  # who gave a blob its values, until somebody reads them
+        for index, layer in enumerate(net._layers):
+            bottoms, tops = net._layer_bottoms[index], net._layer_tops[index]
+            before = writer.get(bottoms[0]) if bottoms else None
+            if before and self._is_its_relu(index, before):
+                before.relu = True
+                continue
+            step = _Step(index, layer, bottoms, tops)
+            for blob in bottoms:
+                writer.pop(blob, None)
+            writer.update(dict.fromkeys(tops, step))
+            steps.append(step)
+        wanted = set(net._outputs)
+        for step in reversed(steps):
+            touched = {*step.bottoms, *step.tops}
+            step.last_used = list(touched - wanted)
+            wanted |= touched
+        return steps
+
+    def _is_its_relu(self, index: int, before: _Step) -> bool:
+        """Whether a layer is the ReLU in place of the only top of the layer before it, and both learn or neither."""
+        net, layer = self._net, self._net._layers[index]
+        return (
+            layer.type == "ReLU"
+            and not layer.param.relu_param.negative_slope
+            and before.layer.forward_relu is not None
+            and before.tops == net._layer_tops[index] == net._layer_bottoms[index]
+            and not net._blob_loss_weights[before.tops[0]]
+            and net._layer_need_backward[index] == net._layer_need_backward[before.index]
+            and net._bottom_need_backward[index] == [net._layer_need_backward[index]]
+        )
+
+    def forward(self) -> torch.Tensor | float:
+        """Run forward only; returns the loss, as LayeredNet._forward does."""
+        return self._forward(None)
+
+    def forward_backward(self) -> torch.Tensor | float:
+        """Run forward and backward, adding to the parameters' gradients; returns the loss."""
+        leaves: list[tuple[Blob, torch.Tensor]] = []
+        loss = self._forward(leaves)
+        if isinstance(loss, torch.Tensor) and loss.requires_grad:
+            gradients = torch.autograd.grad(loss, [leaf for _, leaf in leaves], allow_unused=True)
+            for (blob, _), gradient in zip(leaves, gradients, strict=True):
+                if gradient is not None:
+                    blob.accumulate_diff(gradient)
+            loss = loss.detach()
+        return loss
+
+    def _forward(self, leaves: list[tuple[Blob, torch.Tensor]] | None) -> torch.Tensor | float:
+        """Run forward; records for a backward pass if there is a list to take the parameters' leaves."""
+        net = self._net
+        values: dict[int, torch.Tensor] = {}
+        losses = []
+        for step in self._steps:
+            bottom = [values[blob] for blob in step.bottoms]
+            self._shape(step, bottom)
+            step.layer.begin_pass()
+            weights = [blob._data.tensor() for blob in step.layer.blobs]
+            recorded = leaves is not None and net._layer_need_backward[step.index]
+            if recorded:
+                learned = net._param_need_backward[step.index]
+                propagate = net._bottom_need_backward[step.index]
+                bottom = [x if need else x.detach() for x, need in zip(bottom, propagate, strict=True)]
+                weights = [w.detach().requires_grad_(need) for w, need in zip(weights, learned, strict=True)]
+                leaves += [pair for pair in zip(step.layer.blobs, weights, strict=True) if pair[1].requires_grad]
+            with torch.set_grad_enabled(recorded):
+                tops = step.layer.compute(bottom, weights, step.relu)
+                del bottom
+                for blob, top in zip(step.tops, tops, strict=False):
+                    values[blob] = top
+                    if net._blob_loss_weights[blob]:
+                        losses.append((top * net._blobs[blob]._diff.tensor()).sum())
+            del tops
+            for blob in step.last_used:
+                values.pop(blob, None)
+        for blob in net._outputs:
+            net._blobs[blob]._data.set(values[blob])
+        return sum(losses) if losses else 0.0
+
+    def _shape(self, step: _Step, bottom: Sequence[torch.Tensor]) -> None:
+        """Tell the layer when its bottoms' shapes are other than before."""
+        net = self._net
+        shapes = [list(x.shape) for x in bottom]
+        if shapes != net._shaped_for[step.index]:
+            for blob, shape in zip(step.bottoms, shapes, strict=True):
+                net._blobs[blob].reshape(*shape)
+            net._reshape_layer(step.index)

@@ -25,14 +25,15 @@ export TINY_IMAGENET
 export PYTHONPATH := $(ROOT)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data lmdb models board ensemble submission demo
+.PHONY: help setup data lmdb models status board ensemble submission demo
 .PHONY: test lint conformance record bvlc-tests bvlc-nets reference-caffe supported proto
-.PHONY: $(foreach verb,train resume journal scores train-accuracy,$(MODELS:%=$(verb)-%))
+.PHONY: $(foreach verb,train resume lr journal scores train-accuracy,$(MODELS:%=$(verb)-%))
 
 help: ## this list
 	@awk -F ' *:[^#]*## ' '/^[a-z][^ ]*:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(ROOT)Makefile
 	@echo "  make train-MODEL        caffe train with solvers/MODEL.prototxt; Ctrl-C stops with a snapshot"
 	@echo "  make resume-MODEL       go on from the newest whole snapshot, with the solver as edited by hand"
+	@echo "  make lr-MODEL LR=0.001  drop the rate: stop with a snapshot if it runs, edit base_lr in the solver, resume"
 	@echo "  make journal-MODEL      which solver text was in force from which iteration"
 	@echo "  make scores-MODEL       class scores of the model's newest snapshot"
 	@echo "  make train-accuracy-MODEL  accuracy of every snapshot on train images, for the curves of the report page"
@@ -64,6 +65,9 @@ $(MODELS:%=train-%): train-%: setup
 $(MODELS:%=resume-%): resume-%: setup
 	@$(PYTHON) -m solvers.run resume $* --caffe $(CAFFE) --gpu "$(GPU)"
 
+$(MODELS:%=lr-%): lr-%: setup
+	@$(PYTHON) -m solvers.set_rate $* --lr="$(LR)" --caffe $(CAFFE) --gpu "$(GPU)"
+
 $(MODELS:%=journal-%): journal-%: setup
 	@$(PYTHON) -m solvers.run journal $*
 
@@ -75,6 +79,9 @@ $(MODELS:%=train-accuracy-%): train-accuracy-%: setup
 
 ensemble: $(MODELS:%=scores-%) ## scores of all models, and every combination [MODELS="nin1 nin2"]
 	@$(PYTHON) -m ensemble.combine $(MODELS)
+
+status: setup ## every run: iteration, best val accuracy, newest snapshot, and whether its loss still falls
+	@$(PYTHON) -m solvers.status
 
 board: setup ## TensorBoard on this machine's own address: loss, accuracy, rate and speed of every run
 	@$(PYTHON) -m tensorboard.main --logdir runs --host 127.0.0.1 --reload_interval 5

@@ -1,7 +1,9 @@
 """What an edit of a solver changes, and which edits do not do what they seem to."""
 
-from math import exp
+from math import exp, isclose
+from pathlib import Path
 
+from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 # The fields of a schedule that each policy reads besides base_lr (sgd_solver.cpp, GetLearningRate).
@@ -13,6 +15,7 @@ POLICY_FIELDS = {
     "multistep": ("gamma", "stepvalue"),
     "poly": ("power", "max_iter"),
     "sigmoid": ("gamma", "stepsize"),
+    "plateau": ("gamma", "plateau_winsize"),  # of our engine, not of Caffe 1.0
 }
 
 
@@ -38,8 +41,12 @@ def _shown(solver, field) -> str:
     return str(list(value))
 
 
-def learning_rate(solver, iteration: int) -> float:
-    """The rate Caffe computes for an iteration; ValueError for a policy that Caffe does not have."""
+def learning_rate(solver, iteration: int, drops: int | None = None) -> float:
+    """The rate Caffe computes for an iteration; ValueError for a policy that Caffe does not have.
+
+    Args:
+        drops: a snapshot's current_step, from which multistep and plateau go on.
+    """
     base, gamma, power = solver.base_lr, solver.gamma, solver.power
     match solver.lr_policy:
         case "fixed":
@@ -51,7 +58,10 @@ def learning_rate(solver, iteration: int) -> float:
         case "inv":
             return base * (1 + gamma * iteration) ** -power
         case "multistep":
-            return base * gamma ** sum(iteration >= step for step in solver.stepvalue)
+            passed = sum(iteration >= step for step in solver.stepvalue)
+            return base * gamma ** (passed if drops is None else max(drops, passed))
+        case "plateau":
+            return base * gamma ** (drops or 0)
         case "poly":
             return base * (1 - iteration / solver.max_iter) ** power
         case "sigmoid":
@@ -59,21 +69,38 @@ def learning_rate(solver, iteration: int) -> float:
     raise ValueError(f"lr_policy {solver.lr_policy!r}: Caffe has {', '.join(POLICY_FIELDS)}")
 
 
-def without_effect(before, after, iteration: int) -> list[str]:
+def drops_of(state: Path) -> int:
+    """How many drops of the rate a .solverstate has behind it, of the policies that count them."""
+    return caffe_pb2.SolverState.FromString(state.read_bytes()).current_step
+
+
+def without_effect(before, after, iteration: int, drops: int = 0) -> list[str]:
     """One line for each edit that, from this iteration on, does not do what it seems to."""
     edited = changes(before, after)
     policy = after.lr_policy
     lines = []
-    if "base_lr" in edited and policy != "fixed":
+    try:
+        rate = learning_rate(after, iteration, drops)
+    except ArithmeticError:  # a stepsize of 0 and the like: Caffe says what it wants
+        rate = after.base_lr
+    if "base_lr" in edited and not isclose(rate, after.base_lr, rel_tol=1e-6):
         lines.append(
             f'base_lr: lr_policy "{policy}" computes the rate from it and the iteration, so it is now '
-            f'{learning_rate(after, iteration):.7g}; "fixed" would obey it (BVLC/caffe#2786)'
+            f'{rate:.7g}; "fixed" would obey it (BVLC/caffe#2786)'
         )
-    for field in ("gamma", "power", "stepsize", "stepvalue"):
+    elif "lr_policy" in edited and not isclose(rate, after.base_lr, rel_tol=1e-6):
+        lines.append(f'lr_policy: "{policy}" counts from iteration 0, so the rate is now {rate:.7g}')
+    for field in ("gamma", "power", "stepsize", "stepvalue", "plateau_winsize"):
         if field in edited and field not in POLICY_FIELDS[policy]:
             lines.append(f'{field}: lr_policy "{policy}" does not read it')
+    if policy == "multistep" and drops > sum(iteration >= step for step in after.stepvalue):
+        lines.append(f"stepvalue: the snapshot has {drops} drops behind it, and they stay")
     if "weights" in edited:
         lines.append("weights: a resumed run takes its weights from the snapshot")
     if "type" in edited:
         lines.append(f"type: the snapshot's update history is that of {before.type}")
+    if "random_seed" in edited:
+        lines.append("random_seed: a snapshot of our engine brings its own random states")
+    if "test_initialization" in edited:
+        lines.append("test_initialization: it is for iteration 0")
     return lines

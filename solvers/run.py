@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from solvers import InputError, caffe_process, curves, journal, provenance, watch
-from solvers.edits import POLICY_FIELDS, changes, without_effect
+from solvers.edits import POLICY_FIELDS, changes, drops_of, without_effect
 from solvers.snapshots import Snapshot, newest_whole, snapshots
 from solvers.solver_file import check_net, parse_solver, read, solver_path
 
@@ -89,15 +89,15 @@ def starting_point(verb: str, name: str, solver) -> Snapshot | None:
     return snapshot
 
 
-def say_edits(folder: Path, solver, iteration: int) -> None:
+def say_edits(folder: Path, solver, snapshot: Snapshot) -> None:
     """Tell what was edited in the solver since the last run of this folder."""
     runs = journal.read(folder)
     if not runs:
         return
     before = parse_solver(runs[-1]["solver"], folder / journal.FILE)
     for field, change in changes(before, solver).items():
-        say(f"edited: {field}: {change} from iteration {iteration}")
-    for line in without_effect(before, solver, iteration):
+        say(f"edited: {field}: {change} from iteration {snapshot.iteration}")
+    for line in without_effect(before, solver, snapshot.iteration, drops_of(snapshot.state)):
         say(f"note: {line}")
 
 
@@ -123,7 +123,7 @@ def train(options: argparse.Namespace) -> int:
         command = [caffe, "train", f"--solver={path}"]
         if snapshot:
             command.append(f"--snapshot={snapshot.state}")
-            say_edits(folder, solver, start)
+            say_edits(folder, solver, snapshot)
         if options.gpu:
             command.append(f"--gpu={options.gpu}")
         version = engine_version(caffe)

@@ -62,7 +62,7 @@ def open_lmdb(source: str) -> lmdb.Environment:
         raise DataError(f"Data source {source} is not an LMDB: there is no {path / 'data.mdb'}.")
     check(path / "data.mdb")
     with reading(source):
-        return lmdb.open(str(path), readonly=True, lock=False, create=False, readahead=False, max_readers=1)
+        return lmdb.open(str(path), readonly=True, lock=False, create=False, max_readers=1)
 
 
 @contextmanager

@@ -1,5 +1,8 @@
 """What a data layer does to records: crop, mirror, subtract the mean, scale (data_transformer.cpp)."""
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 import torch
 
@@ -8,6 +11,14 @@ from caffe._blobproto import read_file, to_array
 from caffe._error import DataError
 from caffe._log import logger
 from caffe.proto import caffe_pb2
+
+
+class Windows(NamedTuple):
+    """What is cut out of each record of a batch: whole numbers, one for each record."""
+
+    top: np.ndarray
+    left: np.ndarray
+    flip: np.ndarray
 
 
 class DataTransformer:
@@ -38,7 +49,7 @@ class DataTransformer:
             self.mean = mean
         elif param.mean_value:
             self.mean = np.array(param.mean_value, np.float32)[:, None, None]
-        self._mean_on: dict[torch.device, torch.Tensor] = {}
+        self._means: dict[torch.device, torch.Tensor] = {}
 
     def shape(self, record: tuple[int, int, int]) -> tuple[int, int, int]:
         """Channels, height, width of a transformed record."""
@@ -57,7 +68,20 @@ class DataTransformer:
                 what = self.param.mean_file or "mean_value"
                 raise DataError(f"{where}: records of size {record} do not fit {what} of size {mean.shape}.")
 
-    def batch(self, images: list[np.ndarray], device: torch.device, where: str) -> torch.Tensor:
+    def draw(self, sizes: Sequence[tuple[int, int]]) -> Windows:
+        """Where to cut records of these heights and widths, and which to mirror; draws as Caffe does."""
+        num, crop = len(sizes), self.param.crop_size
+        heights, widths = np.array(sizes).T
+        # In Caffe's order of events: mirror, then the offsets.
+        flip = self.random.integers(0, 2, num) if self.param.mirror else np.zeros(num, np.int64)
+        if not crop:
+            return Windows(np.zeros(num, np.int64), np.zeros(num, np.int64), flip)
+        if self.training:
+            top = self.random.integers(0, heights - crop + 1)
+            return Windows(top, self.random.integers(0, widths - crop + 1), flip)
+        return Windows((heights - crop) // 2, (widths - crop) // 2, flip)
+
+    def batch(self, images: Sequence[np.ndarray], where: str) -> torch.Tensor:
         """Transform images into one batch; they may differ in size where crop_size makes them one.
 
         Args:
@@ -65,67 +89,72 @@ class DataTransformer:
             where: begins the error message.
 
         Returns:
-            float32 (number of images, channels, height, width).
+            float32 (number of images, channels, crop or height, crop or width), on the host.
 
         Raises:
             DataError: they differ in size and there is no crop_size.
         """
         shapes = {image.shape for image in images}
-        if len({self.shape(shape) for shape in shapes}) > 1:
+        results = {self.shape(shape) for shape in shapes}
+        if len(results) > 1:
             sizes = ", ".join(map(str, sorted(shapes)))
             raise DataError(
                 f"{where}: records of a batch differ in size ({sizes}): give crop_size in transform_param, "
                 "or make them one size"
             )
-        if len({(image.shape, image.dtype) for image in images}) == 1:
-            return self(torch.from_numpy(np.stack(images)), device)
-        return torch.cat([self(torch.from_numpy(np.stack([image])), device) for image in images])
+        shape = (len(images), *results.pop())
+        types = {image.dtype for image in images}
+        # Cut first, in the type the images have, and then compute with all at once.
+        values = np.empty(shape, types.pop() if len(types) == 1 else np.float32)
+        mean = np.empty(shape, np.float32) if self._mean_is_image else self.mean
+        windows = self.draw([image.shape[1:] for image in images])
+        rows, columns = shape[2:]
+        for index, (image, top, left, flip) in enumerate(zip(images, *windows)):
+            place = (slice(None), slice(top, top + rows), slice(left, left + columns))
+            way = (index, slice(None), slice(None), slice(None, None, -1 if flip else 1))
+            values[way] = image[place]
+            if self._mean_is_image:
+                mean[way] = self.mean[place]
+        return self._arithmetic(torch.from_numpy(values), None if mean is None else torch.from_numpy(mean))
 
-    def __call__(self, records: torch.Tensor, device: torch.device) -> torch.Tensor:
-        """Transform a batch.
+    def on_device(self, records: torch.Tensor) -> torch.Tensor:
+        """Transform a batch where it lies, with nothing but the draws sent there.
 
         Args:
-            records: (num, channels, height, width), uint8 or float32.
-            device: where to compute and to return it.
+            records: uint8 (num, channels, height, width).
 
         Returns:
-            float32 (num, channels, crop or height, crop or width).
+            float32 (num, channels, crop or height, crop or width), on the same device.
         """
         num, channels, height, width = records.shape
-        crop = self.param.crop_size
-        rows, columns = crop or height, crop or width
-        # Drawn in Caffe's order of events: mirror, then the offsets.
-        flip = self.random.integers(0, 2, num) if self.param.mirror else np.zeros(num, np.int64)
-        if crop and self.training:
-            top = self.random.integers(0, height - crop + 1, num)
-            left = self.random.integers(0, width - crop + 1, num)
-        else:
-            top = np.full(num, (height - rows) // 2)
-            left = np.full(num, (width - columns) // 2)
-        records = records.to(device)
-        mean = self._mean(device, (channels, height, width))
-        if flip.any() or np.ptp(top) or np.ptp(left):
-            across = np.arange(columns)
-            x = np.where(flip[:, None] == 1, columns - 1 - across, across) + left[:, None]
-            y = np.arange(rows) + top[:, None]
-            place = torch.from_numpy(y[:, :, None] * width + x[:, None, :]).view(num, 1, -1).to(device)
-            place = place.expand(-1, channels, -1)
-            values = records.view(num, channels, -1).gather(2, place).to(torch.float32)
-            if mean is not None:
-                flat = mean.reshape(1, channels, -1).expand(num, -1, -1)
-                values -= flat.gather(2, place) if flat.shape[2] > 1 else flat
-            values = values.view(num, channels, rows, columns)
-        else:
-            window = (..., slice(top[0], top[0] + rows), slice(left[0], left[0] + columns))
-            values = records[window].to(torch.float32, copy=True)
-            if mean is not None:
-                values -= mean[window] if mean.shape[1:] != (1, 1) else mean
+        rows, columns = self.shape((channels, height, width))[1:]
+        draws = torch.from_numpy(np.stack(self.draw([(height, width)] * num)))
+        if records.is_cuda:
+            draws = draws.pin_memory()
+        top, left, flip = draws.to(records.device, non_blocking=True)[:, :, None]
+        across = torch.arange(columns, device=records.device)
+        x = torch.where(flip == 1, columns - 1 - across, across) + left
+        y = torch.arange(rows, device=records.device) + top
+        place = (y[:, :, None] * width + x[:, None, :]).view(num, 1, -1).expand(-1, channels, -1)
+        values = records.view(num, channels, -1).gather(2, place).view(num, channels, rows, columns)
+        mean = self._mean_on(records.device)
+        if mean is not None and self._mean_is_image:
+            mean = mean.view(1, channels, -1).expand(num, -1, -1).gather(2, place).view(values.shape)
+        return self._arithmetic(values, mean)
+
+    def _arithmetic(self, values: torch.Tensor, mean: torch.Tensor | None) -> torch.Tensor:
+        values = values.to(torch.float32)
+        if mean is not None:
+            values = values.sub_(mean)
         return values.mul_(self.param.scale) if self.param.scale != 1 else values
 
-    def _mean(self, device: torch.device, record: tuple[int, int, int]) -> torch.Tensor | None:
+    @property
+    def _mean_is_image(self) -> bool:
+        return self.mean is not None and self.mean.shape[1:] != (1, 1)
+
+    def _mean_on(self, device: torch.device) -> torch.Tensor | None:
         if self.mean is None:
             return None
-        if device not in self._mean_on:
-            mean = torch.from_numpy(self.mean).to(device)
-            self._mean_on[device] = mean.expand(record[0], -1, -1)
-        return self._mean_on[device]
+        if device not in self._means:
+            self._means[device] = torch.from_numpy(self.mean).to(device)
+        return self._means[device]

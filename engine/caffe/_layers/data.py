@@ -1,96 +1,36 @@
 """Data: records of an LMDB (Caffe's data_layer.cpp)."""
 
-import weakref
-from collections.abc import Iterator
-from pathlib import Path
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from caffe import _device, _rng
-from caffe._datum import datum_to_image, parse_datum
-from caffe._error import DataError
+from caffe._datum import datum_to_image
 from caffe._layers.base import Layer, register
-from caffe._lmdb_file import open_lmdb, reading
-from caffe._log import logger
+from caffe._records import RecordCursor, ResidentRecords
 from caffe._transformer import DataTransformer
 from caffe.proto import caffe_pb2
 
 
-class _Environment:
-    """An LMDB opened once in a process, as LMDB demands, though several nets read it."""
+@dataclass
+class _Batch:
+    """A batch on the host, and the layer's state after it."""
 
-    _open: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
-
-    def __init__(self, source: str):
-        self.env = open_lmdb(source)
-        self.txn = self.env.begin()
-
-    @classmethod
-    def of(cls, source: str) -> "_Environment":
-        key = str(Path(source).resolve())
-        found = cls._open.get(key)
-        if found is None:
-            found = cls._open[key] = cls(source)
-        return found
-
-
-class RecordCursor:
-    """Reads an LMDB's Datum records in the order of their keys, from the start again at the end.
-
-    Args:
-        source: the LMDB's folder.
-
-    Raises:
-        DataError: it is missing, empty or broken.
-    """
-
-    def __init__(self, source: str):
-        self.source = source
-        self._environment = _Environment.of(source)
-        self._cursor = self._environment.txn.cursor()
-        with reading(source):
-            found = self._cursor.first()
-        if not found:
-            raise DataError(f"Data source {source} is empty: it has no records.")
-
-    @property
-    def key(self) -> bytes:
-        """Key of the record that is next."""
-        return self._cursor.key()
-
-    def seek(self, key: bytes) -> None:
-        """Make the record with this key the next one."""
-        with reading(self.source):
-            found = self._cursor.set_key(key)
-        if not found:
-            self._cursor.first()
-            raise DataError(f"Data source {self.source} has no record {key!r}: it is another one than before.")
-
-    def peek(self) -> caffe_pb2.Datum:
-        """The next record, without going on."""
-        return parse_datum(self._cursor.value(), f"Data source {self.source}: record {self.key!r}")
-
-    def to_the_end(self) -> Iterator[caffe_pb2.Datum]:
-        """The next record and all after it; while one is looked at, ``key`` is its key."""
-        yield self.peek()
-        while self._next():
-            yield self.peek()
-
-    def advance(self) -> None:
-        """Go on to the record after the next one, and round at the end."""
-        if not self._next():
-            logger.info("Restarting data prefetching from start.")
-            self._cursor.first()
-
-    def _next(self) -> bool:
-        with reading(self.source):
-            return self._cursor.next()
+    data: torch.Tensor
+    labels: torch.Tensor
+    record_shape: tuple[int, int, int]
+    state: dict
 
 
 @register("Data")
 class Data(Layer):
     """Batches of records, transformed, in the order of the LMDB's keys; crop_size lets them differ in size.
+
+    On a GPU the records are read into its memory once, when they are images of one size and fit into half of
+    what is free; else a thread prepares the batch after the one in use. On the CPU a batch is made when it is
+    asked for: the cores have other work, and memory stays small.
 
     Tops: data (batch_size, channels, height, width); if a second is named, labels (batch_size).
     """
@@ -107,41 +47,72 @@ class Data(Layer):
         self.batch_size = param.batch_size
         self.cursor = RecordCursor(param.source)
         self.transformer = DataTransformer(self.param.transform_param, self.training)
-        first = self._image(self.cursor.peek())
-        self.transformer.check(first.shape, self._where())
-        self.record_shape = first.shape
-
-    def _where(self) -> str:
-        return f"{self.cursor.source}, record {self.cursor.key.decode(errors='replace')}"
-
-    def _image(self, datum: caffe_pb2.Datum) -> np.ndarray:
-        return datum_to_image(datum, self.param.transform_param, self._where())
+        where = self.cursor.where(self.cursor.key)
+        self.record_shape = datum_to_image(self.cursor.peek(), self.param.transform_param, where).shape
+        self.transformer.check(self.record_shape, where)
+        self._state = self._state_now(self.cursor)
+        self._ahead: Future[_Batch] | None = None
+        self._thread: ThreadPoolExecutor | None = None
+        self._resident: ResidentRecords | None = None
+        self._resident_tried = False
 
     def top_shapes(self, bottom):
         data = (self.batch_size, *self.transformer.shape(self.record_shape))
         return [data, (self.batch_size,)][: len(self.param.top)]
 
     def forward(self, bottom, weights):
-        images, labels = [], np.empty(self.batch_size, np.float32)
-        for index in range(self.batch_size):
-            datum = self.cursor.peek()
-            labels[index] = datum.label
-            images.append(self._image(datum))
-            if images[-1].shape != self.record_shape:
-                self.transformer.check(images[-1].shape, self._where())
-            self.cursor.advance()
-        self.record_shape = images[0].shape
         device = _device.current()
-        return [self.transformer.batch(images, device, f"Layer '{self.name}'"), torch.from_numpy(labels).to(device)][
-            : len(self.param.top)
-        ]
+        if device.type == "cuda" and not self._resident_tried:
+            self._make_resident(device, torch.cuda.mem_get_info(device)[0] // 2)
+        if self._resident is not None:
+            pixels, labels = self._resident.take(self.batch_size)
+            tops = [self.transformer.on_device(pixels), labels]
+            self._state = self._state_now(self._resident)
+        else:
+            batch = self._next_batch(ahead=device.type == "cuda")
+            tops = [batch.data.to(device), batch.labels.to(device)]
+            self.record_shape, self._state = batch.record_shape, batch.state
+        return tops[: len(self.param.top)]
+
+    def _make_resident(self, device: torch.device, room: int) -> None:
+        self._resident_tried = True
+        self._resident = ResidentRecords.load(self.cursor.source, device, room)
+        if self._resident is not None:
+            self._resident.seek(self.cursor.key)
+
+    def _next_batch(self, ahead: bool) -> _Batch:
+        """The next batch; with ``ahead``, a thread then makes the one after it."""
+        batch = self._read() if self._ahead is None else self._ahead.result()
+        self._ahead = None
+        if ahead:
+            self._thread = self._thread or ThreadPoolExecutor(1, f"data-{self.name}")
+            self._ahead = self._thread.submit(self._read)
+        return batch
+
+    def _read(self) -> _Batch:
+        keys, datums = self.cursor.take(self.batch_size)
+        images = []
+        for key, datum in zip(keys, datums, strict=True):
+            image = datum_to_image(datum, self.param.transform_param, self.cursor.where(key))
+            if image.shape != self.record_shape:
+                self.transformer.check(image.shape, self.cursor.where(key))
+            images.append(image)
+        data = self.transformer.batch(images, f"Layer '{self.name}'")
+        labels = torch.from_numpy(np.array([datum.label for datum in datums], np.float32))
+        return _Batch(data, labels, images[0].shape, self._state_now(self.cursor))
+
+    def _state_now(self, records: RecordCursor | ResidentRecords) -> dict:
+        return {"next_key": records.key.decode("latin-1"), "random": _rng.get_state(self.transformer.random)}
 
     def get_state(self):
-        return {
-            "next_key": self.cursor.key.decode("latin-1"),
-            "random": _rng.get_state(self.transformer.random),
-        }
+        return self._state
 
     def set_state(self, state):
+        if self._ahead is not None:
+            self._ahead.exception()  # the thread may be using the cursor
+            self._ahead = None
         self.cursor.seek(state["next_key"].encode("latin-1"))
+        if self._resident is not None:
+            self._resident.seek(self.cursor.key)
         _rng.set_state(self.transformer.random, state["random"])
+        self._state = state

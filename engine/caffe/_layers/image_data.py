@@ -100,7 +100,7 @@ class ImageData(Layer):
         self.record_shape = images[0].shape
         device = _device.current()
         return [
-            self.transformer.batch(images, device, f"Layer '{self.name}'"),
+            self.transformer.batch(images, f"Layer '{self.name}'").to(device),
             torch.tensor(labels, dtype=torch.float32, device=device),
         ]
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from caffe._datum import datum_to_image
 from caffe._error import DataError
-from caffe._layers.data import RecordCursor
 from caffe._log import logger
+from caffe._records import RecordCursor
 from caffe._tools import command_line
 from caffe._whole_file import write_file
 from caffe.proto import caffe_pb2

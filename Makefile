@@ -15,7 +15,7 @@ CAFFE  ?= $(VENV)/bin/caffe
 GPU    ?= 0
 MODELS ?= $(basename $(notdir $(wildcard solvers/*.prototxt)))
 
-# Options of `make train-MODEL` and `make resume-MODEL`
+# Options of `make train-MODEL`, `make resume-MODEL` and `make lr-MODEL`
 KEEP          ?=
 DETERMINISTIC ?=
 TRAINING       = --caffe $(CAFFE) --gpu "$(GPU)" --keep "$(KEEP)"$(if $(DETERMINISTIC), --deterministic)
@@ -71,7 +71,7 @@ $(MODELS:%=resume-%): resume-%: setup
 	@$(PYTHON) -m solvers.run resume $* $(TRAINING)
 
 $(MODELS:%=lr-%): lr-%: setup
-	@$(PYTHON) -m solvers.set_rate $* --lr="$(LR)" --caffe $(CAFFE) --gpu "$(GPU)"
+	@$(PYTHON) -m solvers.set_rate $* --lr="$(LR)" $(TRAINING)
 
 $(MODELS:%=journal-%): journal-%: setup
 	@$(PYTHON) -m solvers.run journal $*

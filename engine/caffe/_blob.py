@@ -1,12 +1,15 @@
 """Blob: Caffe's array with values (data) and gradients (diff)."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from caffe import _device
 from caffe._error import NetError
+
+_MOST_AXES, _MOST_VALUES = 32, 2**31 - 1
 
 
 class SyncedArray:
@@ -27,7 +30,7 @@ class SyncedArray:
     def reshape(self, shape: tuple[int, ...]) -> None:
         """Take another shape; values are kept while the count stays the same, else dropped."""
         keep = getattr(self, "_tensor", None)
-        same = keep is not None and keep.numel() == int(np.prod(shape))
+        same = keep is not None and keep.numel() == math.prod(shape)
         if same:
             keep = self.tensor(keep.device)
         self.shape = shape
@@ -129,6 +132,18 @@ class ReshapedArray:
         return self._source.view().reshape(self.shape)
 
 
+def _checked(shape: Sequence[int]) -> tuple[int, ...]:
+    """A blob's dimensions as Python's integers, which do not overflow (Blob::Reshape)."""
+    shape = tuple(int(d) for d in shape)
+    if any(d < 0 for d in shape):
+        raise NetError(f"A blob's dimensions cannot be negative: {shape}")
+    if len(shape) > _MOST_AXES:
+        raise NetError(f"A blob has {_MOST_AXES} axes or fewer, not {len(shape)}.")
+    if math.prod(shape) > _MOST_VALUES:
+        raise NetError(f"blob size exceeds INT_MAX: a blob has {_MOST_VALUES} values or fewer, not those of {shape}.")
+    return shape
+
+
 class Blob:
     """An n-dimensional float32 array with its gradient.
 
@@ -138,7 +153,7 @@ class Blob:
     """
 
     def __init__(self, shape: tuple[int, ...] | list[int] = ()):
-        shape = tuple(int(d) for d in shape)
+        shape = _checked(shape)
         self._data = SyncedArray(shape)
         self._diff = SyncedArray(shape)
 
@@ -150,7 +165,7 @@ class Blob:
     @property
     def count(self) -> int:
         """Number of elements."""
-        return int(np.prod(self._data.shape))
+        return math.prod(self._data.shape)
 
     @property
     def data(self) -> np.ndarray:
@@ -162,9 +177,7 @@ class Blob:
 
     def reshape(self, *shape: int) -> None:
         """Take another shape (``blob.reshape(10, 3, 64, 64)``); call net.reshape() to spread it."""
-        if any(d < 0 for d in shape):
-            raise NetError(f"A blob's dimensions cannot be negative: {shape}")
-        shape = tuple(int(d) for d in shape)
+        shape = _checked(shape)
         if shape != self._data.shape:
             self._data.reshape(shape)
             self._diff.reshape(shape)

@@ -13,7 +13,8 @@ import numpy as np
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
 
-from caffe._error import SnapshotError
+from caffe._error import CaffeError, DataError, SnapshotError
+from caffe._read_file import MESSAGE, read_file
 from caffe.proto import caffe_pb2
 
 _DTYPES = {"data": "<f4", "diff": "<f4", "double_data": "<f8", "double_diff": "<f8"}
@@ -40,25 +41,31 @@ RAW = _raw_messages()
 """BlobProto, NetParameter and SolverState whose arrays are bytes; same files, other Python types."""
 
 
-def read_file(path: str | Path, message_name: str) -> Message:
+def read_message(path: str | Path, message_name: str, error: type[CaffeError] = SnapshotError) -> Message:
     """Read a binary protobuf file with arrays as bytes.
 
     Args:
         path: a .caffemodel, .solverstate or .binaryproto.
         message_name: a key of RAW.
+        error: what to raise where the file is missing or is not such a message.
+    """
+    content = read_file(path, MESSAGE, error)
+    try:
+        return RAW[message_name].FromString(content)
+    except DecodeError:
+        raise error(f"{path} is not a {message_name}: it is cut, broken or another kind of file.") from None
+
+
+def read_array(path: str | Path) -> np.ndarray:
+    """The array of a .binaryproto, float32 in its shape.
 
     Raises:
-        SnapshotError: the file is missing or is not such a message.
+        DataError: it is missing, broken, or holds no numbers.
     """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise SnapshotError(f"Could not open file {path}: {error.strerror}") from None
-    try:
-        message = RAW[message_name].FromString(content)
-    except DecodeError:
-        raise SnapshotError(f"{path} is not a {message_name}: it is cut, broken or another kind of file.") from None
-    return message
+    values = to_array(read_message(path, "BlobProto", DataError), str(path), error=DataError)
+    if not values.size:
+        raise DataError(f"{path} holds no numbers: it is cut, broken or another kind of file.")
+    return values
 
 
 def shape_of(proto: Message) -> tuple[int, ...]:
@@ -68,14 +75,17 @@ def shape_of(proto: Message) -> tuple[int, ...]:
     return tuple(proto.shape.dim)
 
 
-def to_array(proto: Message, where: str, diff: bool = False) -> np.ndarray | None:
+def to_array(
+    proto: Message, where: str, diff: bool = False, error: type[CaffeError] = SnapshotError
+) -> np.ndarray | None:
     """The values (or gradients) of a BlobProto, raw or not, as float32 in its shape.
+
+    Args:
+        where: begins the error message.
+        error: what to raise where the number of values is not what the shape says.
 
     Returns:
         The array; None for gradients that are not there.
-
-    Raises:
-        SnapshotError: the number of values is not what the shape says.
     """
     shape = shape_of(proto)
     double, single = ("double_diff", "diff") if diff else ("double_data", "data")
@@ -92,7 +102,7 @@ def to_array(proto: Message, where: str, diff: bool = False) -> np.ndarray | Non
         count = len(values)
     # Python's integers: a shape made to overflow must not pass for the right count.
     if values is None or any(d < 0 for d in shape) or math.prod(shape) != count:
-        raise SnapshotError(f"{where}: an array of shape {shape} holds {count:g} numbers: the file is broken.")
+        raise error(f"{where}: an array of shape {shape} holds {count:g} numbers: the file is broken.")
     return values.astype(np.float32).reshape(shape)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from caffe import _rng
+from caffe import _memory, _rng
 from caffe._blob import Blob
 from caffe._error import PrototxtError
 from caffe._registry import Registry
@@ -19,9 +19,10 @@ def fill(blob: Blob, param: caffe_pb2.FillerParameter) -> None:
     """Fill a blob's data as the filler says.
 
     Raises:
-        PrototxtError: an unknown type (the nearest known is named), or ``sparse`` given to a filler
-            other than gaussian.
+        PrototxtError: an unknown type (the nearest known is named), ``sparse`` given to a filler
+            other than gaussian, or more values than there is memory for.
     """
+    _memory.need(4 * blob.count, f"A blob of shape {blob.shape}", PrototxtError)
     filler = FILLERS.find(param.type)
     if param.sparse != -1 and param.type != "gaussian":
         raise PrototxtError(f"Sparsity not supported by the filler {param.type}.")

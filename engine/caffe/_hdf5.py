@@ -1,4 +1,8 @@
-"""HDF5 files as Caffe writes and reads them (Caffe's util/hdf5.cpp)."""
+"""HDF5 files as Caffe writes and reads them (Caffe's util/hdf5.cpp).
+
+An HDF5 file can point elsewhere: its links and its datasets' values may lie in other files, which the person who
+made it cannot read but who opens it can. Only what lies in the file itself is read.
+"""
 
 import contextlib
 import io
@@ -8,7 +12,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from caffe import _memory
 from caffe._error import CaffeError
+
+_LONGEST_STRING = 65536
 
 
 @contextlib.contextmanager
@@ -23,34 +30,64 @@ def reading(path: str | Path, error: type[CaffeError]) -> Iterator[h5py.File]:
             yield file
     except FileNotFoundError:
         raise error(f"Could not open file {path}: No such file or directory.") from None
-    # What h5py raises: OSError and RuntimeError for broken files, KeyError for names that are not there.
-    except (OSError, RuntimeError, KeyError, ValueError) as cause:
+    # What h5py raises: OSError and RuntimeError for broken files, KeyError for names that are not there, TypeError
+    # and SystemError for types that NumPy does not have.
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, SystemError) as cause:
         if isinstance(cause, CaffeError):
             raise
-        reason = str(cause.args[0] if cause.args else cause).rstrip(".")
+        reason = str(cause.args[0] if cause.args else cause).rstrip(".")[:300]
         raise error(f"{path} is not an HDF5 file of Caffe's, or it is cut or broken: {reason}.") from None
 
 
-def read_array(group: h5py.Group, name: str) -> np.ndarray:
-    """A dataset of floats, doubles or integers, as float32.
+# What follows raises KeyError and ValueError for :func:`reading` to turn into its error.
 
-    Raises:
-        KeyError, ValueError: for :func:`reading` to turn into its error.
-    """
-    dataset = group[name]
-    if not isinstance(dataset, h5py.Dataset) or dataset.dtype.kind not in "fiu":
-        raise ValueError(f"dataset {dataset.name} does not hold numbers")
+
+def read_group(parent: h5py.Group, name: str) -> h5py.Group:
+    """A group of a group."""
+    found = _member(parent, name)
+    if not isinstance(found, h5py.Group):
+        raise ValueError(f"{name} is not a group")
+    return found
+
+
+def read_array(group: h5py.Group, name: str) -> np.ndarray:
+    """A dataset of floats, doubles or integers, as float32."""
+    dataset = _dataset(group, name)
+    if dataset.dtype.kind not in "fiu":
+        raise ValueError(f"dataset {name} does not hold numbers")
+    _memory.need((dataset.dtype.itemsize + 4) * dataset.size, f"dataset {name} of shape {dataset.shape}", ValueError)
     return np.asarray(dataset[()], np.float32)
 
 
 def read_int(group: h5py.Group, name: str) -> int:
     """A dataset of one integer."""
-    return int(np.asarray(group[name][()]).item())
+    dataset = _dataset(group, name)
+    if dataset.dtype.kind not in "iu" or dataset.size != 1:
+        raise ValueError(f"dataset {name} is not a whole number")
+    return int(np.asarray(dataset[()]).item())
 
 
 def read_string(group: h5py.Group, name: str) -> str:
     """A dataset of one string that ends with a zero byte."""
-    return bytes(group[name][()]).rstrip(b"\0").decode()
+    dataset = _dataset(group, name)
+    if dataset.dtype.kind != "S" or dataset.size != 1 or dataset.dtype.itemsize > _LONGEST_STRING:
+        raise ValueError(f"dataset {name} is not a string")
+    return np.asarray(dataset[()]).item().rstrip(b"\0").decode()
+
+
+def _dataset(group: h5py.Group, name: str) -> h5py.Dataset:
+    found = _member(group, name)
+    if not isinstance(found, h5py.Dataset) or found.shape is None:
+        raise ValueError(f"{name} is not a dataset")
+    if found.external or found.is_virtual:
+        raise ValueError(f"the values of {name} are in another file, which is not read")
+    return found
+
+
+def _member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise ValueError(f"{name} is a link to another place, which is not followed")
+    return group[name]
 
 
 def write_int(group: h5py.Group, name: str, value: int) -> None:

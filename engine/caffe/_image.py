@@ -6,12 +6,20 @@ is left alone.
 """
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from caffe._error import DataError
+from caffe._read_file import IMAGE, read_file
+
+FORMATS = ("JPEG", "PNG", "BMP", "PPM", "TIFF", "WEBP")
+"""Pillow's decoders that are used: those of OpenCV's formats that people train on. Fewer decoders, fewer holes."""
+MOST_PIXELS = 89_478_485
+"""Of an image, beyond which Pillow warns: 0.27 GB in color. A small file can say that it has far more."""
 
 _UNIT = 2048  # weights of a resize are whole numbers of this
 
@@ -26,12 +34,28 @@ def read_image(path: str | Path, color: bool = True, size: tuple[int, int] | Non
     Raises:
         DataError: it is missing or does not decode.
     """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f"Could not open or find file {path}: {error.strerror}.") from None
-    pixels = decode_image(content, f"Could not open or find file {path}", color)
+    begin = "Could not open or find file"
+    pixels = decode_image(read_file(path, IMAGE, DataError, begin), f"{begin} {path}", color)
     return pixels if size is None else resize(pixels, *size)
+
+
+@contextmanager
+def open_image(content: bytes, where: str) -> Iterator[Image.Image]:
+    """An image file's content, open in Pillow, of a format and a size that may be decoded.
+
+    Raises:
+        DataError: it is not, or what is done with it finds that it is cut or damaged.
+    """
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(f"{image.width} x {image.height} pixels are more than {MOST_PIXELS:,}")
+            yield image
+    except UnidentifiedImageError:
+        raise DataError(f"{where}: the image cannot be decoded: it is none of {', '.join(FORMATS)}.") from None
+    # A damaged file makes Pillow raise nearly anything: OSError, SyntaxError, IndexError, struct.error.
+    except Exception as error:
+        raise DataError(f"{where}: the image cannot be decoded: {error}.") from None
 
 
 def decode_image(content: bytes, where: str, color: bool | None = True) -> np.ndarray:
@@ -44,17 +68,14 @@ def decode_image(content: bytes, where: str, color: bool | None = True) -> np.nd
     Raises:
         DataError: it does not decode.
     """
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            is_jpeg, is_png = image.format == "JPEG", image.format == "PNG"
-            if is_jpeg:
-                if color is False:
-                    image.draft("L", image.size)  # the luminance that is stored, not one made of colors
-                image = ImageOps.exif_transpose(image)
-            pixels = _bgr(image)
-    # Pillow raises SyntaxError for a broken PNG chunk.
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError, ValueError) as error:
-        raise DataError(f"{where}: the image cannot be decoded: {error}.") from None
+    with open_image(content, where) as image:
+        # A camera's JPEG with more than one picture in it is "MPO" to Pillow.
+        is_jpeg, is_png = image.format in ("JPEG", "MPO"), image.format == "PNG"
+        if is_jpeg:
+            if color is False:
+                image.draft("L", image.size)  # the luminance that is stored, not one made of colors
+            image = ImageOps.exif_transpose(image)
+        pixels = _bgr(image)
     if pixels.shape[2] == 1:
         return pixels.repeat(3, axis=2) if color else pixels
     return _gray(pixels, is_png) if color is False else pixels

@@ -13,6 +13,7 @@ from caffe._blob import Blob
 from caffe._error import NetError
 from caffe._layers.base import BlobLayer, Layer
 from caffe._log import logger
+from caffe._memory import NetMemory
 from caffe._params import ParamTable
 from caffe._wiring import filter_net, insert_splits
 from caffe.proto import caffe_pb2
@@ -65,11 +66,11 @@ class LayeredNet:
         index: dict[str, int] = {}
         need_backward: list[bool] = []
         param = insert_splits(filtered)
-        memory = 0
+        memory, taken = 0, NetMemory(self.phase == caffe_pb2.TRAIN)
         for layer_param in param.layer:
             if not layer_param.HasField("phase"):
                 layer_param.phase = self.phase
-            memory += self._add_layer(layer_param, available, index, need_backward)
+            memory += self._add_layer(layer_param, available, index, need_backward, taken)
             logger.info("Memory required for data: %d", 4 * memory)
         self._skip_needless_backward()
         if param.force_backward:
@@ -87,8 +88,10 @@ class LayeredNet:
         available: dict[str, int],
         index: dict[str, int],
         need_backward: list[bool],
+        taken: NetMemory,
     ) -> int:
         """Make one layer and wire it; returns the number of values its tops hold."""
+        known_blobs = len(self._blobs)
         if param.propagate_down and len(param.propagate_down) != len(param.bottom):
             raise NetError(f"Layer '{param.name}': propagate_down must be specified 0 or {len(param.bottom)} times.")
         if len(param.loss_weight) not in (0, len(param.top)):
@@ -134,6 +137,7 @@ class LayeredNet:
             layer.setup([tuple(blob.shape) for blob in bottom])
         self._shaped_for.append([])
         self._reshape_layer(len(self._layers) - 1)
+        taken.add(layer, self._blobs[known_blobs:])
         logger.info("Setting up %s", param.name)
         if layer.default_loss_weight and not param.loss_weight:
             # Real Caffe's losses write the default into their own parameter, and so into snapshots.
@@ -212,7 +216,7 @@ class LayeredNet:
             return
         shapes = [blob.shape for blob in bottom]
         for blob, shape in zip(top, layer.top_shapes([tuple(shape) for shape in shapes]), strict=True):
-            blob.reshape(*shape)
+            layer.reshape(blob, shape)
         self._shaped_for[i] = shapes
 
     def reshape(self) -> None:

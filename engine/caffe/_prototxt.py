@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from caffe import _upgrade
 from caffe._error import PrototxtError
+from caffe._read_file import PROTOTXT, read_file
 from caffe.proto import caffe_pb2
 
 M = TypeVar("M", bound=Message)
@@ -58,11 +59,8 @@ def _fields_of(full_name: str, root) -> list[str]:
 
 
 def _read(path: str | Path, message: M) -> M:
-    try:
-        text = Path(path).read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise PrototxtError(f"Could not open file {path}: {error.strerror}") from None
-    return parse(text, message, str(path))
+    content = read_file(path, PROTOTXT, PrototxtError)
+    return parse(content.decode("utf-8", errors="surrogateescape"), message, str(path))
 
 
 def read_net_param(path: str | Path) -> caffe_pb2.NetParameter:

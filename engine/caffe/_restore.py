@@ -21,6 +21,9 @@ from caffe._weights import copy_weights, read_weights
 if TYPE_CHECKING:
     from caffe._solver import Solver
 
+# What JSON of another kind than expected raises where it is read and where states are set from it.
+_BROKEN = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+
 
 def restore(solver: Solver, path: str | Path) -> None:
     """Go on from a snapshot: weights, history, iteration, and what Caffe forgets where it was kept.
@@ -38,13 +41,13 @@ def restore(solver: Solver, path: str | Path) -> None:
     if [values.shape for values in state.history] != [tuple(history.shape) for history in solver.history]:
         raise SnapshotError(f"{path}: its history is of another net or solver type (number or shapes of blobs differ).")
     resume_path = _beside(path, ".resume.json")
-    resume = _read_forgotten(path, resume_path)
     model_path = _find_model(path, state.learned_net) if state.learned_net is not None else None
     manifest = Manifest.read(_beside(path, ".manifest.json"))
     if manifest is not None:
         manifest.check(file for file in (path, model_path, resume_path) if file and file.exists())
+    resume = _read_forgotten(path, resume_path)
     if model_path is not None:
-        copy_weights(solver.net, read_weights(model_path), str(model_path))
+        copy_weights(solver.net, read_weights(model_path), str(model_path), complete=True)
     solver.before_test = None
     solver.iter = state.iter
     solver.current_step = state.current_step
@@ -53,7 +56,10 @@ def restore(solver: Solver, path: str | Path) -> None:
     for history, values in zip(solver.history, state.history, strict=True):
         history.copy_(torch.from_numpy(values)).mul_(solver.history_scale)
     if resume is not None:
-        _restore_forgotten(solver, resume)
+        try:
+            _restore_forgotten(solver, resume)
+        except _BROKEN as error:
+            raise _broken(resume_path, error) from None
 
 
 def _beside(state_path: Path, extension: str) -> Path:
@@ -84,11 +90,18 @@ def _read_forgotten(path: Path, resume_path: Path) -> dict | None:
         wanted = {name: resume[name] for name in ("random", "losses", "nets")}
         # Not in files of before there was the policy.
         wanted["plateau"] = Plateau(**resume["plateau"]) if resume.get("plateau") else None
-    except (ValueError, KeyError, TypeError) as error:
-        raise SnapshotError(f"{resume_path} is broken ({error}); remove it to resume as real Caffe does.") from None
+    except _BROKEN as error:
+        raise _broken(resume_path, error) from None
     if not (known and same):
-        raise SnapshotError(f"{resume_path} is not of this .solverstate; remove it to resume as real Caffe does.")
+        raise SnapshotError(
+            f"{resume_path} is not of {path.name}, or one of the two is damaged; remove it to resume as real Caffe does."
+        )
     return wanted
+
+
+def _broken(resume_path: Path, error: Exception) -> SnapshotError:
+    reason = f"{type(error).__name__}: {error}"[:300]
+    return SnapshotError(f"{resume_path} is broken ({reason}); remove it to resume as real Caffe does.")
 
 
 def _restore_forgotten(solver: Solver, resume: dict) -> None:

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from caffe import _hdf5
-from caffe._blobproto import RAW, from_array, read_file, to_array
+from caffe._blobproto import RAW, from_array, read_message, to_array
 from caffe._error import SnapshotError
 
 
@@ -59,20 +59,28 @@ class SolverState:
         """
         if path.suffix == ".h5":
             return cls._read_hdf5(path)
-        state = read_file(path, "SolverState")
+        state = read_message(path, "SolverState")
         if not state.HasField("iter"):
             raise SnapshotError(f"{path} is not a .solverstate: it has no iteration.")
         learned_net = state.learned_net if state.HasField("learned_net") else None
         history = [to_array(proto, str(path)) for proto in state.history]
-        return cls(state.iter, state.current_step, learned_net, history)
+        return cls(state.iter, state.current_step, learned_net, history)._checked(path)
 
     @classmethod
     def _read_hdf5(cls, path: Path) -> SolverState:
         with _hdf5.reading(path, SnapshotError) as file:
-            group = file["history"]
+            group = _hdf5.read_group(file, "history")
             return cls(
                 _hdf5.read_int(file, "iter"),
                 _hdf5.read_int(file, "current_step"),
                 _hdf5.read_string(file, "learned_net") if "learned_net" in file else None,
                 [_hdf5.read_array(group, str(index)) for index in range(len(group))],
-            )
+            )._checked(path)
+
+    def _checked(self, path: Path) -> SolverState:
+        if self.iter < 0 or self.current_step < 0:
+            raise SnapshotError(f"{path} is broken: iteration {self.iter}, step {self.current_step}.")
+        # protobuf gives bytes where a string is no text.
+        if self.learned_net is not None and (not isinstance(self.learned_net, str) or "\0" in self.learned_net):
+            raise SnapshotError(f"{path} is broken: its model is said to be {self.learned_net!r}.")
+        return self

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from caffe import _rng
-from caffe._blobproto import read_file, to_array
+from caffe._blobproto import read_array
 from caffe._error import DataError
 from caffe._log import logger
 from caffe.proto import caffe_pb2
@@ -41,7 +41,7 @@ class DataTransformer:
             raise DataError("transform_param: give mean_file or mean_value, not both.")
         if param.HasField("mean_file"):
             logger.info("Loading mean file from: %s", param.mean_file)
-            mean = to_array(read_file(param.mean_file, "BlobProto"), param.mean_file)
+            mean = read_array(param.mean_file)
             if mean.ndim == 4 and mean.shape[0] == 1:
                 mean = mean[0]
             if mean.ndim != 3:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from caffe import _hdf5
-from caffe._blobproto import RAW, from_array, read_file, shape_of, to_array
+from caffe._blobproto import RAW, from_array, read_message, shape_of, to_array
 from caffe._error import SnapshotError
 from caffe._log import logger
 from caffe._whole_file import write_file
@@ -32,7 +32,7 @@ def read_weights(path: str | Path) -> Weights:
     """
     if h5py.is_hdf5(path):
         return read_hdf5_weights(path)
-    net = read_file(path, "NetParameter")
+    net = read_message(path, "NetParameter")
     old = [layer.layer if layer.HasField("layer") else layer for layer in net.layers]
     layers = [(layer.name, dict(enumerate(layer.blobs))) for layer in (*net.layer, *old)]
     if not layers:
@@ -47,7 +47,9 @@ def read_hdf5_weights(path: str | Path) -> Weights:
         SnapshotError: the file is missing, cut, or no model.
     """
     with _hdf5.reading(path, SnapshotError) as file:
-        return [(name, {int(key): _read_proto(group, key) for key in group}) for name, group in file["data"].items()]
+        data = _hdf5.read_group(file, "data")
+        groups = [(name, _hdf5.read_group(data, name)) for name in data]
+        return [(name, {int(key): _read_proto(group, key) for key in group}) for name, group in groups]
 
 
 def _read_proto(group: h5py.Group, key: str) -> Message:
@@ -56,17 +58,27 @@ def _read_proto(group: h5py.Group, key: str) -> Message:
     return proto
 
 
-def copy_weights(net: Net, layers: Weights, where: str) -> None:
+def copy_weights(net: Net, layers: Weights, where: str, complete: bool = False) -> None:
     """Copy weights to the net's layers of the same names; others are ignored with a line.
 
     Everything is checked before anything is copied. A parameter that the net shares by name may be
     missing: HDF5 files hold it only with its owner.
 
+    Args:
+        complete: whether every layer with parameters must be there, as in a snapshot; else those that
+            are not keep theirs, with a warning.
+
     Raises:
-        SnapshotError: the number or the shapes of a layer's parameters differ.
+        SnapshotError: the number or the shapes of a layer's parameters differ, or a layer is missing.
     """
     targets = dict(zip(net._layer_names, net._layers, strict=True))
     shared = {id(blob) for blob, _ in net._params.shared}
+    own = {name for name, layer in targets.items() if any(id(blob) not in shared for blob in layer.blobs)}
+    if missing := own - {name for name, _ in layers}:
+        names = ", ".join(f"'{name}'" for name in targets if name in missing)
+        if complete:
+            raise SnapshotError(f"{where} has no weights for the net's {names}: it is damaged, or of another net.")
+        logger.warning("%s has no weights for the net's %s: they stay as they are.", where, names)
     copies = []
     for name, protos in layers:
         target = targets.get(name)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
+from caffe._image import open_image
 from caffe._resize import resize
 from caffe.proto import caffe_pb2
 
@@ -22,8 +23,15 @@ def blobproto_to_array(blob: caffe_pb2.BlobProto, return_diff: bool = False) -> 
     """
     values = np.array(blob.diff if return_diff else blob.data)
     if any(blob.HasField(name) for name in ("num", "channels", "height", "width")):
-        return values.reshape(blob.num, blob.channels, blob.height, blob.width)
-    return values.reshape(tuple(blob.shape.dim))
+        return _reshaped(values, (blob.num, blob.channels, blob.height, blob.width))
+    return _reshaped(values, tuple(blob.shape.dim))
+
+
+def _reshaped(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    # NumPy would take a negative size for one to be found out.
+    if any(size < 0 for size in shape) or math.prod(shape) != values.size:
+        raise ValueError(f"{values.size} values are not an array of shape {shape}.")
+    return values.reshape(shape)
 
 
 def array_to_blobproto(arr: np.ndarray, diff: np.ndarray | None = None) -> caffe_pb2.BlobProto:
@@ -73,7 +81,7 @@ def datum_to_array(datum: caffe_pb2.Datum) -> np.ndarray:
     """
     # A copy, because the array is the caller's to write and bytes are not.
     values = np.frombuffer(datum.data, np.uint8).copy() if datum.data else np.array(datum.float_data, float)
-    return values.reshape(datum.channels, datum.height, datum.width)
+    return _reshaped(values, (datum.channels, datum.height, datum.width))
 
 
 # ---- preparing images for a net ------------------------------------------------------------------
@@ -200,8 +208,12 @@ def load_image(filename: str | Path, color: bool = True) -> np.ndarray:
 
     Returns:
         float32 in [0, 1], (height, width, 3) or (height, width, 1).
+
+    Raises:
+        OSError: there is no such file.
+        DataError: it is none of JPEG, PNG, BMP, PPM, TIFF and WEBP, does not decode, or is too large.
     """
-    with Image.open(filename) as image:
+    with open_image(Path(filename).read_bytes(), str(filename)) as image:
         if image.mode in ("1", "L", "I;16"):
             gray = np.asarray(image.convert("L") if image.mode == "1" else image)
             unit = gray.astype(np.float32) / np.float32(np.iinfo(gray.dtype).max)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from caffe import SnapshotError
-from caffe._blobproto import RAW, from_array, read_file, shape_of, to_array
+from caffe._blobproto import RAW, from_array, read_message, shape_of, to_array
 from caffe.proto import caffe_pb2
 
 
@@ -86,14 +86,14 @@ def test_shape_of_both_forms(values):
 def test_files(tmp_path, values):
     path = tmp_path / "mean.binaryproto"
     with pytest.raises(SnapshotError, match="Could not open file .*mean.binaryproto: No such file"):
-        read_file(path, "BlobProto")
+        read_message(path, "BlobProto")
     content = own(values).SerializeToString()
     path.write_bytes(content)
-    np.testing.assert_array_equal(to_array(read_file(path, "BlobProto"), "x"), values)
+    np.testing.assert_array_equal(to_array(read_message(path, "BlobProto"), "x"), values)
     path.write_bytes(content[:20])
     with pytest.raises(SnapshotError, match="is not a BlobProto: it is cut"):
-        read_file(path, "BlobProto")
+        read_message(path, "BlobProto")
     # Cut between two fields it is a whole message, but of another shape.
     path.write_bytes(content[:-7])
     with pytest.raises(SnapshotError, match=r"shape \(\) holds 30 numbers"):
-        to_array(read_file(path, "BlobProto"), "x")
+        to_array(read_message(path, "BlobProto"), "x")

@@ -5,9 +5,9 @@ import os
 import h5py
 import numpy as np
 import pytest
-from caffe import SnapshotError
+from caffe import DataError, SnapshotError
 
-from .build import input_layer, make_net
+from .build import input_layer, make_layer, make_net
 from .test_snapshot import assert_same, make_solver, source  # noqa: F401  (source is a fixture)
 
 
@@ -135,3 +135,63 @@ def test_doubles_are_read_and_other_layers_left(tmp_path, rng):
     np.testing.assert_array_equal(net.params["a"][0].data, weights.astype(np.float32))
     np.testing.assert_array_equal(net.params["a"][1].data, bias)
     assert not net.params["b"][0].data.any()
+
+
+class TestOfOtherFiles:
+    """An HDF5 file whose links or values lie in a file that its maker could not read."""
+
+    @pytest.fixture
+    def secret(self, tmp_path):
+        (tmp_path / "secret.raw").write_bytes(np.arange(6, dtype=np.float32).tobytes())
+        with h5py.File(tmp_path / "secret.h5", "w") as file:
+            file["0"] = np.arange(6, dtype=np.float32).reshape(2, 3)
+            file.create_group("layer")["0"] = np.arange(6, dtype=np.float32).reshape(2, 3)
+        return tmp_path / "secret"
+
+    @pytest.mark.parametrize("kind", ["external link", "soft link", "group", "external values", "virtual", "none"])
+    def test_refused(self, tmp_path, secret, kind):
+        net = make_net(
+            input_layer(x=(2, 3))
+            + 'layer { name: "a" type: "InnerProduct" bottom: "x" top: "a" '
+            + "inner_product_param { num_output: 2 bias_term: false } }"
+        )
+        with h5py.File(tmp_path / "w.h5", "w") as file:
+            data = file.create_group("data")
+            if kind == "group":
+                data["a"] = h5py.ExternalLink(f"{secret}.h5", "layer")
+                group = None
+            else:
+                group = data.create_group("a")
+            if kind == "external link":
+                group["0"] = h5py.ExternalLink(f"{secret}.h5", "0")
+            elif kind == "soft link":
+                group["0"] = h5py.SoftLink("/data/nowhere")
+            elif kind == "external values":
+                group.create_dataset("0", (2, 3), "f4", external=[(f"{secret}.raw", 0, 24)])
+            elif kind == "virtual":
+                layout = h5py.VirtualLayout((2, 3), "f4")
+                layout[...] = h5py.VirtualSource(f"{secret}.h5", "0", (2, 3))
+                group.create_virtual_dataset("0", layout)
+            elif kind == "none":
+                group["0"] = h5py.Empty("f4")
+        words = {"external values": "in another file", "virtual": "in another file", "none": "not a dataset"}
+        with pytest.raises(SnapshotError, match=f"w.h5 .*{words.get(kind, 'is a link to another place')}"):
+            net.load_hdf5(tmp_path / "w.h5")
+        assert not net.params["a"][0].data.any()
+
+    def test_data_layer(self, tmp_path, secret):
+        with h5py.File(tmp_path / "rows.h5", "w") as file:
+            file["rows"] = h5py.ExternalLink(f"{secret}.h5", "0")
+        (tmp_path / "list").write_text(str(tmp_path / "rows.h5"))
+        with pytest.raises(DataError, match="rows.h5 .*rows is a link to another place, which is not followed"):
+            make_layer(f'type: "HDF5Data" top: "rows" hdf5_data_param {{ source: "{tmp_path}/list" batch_size: 1 }}')
+
+
+def test_values_that_take_no_room_in_the_file(tmp_path):
+    """A dataset that was never written takes a few bytes of the file and, read, all the memory there is."""
+    with h5py.File(tmp_path / "rows.h5", "w") as file:
+        file.create_dataset("rows", (2**40, 2), "f8", chunks=(2**20, 2))
+    assert (tmp_path / "rows.h5").stat().st_size < 10_000
+    (tmp_path / "list").write_text(str(tmp_path / "rows.h5"))
+    with pytest.raises(DataError, match=r"rows.h5 .*dataset rows of shape \(1099511627776, 2\) takes .* GB of memory"):
+        make_layer(f'type: "HDF5Data" top: "rows" hdf5_data_param {{ source: "{tmp_path}/list" batch_size: 1 }}')

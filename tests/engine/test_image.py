@@ -1,8 +1,11 @@
 """Images from files as OpenCV reads them, and its bilinear resize; real Caffe's bytes are in tests/conformance."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
-from caffe import DataError, _image
+from caffe import DataError, _image, io
 from PIL import Image
 
 
@@ -74,3 +77,58 @@ def test_refused(tmp_path, content):
         _image.read_image(tmp_path / "x")
     with pytest.raises(DataError, match="Could not open or find file .*gone"):
         _image.read_image(tmp_path / "gone")
+
+
+def png_that_says(width: int, height: int) -> bytes:
+    """A PNG of a few bytes whose header has this size and whose data does not."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(99))) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize("width, height", [(9500, 9500), (13_000, 13_000), (60_000, 60_000), (2**31 - 1, 2**31 - 1)])
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_more_pixels_than_are_decoded(tmp_path, width, height):
+    (tmp_path / "bomb.png").write_bytes(png_that_says(width, height))
+    with pytest.raises(DataError, match="bomb.png: the image cannot be decoded"):
+        _image.read_image(tmp_path / "bomb.png")
+    with pytest.raises(DataError, match="bomb.png: the image cannot be decoded"):
+        io.load_image(tmp_path / "bomb.png")
+
+
+@pytest.mark.parametrize("kind", ["GIF", "ICO", "PCX", "TGA", "SGI", "EPS", "PDF", "JPEG2000", "DDS", "ICNS"])
+def test_formats_that_are_not_read(tmp_path, kind):
+    path = tmp_path / "image.png"  # the name says nothing
+    Image.new("RGB", (64, 64)).save(path, kind)
+    for read in (_image.read_image, io.load_image):
+        with pytest.raises(DataError, match="image.png: the image cannot be decoded: it is none of JPEG, PNG"):
+            read(path)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "BMP", "PPM", "TIFF", "WEBP"])
+def test_formats_that_are_read(tmp_path, kind):
+    smooth = np.add.outer(np.arange(0, 90, 3), np.arange(0, 80, 2))[..., None] + np.array([0, 40, 80])
+    pixels = smooth.astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "image", kind)
+    found = _image.read_image(tmp_path / "image")
+    np.testing.assert_allclose(found[:, :, ::-1].astype(int), pixels, atol=8)
+    np.testing.assert_allclose(io.load_image(tmp_path / "image"), pixels / 255, atol=8 / 255)
+
+
+def test_two_pictures_in_a_jpeg(tmp_path):
+    """Pillow's format is then MPO; it is the first picture, turned as the camera says."""
+    pixels = np.zeros((16, 32, 3), np.uint8)
+    pixels[:, 16:] = 255
+    exif = Image.Exif()
+    exif[0x112] = 6
+    more = [Image.new("RGB", (32, 16))]
+    Image.fromarray(pixels).save(tmp_path / "x.jpg", "MPO", save_all=True, append_images=more, exif=exif)
+    with Image.open(tmp_path / "x.jpg") as image:
+        assert image.format == "MPO"
+    image = _image.read_image(tmp_path / "x.jpg")
+    assert image.shape == (32, 16, 3) and image[:12].max() < 20 and image[20:].min() > 235

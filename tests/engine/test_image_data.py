@@ -115,11 +115,11 @@ class TestRefused:
         (folder / "list.txt").write_text("")
         self.refuse("is empty", folder, 1)
         (folder / "list.txt").unlink()
-        self.refuse("list.txt cannot be read", folder, 1)
+        self.refuse("Could not open the list of images .*list.txt: No such file", folder, 1)
 
     def test_image_gone(self, folder):
         (folder / "2.png").unlink()
-        self.refuse("Could not open or find file .*2.png", folder, 3)
+        self.refuse("list.txt, line 3: Could not open or find file .*2.png", folder, 3)
 
     def test_sizes_differ(self, folder):
         Image.fromarray(np.zeros((6, 4), np.uint8)).save(folder / "1.png")

@@ -22,8 +22,18 @@ class TestProtos:
         blob = caffe_pb2.BlobProto(num=1, channels=2, height=1, width=3, data=range(6))
         np.testing.assert_array_equal(io.blobproto_to_array(blob), np.arange(6).reshape(1, 2, 1, 3))
         blob.width = 4
-        with pytest.raises(ValueError, match="reshape"):
+        with pytest.raises(ValueError, match=r"6 values are not an array of shape \(1, 2, 1, 4\)"):
             io.blobproto_to_array(blob)
+
+    @pytest.mark.parametrize("sizes", [(1, 2, 1, -1), (-1, -2, 1, 3), (2**31 - 1, 2**31 - 1, 4, 2)])
+    def test_absurd_sizes(self, sizes):
+        num, channels, height, width = sizes
+        with pytest.raises(ValueError, match="6 values are not an array"):
+            io.blobproto_to_array(
+                caffe_pb2.BlobProto(num=num, channels=channels, height=height, width=width, data=range(6))
+            )
+        with pytest.raises(ValueError, match="6 values are not an array"):
+            io.datum_to_array(caffe_pb2.Datum(channels=channels, height=height, width=width, data=bytes(6)))
 
     def test_blobproto_vector(self, rng):
         arrays = [rng.integers(0, 9, shape) for shape in [(2, 3), (4,), ()]]

@@ -194,11 +194,18 @@ class TestRefused:
         solver.step(1)
         solver.snapshot()
         path.with_name("run_iter_5.resume.json").write_bytes(old)
-        self.refuse(source, tmp_path, path.with_name("run_iter_5.solverstate"), "is not of this .solverstate")
+        state = path.with_name("run_iter_5.solverstate")
+        self.refuse(source, tmp_path, state, "run_iter_5.resume.json is not as run_iter_5.manifest.json says")
+        path.with_name("run_iter_5.manifest.json").unlink()
+        self.refuse(source, tmp_path, state, "run_iter_5.resume.json is not of run_iter_5.solverstate")
 
-    @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"format": 1}'])
+    @pytest.mark.parametrize(
+        "content", ["", "{", "[]", "{}", '{"format": 1}', "[" * 100_000, '{"format": ' + "9" * 5000]
+    )
     def test_broken_resume_file(self, source, tmp_path, pair, content):
         pair[1].with_name("run_iter_4.resume.json").write_text(content)
+        self.refuse(source, tmp_path, pair[1], "resume.json is not as run_iter_4.manifest.json says")
+        pair[1].with_name("run_iter_4.manifest.json").unlink()
         self.refuse(source, tmp_path, pair[1], "resume.json is broken")
 
     def test_resume_file_of_another_format(self, source, tmp_path, pair):

@@ -132,4 +132,4 @@ class TestRefused:
 
     def test_file_gone(self, folder):
         (folder / "windows.txt").unlink()
-        self.refuse(folder, "cannot be read")
+        self.refuse(folder, "Could not open the window file .*windows.txt")

@@ -15,7 +15,7 @@ import torch
 from caffe import _precision
 from caffe._blob import Blob
 from caffe._blobproto import to_array
-from caffe._error import NetError
+from caffe._error import NetError, PrototxtError
 from caffe._filler import fill
 from caffe._registry import Registry
 from caffe.proto import caffe_pb2
@@ -190,9 +190,24 @@ class Layer:
                     f"instead it was {tuple(self.blobs[index].shape)}"
                 )
             return
-        blob = Blob(shape)
-        fill(blob, filler)
+        blob = Blob()
+        self.reshape(blob, shape)
+        self.fill(blob, filler)
         self.blobs.append(blob)
+
+    def reshape(self, blob: Blob, shape: Shape) -> None:
+        """Give a blob a shape; what is wrong with it is said of this layer."""
+        try:
+            blob.reshape(*shape)
+        except NetError as error:
+            raise self.error(str(error).rstrip(".")) from None
+
+    def fill(self, blob: Blob, filler: caffe_pb2.FillerParameter) -> None:
+        """Fill a blob's values; what is wrong with the filler is said of this layer."""
+        try:
+            fill(blob, filler)
+        except PrototxtError as error:
+            raise PrototxtError(f"Layer '{self.name}' ({self.type}): {error}") from None
 
 
 class BlobLayer(Layer):

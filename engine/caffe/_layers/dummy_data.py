@@ -1,6 +1,5 @@
 """DummyData (Caffe's dummy_data_layer.cpp)."""
 
-from caffe._filler import fill
 from caffe._layers.base import BlobLayer, Shape, register
 from caffe.proto import caffe_pb2
 
@@ -22,9 +21,9 @@ class DummyData(BlobLayer):
             raise self.error(f"number of data fillers must be 0, 1 or the number of tops: {len(top)}")
         self.fillers = fillers * len(top) if len(fillers) == 1 else fillers
         for blob, shape, filler in zip(top, self._shapes(len(top)), self.fillers, strict=True):
-            blob.reshape(*shape)
+            self.reshape(blob, shape)
             if filler.type == "constant":
-                fill(blob, filler)
+                self.fill(blob, filler)
 
     def _shapes(self, tops: int) -> list[Shape]:
         param = self.param.dummy_data_param
@@ -46,7 +45,7 @@ class DummyData(BlobLayer):
     def forward_blobs(self, bottom, top):
         for blob, filler in zip(top, self.fillers, strict=True):
             if filler.type != "constant":
-                fill(blob, filler)
+                self.fill(blob, filler)
 
     def backward_blobs(self, top, propagate_down, bottom):
         """There is nothing below."""

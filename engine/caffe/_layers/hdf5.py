@@ -1,7 +1,5 @@
 """HDF5Data and HDF5Output (Caffe's hdf5_data_layer.cpp, hdf5_output_layer.cpp)."""
 
-from pathlib import Path
-
 import h5py
 import numpy as np
 import torch
@@ -10,6 +8,7 @@ from caffe import _device, _hdf5, _rng
 from caffe._error import DataError, SnapshotError
 from caffe._layers.base import Layer, register
 from caffe._log import logger
+from caffe._read_file import MESSAGE, read_file
 from caffe._whole_file import write_file
 
 
@@ -31,10 +30,8 @@ class HDF5Data(Layer):
         if param.batch_size < 1:
             raise self.error("batch_size must be 1 or more")
         logger.info("Loading list of HDF5 filenames from: %s", param.source)
-        try:
-            self.files = Path(param.source).read_text().split()
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{self.name}: failed to open source file {param.source}: {error}.") from None
+        content = read_file(param.source, MESSAGE, DataError, f"{self.name}: failed to open source file")
+        self.files = content.decode(errors="surrogateescape").split()
         logger.info("Number of HDF5 files: %d", len(self.files))
         if not self.files:
             raise DataError(f"{param.source} must have at least 1 HDF5 filename listed.")
@@ -102,11 +99,11 @@ class HDF5Data(Layer):
     def set_state(self, state):
         if sorted(state["files"]) != list(range(len(self.files))):
             raise DataError(f"{self.param.hdf5_data_param.source} lists other files than before.")
-        self._file_order, self._file = state["files"], state["file"]
+        self._file_order, self._file = state["files"], range(len(self.files))[state["file"]]
         _rng.set_state(self._random, state["random"])
         self._load()
         self._row = state["row"]
-        if self._row >= len(self._order):
+        if not 0 <= self._row < len(self._order):
             raise DataError(f"{self.files[self._file_order[self._file]]} has fewer rows than before.")
 
 

@@ -1,7 +1,6 @@
 """ImageData (Caffe's image_data_layer.cpp)."""
 
 import re
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from caffe._error import DataError
 from caffe._image import read_image
 from caffe._layers.base import Layer, register
 from caffe._log import logger
+from caffe._read_file import MESSAGE, read_file
 from caffe._transformer import DataTransformer
 
 
@@ -23,10 +23,8 @@ def read_list(source: str) -> list[tuple[str, int]]:
         DataError: the file is missing or empty.
     """
     logger.info("Opening file %s", source)
-    try:
-        lines = Path(source).read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"The list of images {source} cannot be read: {error}.") from None
+    content = read_file(source, MESSAGE, DataError, "Could not open the list of images")
+    lines = content.decode(errors="surrogateescape").splitlines()
     if not lines:
         raise DataError(f"The list of images {source} is empty.")
     found = []
@@ -80,7 +78,10 @@ class ImageData(Layer):
         """The next image, (channels, height, width) uint8, and its label, without going on."""
         param = self.param.image_data_param
         path, label = self.images[self._order[self._next]]
-        image = read_image(param.root_folder + path, param.is_color, self.size).transpose(2, 0, 1)
+        try:
+            image = read_image(param.root_folder + path, param.is_color, self.size).transpose(2, 0, 1)
+        except DataError as error:
+            raise DataError(f"{param.source}, line {self._order[self._next] + 1}: {error}") from None
         self.transformer.check(image.shape, param.root_folder + path)
         return np.ascontiguousarray(image), label
 
@@ -114,7 +115,7 @@ class ImageData(Layer):
     def set_state(self, state):
         _rng.set_state(self._random, state["order"])
         self._start_round()
-        if state["next"] >= len(self.images):
+        if not 0 <= state["next"] < len(self.images):
             raise DataError(f"{self.param.image_data_param.source} has fewer images than before.")
         self._next = state["next"]
         _rng.set_state(self.transformer.random, state["random"])

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from caffe._blobproto import read_file, to_array
+from caffe._blobproto import read_array
 from caffe._layers.base import Shape, canonical_axis, register
 from caffe._layers.loss import Floor, Loss, check_label_count, normalizer, read_labels
 from caffe.proto import caffe_pb2
@@ -75,7 +75,7 @@ class InfogainLoss(Loss):
         if len(bottom) < 3:
             if not param.HasField("source"):
                 raise self.error("the infogain matrix must come from source or a third bottom")
-            self.matrix = torch.from_numpy(to_array(read_file(param.source, "BlobProto"), param.source))
+            self.matrix = torch.from_numpy(read_array(param.source))
 
     def top_shapes(self, bottom):
         shapes = super().top_shapes(bottom)

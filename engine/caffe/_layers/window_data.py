@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from caffe._error import DataError
 from caffe._image import decode_image, resize
 from caffe._layers.base import Layer, register
 from caffe._log import logger
+from caffe._read_file import IMAGE, MESSAGE, read_file
 from caffe._transformer import DataTransformer
 
 
@@ -46,10 +46,8 @@ class WindowFile:
             DataError: it is missing, empty or not such a file.
         """
         where = f"Window file {param.source}"
-        try:
-            words = iter(Path(param.source).read_text().split())
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{where} cannot be read: {error}.") from None
+        content = read_file(param.source, MESSAGE, DataError, "Could not open the window file")
+        words = iter(content.decode(errors="surrogateescape").split())
         found, windows = cls([], [], []), []
         try:
             for word in words:
@@ -129,10 +127,7 @@ class WindowData(Layer):
 
     @staticmethod
     def _content(path: str) -> bytes:
-        try:
-            return Path(path).read_bytes()
-        except OSError as error:
-            raise DataError(f"Could not open or find file {path}: {error.strerror}.") from None
+        return read_file(path, IMAGE, DataError, "Could not open or find file")
 
     def top_shapes(self, bottom):
         batch = self.param.window_data_param.batch_size

@@ -19,6 +19,7 @@ from caffe import _rng
 from caffe._error import DataError
 from caffe._image import read_image
 from caffe._log import logger
+from caffe._read_file import MESSAGE, read_file
 from caffe._tools import command_line
 from caffe._tools.record_writer import RecordWriter
 from caffe.proto import caffe_pb2
@@ -86,10 +87,7 @@ def _convert(arguments: list[str]) -> None:
 
 def read_list(path: str) -> list[tuple[str, int]]:
     """Lines of ``NAME LABEL`` as pairs; the label begins after the last space."""
-    try:
-        text = Path(path).read_text(errors="surrogateescape")
-    except OSError as error:
-        raise DataError(f"Could not open file {path}: {error.strerror}") from None
+    text = read_file(path, MESSAGE, DataError).decode(errors="surrogateescape")
     pairs = []
     for line in text.split("\n")[: -1 if text.endswith("\n") or not text else None]:
         name, space, label = line.rpartition(" ")

@@ -8,7 +8,6 @@ The exit status is 1 where something had to be left out, and the log says what; 
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from google.protobuf import text_format
 from google.protobuf.message import DecodeError, Message
@@ -16,6 +15,7 @@ from google.protobuf.message import DecodeError, Message
 from caffe import _prototxt, _upgrade
 from caffe._error import CaffeError, PrototxtError
 from caffe._log import logger
+from caffe._read_file import MESSAGE, PROTOTXT, read_file
 from caffe._tools import command_line
 from caffe._whole_file import write_file
 from caffe.proto import caffe_pb2
@@ -73,20 +73,14 @@ def _upgraded(message: Message, source: str) -> bool:
     return True
 
 
-def _read(source: str) -> bytes:
-    try:
-        return Path(source).read_bytes()
-    except OSError as error:
-        raise CaffeError(f"File not found: {source} ({error.strerror}).") from None
-
-
 def _read_text(source: str, message: Message) -> None:
-    _prototxt.parse(_read(source).decode(errors="surrogateescape"), message, source)
+    content = read_file(source, PROTOTXT, CaffeError, "File not found:")
+    _prototxt.parse(content.decode(errors="surrogateescape"), message, source)
 
 
 def _read_binary(source: str, message: Message) -> None:
     try:
-        message.ParseFromString(_read(source))
+        message.ParseFromString(read_file(source, MESSAGE, CaffeError, "File not found:"))
     except DecodeError:
         raise PrototxtError(f"{source}: it is cut, broken or another kind of file.") from None
 

@@ -15,6 +15,11 @@ CAFFE  ?= $(VENV)/bin/caffe
 GPU    ?= 0
 MODELS ?= $(basename $(notdir $(wildcard solvers/*.prototxt)))
 
+# Options of `make train-MODEL`, `make resume-MODEL` and `make lr-MODEL`
+KEEP          ?=
+DETERMINISTIC ?=
+TRAINING       = --caffe $(CAFFE) --gpu "$(GPU)" --keep "$(KEEP)"$(if $(DETERMINISTIC), --deterministic)
+
 # Options of `make data` and `make lmdb`
 TINY_IMAGENET ?=
 HOLDOUT       ?= 0
@@ -26,12 +31,12 @@ export PYTHONPATH := $(ROOT)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup data lmdb models status board ensemble submission demo
-.PHONY: test lint conformance record bvlc-tests bvlc-nets reference-caffe supported proto
+.PHONY: test torture lint conformance record bvlc-tests bvlc-nets reference-caffe supported proto
 .PHONY: $(foreach verb,train resume lr journal scores train-accuracy,$(MODELS:%=$(verb)-%))
 
 help: ## this list
 	@awk -F ' *:[^#]*## ' '/^[a-z][^ ]*:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(ROOT)Makefile
-	@echo "  make train-MODEL        caffe train with solvers/MODEL.prototxt; Ctrl-C stops with a snapshot"
+	@echo "  make train-MODEL        caffe train with solvers/MODEL.prototxt; Ctrl-C stops with a snapshot [KEEP=n DETERMINISTIC=1]"
 	@echo "  make resume-MODEL       go on from the newest whole snapshot, with the solver as edited by hand"
 	@echo "  make lr-MODEL LR=0.001  drop the rate: stop with a snapshot if it runs, edit base_lr in the solver, resume"
 	@echo "  make journal-MODEL      which solver text was in force from which iteration"
@@ -60,13 +65,13 @@ models: setup ## the nets' prototxts, from models/*.j2 and models/variants.toml
 	@$(PYTHON) -m models.render
 
 $(MODELS:%=train-%): train-%: setup
-	@$(PYTHON) -m solvers.run train $* --caffe $(CAFFE) --gpu "$(GPU)"
+	@$(PYTHON) -m solvers.run train $* $(TRAINING)
 
 $(MODELS:%=resume-%): resume-%: setup
-	@$(PYTHON) -m solvers.run resume $* --caffe $(CAFFE) --gpu "$(GPU)"
+	@$(PYTHON) -m solvers.run resume $* $(TRAINING)
 
 $(MODELS:%=lr-%): lr-%: setup
-	@$(PYTHON) -m solvers.set_rate $* --lr="$(LR)" --caffe $(CAFFE) --gpu "$(GPU)"
+	@$(PYTHON) -m solvers.set_rate $* --lr="$(LR)" $(TRAINING)
 
 $(MODELS:%=journal-%): journal-%: setup
 	@$(PYTHON) -m solvers.run journal $*
@@ -99,6 +104,9 @@ demo: setup ## the whole way, small, in demo/: minutes on two cores [TINY_IMAGEN
 test: setup ## all tests (real Caffe takes part where it is installed)
 	@cd $(ROOT) && $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check --quiet .
 	@cd $(ROOT) && OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n 2 --dist worksteal
+
+torture: setup ## kill it everywhere, fill its disks: what is lost (must be nothing), in one table; 10 minutes
+	@cd $(ROOT) && OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.torture
 
 reference-caffe: ## Debian 11's real Caffe, in reference/root (needs root; 2 minutes, 1 GB)
 	@$(ROOT)reference/install.sh

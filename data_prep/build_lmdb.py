@@ -24,10 +24,10 @@ from data_prep.classes import write_labels
 from data_prep.dataset import find
 from data_prep.errors import DataError, exit_status
 from data_prep.mean import write_mean
-from data_prep.record_writer import RecordWriter, count_records, disk_bytes
+from data_prep.record_writer import RecordWriter, check_records, disk_bytes
 from data_prep.records import PIXEL_COUNT, RecordBatch, record_key
 from data_prep.splits import split
-from data_prep.staging import staged_folder
+from data_prep.staging import staged_folder, step
 from data_prep.tiny_imagenet import LabelledImage, TinyImageNet
 from data_prep.workers import Batches, Lists, decoders
 
@@ -54,13 +54,15 @@ def build(
         dataset = TinyImageNet.open(data)
         lists = split(dataset, seed, holdout)
         space = {name: disk_bytes(images, encoded) for name, images in lists.items()}
-        _check_space(out, sum(space.values()))
         allowed = int(max_bad * sum(map(len, lists.values())))
+        # What a build that died has left is gone then, and its room free.
         folder = stack.enter_context(staged_folder(out))
+        _check_space(out, sum(space.values()))
         batches = stack.enter_context(closing(convert(dataset.reader, lists, encoded)))
         pixel_sum, counts, bad = _write_splits(folder, lists, space, batches, allowed)
         write_mean(folder / "mean.binaryproto", pixel_sum, counts["train"])
         write_labels(folder / "labels.txt", dataset.wnids, dataset.words)
+        step()
         summary = {
             "source": data.name,
             "records": counts,
@@ -84,19 +86,21 @@ def _write_splits(
     with tqdm(total=total, unit="image", disable=None) as progress:
         for name in lists:
             environment = folder / f"{name}_lmdb"
-            counts[name] = 0
             with RecordWriter(environment, space[name]) as writer:
                 for batch in _batches_of(name, batches, len(lists[name])):
                     writer.append(batch)
-                    counts[name] += len(batch.keys)
+                    step()
                     bad += batch.bad
                     if len(bad) > allowed:
                         raise DataError(f"{len(bad)} images do not decode, {allowed} are tolerated: {_some(bad)}")
                     if name == "train":
                         pixel_sum += batch.pixel_sum
                     progress.update(len(batch.keys) + len(batch.bad))
-            if not counts[name] or count_records(environment) != counts[name]:
-                raise DataError(f"{environment}: wrote {counts[name]} records and found another number; build again")
+            if not writer.count:
+                raise DataError(f"{environment}: not one image of {name} decodes")
+            check_records(environment, writer.count, writer.checksum)
+            counts[name] = writer.count
+            step()
     return pixel_sum, counts, bad
 
 

@@ -1,13 +1,15 @@
 """Decoding on all cores, with the records coming back in the order of the lists."""
 
+import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from ctypes import c_ubyte
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 
 import numpy as np
 
@@ -101,6 +103,13 @@ def _ctrl_c_held_back() -> Iterator[None]:
 def _share(shared: list) -> None:
     global _rooms
     _rooms = [new_room(room) for room in shared]
+    # A killed parent says nothing to its processes, which would wait for work for ever.
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent_process().join()
+    os._exit(1)
 
 
 def _ready() -> None:

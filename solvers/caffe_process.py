@@ -5,7 +5,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,7 +18,7 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 _ONE_REQUEST_S = 0.2  # make and the shell may each send what a person or a machine asked for once
 
 
-def run(command: Sequence[str], log: Path, lock: int, watch: Watch) -> int:
+def run(command: Sequence[str], log: Path, lock: int, watch: Watch, environment: Mapping[str, str]) -> int:
     """Run Caffe to its end and return its exit status, 128 + n where signal n ended it.
 
     A first SIGINT or SIGTERM asks Caffe to stop with a snapshot, a second ends it at once, a third kills it.
@@ -31,6 +31,7 @@ def run(command: Sequence[str], log: Path, lock: int, watch: Watch) -> int:
     try:
         child = subprocess.Popen(
             command,
+            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,6 +1,6 @@
 """Train a model, or go on with it, and keep the journal of its run folder.
 
-    python -m solvers.run train nin1 [--caffe CAFFE] [--gpu 0]
+    python -m solvers.run train nin1 [--caffe CAFFE] [--gpu 0] [--keep 3]
     python -m solvers.run resume nin1           from the newest snapshot that is whole
     python -m solvers.run journal nin1          which solver was in force from which iteration
 
@@ -32,13 +32,15 @@ def say(line: str) -> None:
 def own_command(verb: str, options: argparse.Namespace) -> str:
     """The command line that does `verb` with the options of this one, or make's where make runs us."""
     if "MAKELEVEL" in os.environ:
-        return f"make {verb}-{options.name}"
+        return f"make {verb}-{options.name}" + (f" KEEP={options.keep}" if options.keep else "")
     python = min(os.path.relpath(sys.executable), sys.executable, key=len)
     words = [python, "-m", "solvers.run", verb, options.name]
     if options.caffe != "caffe":
         words += ["--caffe", options.caffe]
     if options.gpu:
         words += ["--gpu", options.gpu]
+    if options.keep:
+        words += ["--keep", str(options.keep)]
     return shlex.join(words)
 
 
@@ -126,6 +128,8 @@ def train(options: argparse.Namespace) -> int:
             say_edits(folder, solver, snapshot)
         if options.gpu:
             command.append(f"--gpu={options.gpu}")
+        if options.deterministic:
+            command.append("--deterministic")
         version = engine_version(caffe)
         journal.add(
             folder,
@@ -138,11 +142,17 @@ def train(options: argparse.Namespace) -> int:
             **provenance.of_run(solver, options.gpu),
         )
         say(f"{shlex.join(command)}  (log: {folder / curves.LOG})")
-        follower = watch.of_run(name, solver, folder, start)
-        status = caffe_process.run(command, folder / curves.LOG, lock, follower)
+        follower = watch.of_run(name, solver, folder, start, options.keep)
+        environment = dict(os.environ)
+        if follower.keep:  # our engine looks for room for so many before it trains
+            environment["CAFFE_SNAPSHOTS_KEPT"] = str(follower.keep.most_to_come())
+        status = caffe_process.run(command, folder / curves.LOG, lock, follower, environment)
         newest, faults = newest_whole(solver.snapshot_prefix)
         end = newest.iteration if newest else None
-        journal.add(folder, event="end", iteration=end, status=status)
+        try:
+            journal.add(folder, event="end", iteration=end, status=status)
+        except OSError as error:
+            say(f"the journal does not say that this run has ended: {error}")
     for fault in faults:
         say(f"not whole: {fault}")
     say_end(options, solver, newest, status)
@@ -174,12 +184,21 @@ def show_journal(options: argparse.Namespace) -> int:
     return 0
 
 
+def _count(text: str) -> int | None:
+    """A number from 1 on, or nothing."""
+    if text and (not text.isdecimal() or int(text) < 1):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of snapshots, 1 or more")
+    return int(text) if text else None
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m solvers.run", description=__doc__.split("\n")[0])
     parser.add_argument("verb", choices=("train", "resume", "journal"))
     parser.add_argument("name", help="a solver: solvers/<name>.prototxt")
     parser.add_argument("--caffe", default=os.environ.get("CAFFE") or "caffe", help="the caffe command")
     parser.add_argument("--gpu", default="", help="as caffe's own --gpu: 0, or 0,1, or all")
+    parser.add_argument("--keep", type=_count, metavar="N", help="keep the last N snapshots and the best, not all")
+    parser.add_argument("--deterministic", action="store_true", help="our engine on a GPU: the same bits in every run")
     options = parser.parse_args(argv)
     try:
         return show_journal(options) if options.verb == "journal" else train(options)

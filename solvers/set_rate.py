@@ -143,8 +143,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--lr", required=True, help="the new base_lr")
     parser.add_argument("--caffe", help="the caffe command")
     parser.add_argument("--gpu", help="as caffe's own --gpu: 0, or 0,1, or all")
+    parser.add_argument("--keep", help="as solvers.run's")
+    parser.add_argument("--deterministic", action="store_true", help="as solvers.run's")
     options = parser.parse_args(argv)
-    given = [f"--{word}={value}" for word, value in (("caffe", options.caffe), ("gpu", options.gpu)) if value]
+    given = [f"--{word}={value}" for word in ("caffe", "gpu", "keep") if (value := getattr(options, word))]
+    given += ["--deterministic"] if options.deterministic else []
     try:
         return set_rate(options.name, options.lr, given)
     except (InputError, OSError) as error:

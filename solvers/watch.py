@@ -10,6 +10,7 @@ from pathlib import Path
 
 from solvers import InputError, journal
 from solvers.curves import Curves, read
+from solvers.keep import Keep
 from solvers.live_line import LiveLine
 from solvers.tensorboard_events import EventFile
 from solvers.terminal import Terminal, is_terminal
@@ -28,10 +29,14 @@ class Watch:
     Args:
         curves: those of the runs before, which this one goes on with.
         live: the live line; None where standard error is no terminal, and gets Caffe's words as they are.
+
+    Attributes:
+        keep: removes snapshots that need not stay; None where all stay.
     """
 
     def __init__(self, curves: Curves, live: LiveLine | None = None):
         self._curves, self._live = curves, live
+        self.keep: Keep | None = None
         self._events: EventFile | None = None
         self._rest = b""
         self._deaf = False  # standard error is gone
@@ -53,6 +58,8 @@ class Watch:
         """A moment passes."""
         if self._live:
             self._live.tick(self._curves)
+        if self.keep:
+            self.keep.tick()
 
     def say(self, line: str) -> None:
         """A line of the runner's own."""
@@ -73,6 +80,8 @@ class Watch:
             self.feed(b"\n")
         if self._live:
             self._live.close(self._curves)
+        if self.keep:
+            self.keep.prune()
         self._write_events(last=True)
 
     def _line(self, line: str) -> None:
@@ -101,12 +110,18 @@ class Watch:
             self._deaf = True
 
 
-def of_run(name: str, solver, folder: Path, start: int) -> Watch:
-    """What follows a run that begins at an iteration; its start stands in the journal already."""
+def of_run(name: str, solver, folder: Path, start: int, keep: int | None = None) -> Watch:
+    """What follows a run that begins at an iteration; its start stands in the journal already.
+
+    ``keep``: how many of the last snapshots stay, besides the best one; all by default.
+    """
     curves, images = read(folder), training_set(solver)
     curves.forget(start)
     live = LiveLine(Terminal(sys.stderr.fileno()), name, solver.max_iter, images) if is_terminal(2) else None
     watch, runs = Watch(curves, live), journal.read(folder)
+    if keep:
+        watch.keep = Keep(solver.snapshot_prefix, keep, curves, watch.say)
+        watch.keep.prune()
     try:
         watch.record(EventFile(folder, images, journal.edits(runs)))
     except ImportError:

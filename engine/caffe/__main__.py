@@ -56,6 +56,12 @@ def parse_flags(arguments: list[str]) -> argparse.Namespace:
         default="snapshot",
     )
     parser.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="On a GPU: only algorithms that give the same bits in every run, so that a resumed run ends exactly as one "
+        "that was never stopped (the CPU's always do).",
+    )
+    parser.add_argument(
         "--allow_python_layers", action="store_true", help="Let the net run Python layers: code that can do anything."
     )
     parser.add_argument("--version", action="version", version=f"caffe version {_version()}")
@@ -70,7 +76,7 @@ def _version() -> str:
     return __version__
 
 
-def _choose_device(gpu: str) -> None:
+def _choose_device(gpu: str, deterministic: bool = False) -> None:
     """Set Caffe's mode from the --gpu flag."""
     from caffe import _device
 
@@ -83,6 +89,10 @@ def _choose_device(gpu: str) -> None:
     logger.info("Using GPUs %s", ", ".join(map(str, ids)) or gpu)
     _device.set_device(ids[0] if ids else 0)
     _device.set_mode_gpu()
+    if deterministic:
+        from caffe import _determinism
+
+        _determinism.require()
 
 
 def _gpu_ids(gpu: str) -> list[int]:
@@ -105,21 +115,22 @@ class SignalHandler:
     """Turns signals into requests that the solver asks for between iterations.
 
     SIGINT and SIGHUP do what their flags say; SIGTERM, which a machine sends before it is taken
-    away, stops with a snapshot. A second request to stop ends the process at once.
+    away, stops with a snapshot. The first request to stop gives these signals back to the system, so
+    that a second one ends the process at once, whatever it is doing.
     """
 
     def __init__(self, sigint_effect: str, sighup_effect: str):
         self._pending: list[str] = []
-        self._stopping = False
         effects = {signal.SIGINT: sigint_effect, signal.SIGHUP: sighup_effect, signal.SIGTERM: "stop"}
+        self._stopping = [number for number, effect in effects.items() if effect == "stop"]
         for number, effect in effects.items():
             signal.signal(number, self._handler(effect))
 
     def _handler(self, effect: str) -> Callable:
-        def handle(number, _frame):
-            if effect == "stop" and self._stopping:
-                sys.exit(128 + number)
-            self._stopping = self._stopping or effect == "stop"
+        def handle(_number, _frame):
+            if effect == "stop":
+                for number in self._stopping:
+                    signal.signal(number, signal.SIG_DFL)
             if effect != "none":
                 self._pending.append(effect)
 
@@ -148,7 +159,7 @@ def train(flags: argparse.Namespace) -> None:
     gpu = flags.gpu
     if not gpu and param.HasField("solver_mode") and param.solver_mode == caffe_pb2.SolverParameter.GPU:
         gpu = str(param.device_id)
-    _choose_device(gpu)
+    _choose_device(gpu, flags.deterministic)
     if flags.snapshot or flags.weights:
         del param.weights[:]
     if flags.weights:
@@ -278,6 +289,11 @@ def main(arguments: list[str] | None = None) -> int:
         COMMANDS[flags.command](flags)
     except CaffeError as error:
         logger.critical("%s", error)
+        return 1
+    except RuntimeError as error:
+        if not (flags.deterministic and "deterministic" in str(error)):
+            raise
+        logger.critical("--deterministic: %s", str(error).partition(". ")[0])
         return 1
     return 0
 

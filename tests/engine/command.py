@@ -79,11 +79,11 @@ def environment() -> dict[str, str]:
     return {**rest, "PYTHONPATH": str(ENGINE), "OMP_NUM_THREADS": "1"}
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen:
-    """Start ``caffe`` with its log on a pipe; it is killed if it still runs after two minutes."""
+def start(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen:
+    """Start ``caffe`` with its log on a pipe and environment variables; it is killed if it still runs after two minutes."""
     process = subprocess.Popen(
         [sys.executable, "-m", "caffe", *arguments],
-        cwd=folder, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        cwd=folder, env=environment() | variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     watchdog = threading.Timer(120, process.kill)
     watchdog.daemon = True

@@ -118,6 +118,31 @@ def test_sighup_snapshots_and_goes_on(tmp_path):
     assert len(list(folder.glob("snap_iter_*.solverstate"))) == 2
 
 
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_it_at_once(tmp_path, second):
+    """Even in the middle of a computation that no Python code interrupts."""
+    folder = make_experiment(tmp_path, LONG)
+    layer = 'layer { name: "p" type: "Python" bottom: "ip" python_param { module: "endless" layer: "Endless" } }'
+    (folder / "net.prototxt").write_text((folder / "net.prototxt").read_text() + layer)
+    (folder / "endless.py").write_text(
+        "import caffe, os, signal\n"
+        "class Endless(caffe.Layer):\n"
+        "    def setup(self, bottom, top): pass\n"
+        "    def reshape(self, bottom, top): pass\n"
+        "    def forward(self, bottom, top):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        print('stops after this iteration', flush=True)\n"
+        "        sum(range(10**13))\n"
+        "    def backward(self, top, propagate_down, bottom): pass\n"
+    )
+    process = start(folder, "train", "--solver=solver.prototxt", "--allow_python_layers")
+    wait_for(process, "stops after this iteration")
+    process.send_signal(second)
+    log, _ = process.communicate(timeout=60)
+    assert process.returncode == -second and "Traceback" not in log
+    assert not list(folder.glob("snap_iter_*"))
+
+
 def test_signal_effects_can_be_changed(tmp_path):
     folder = make_experiment(tmp_path, LONG)
     process = start(folder, "train", "--solver=solver.prototxt", "--sigint_effect=none", "-sighup_effect=stop")
@@ -171,6 +196,14 @@ def test_without_a_gpu_it_says_so_and_goes_on(straight):
     assert "No CUDA device is available" in caffe(folder, "device_query", "-gpu", "all")
     log = caffe(folder, "time", "--model=net.prototxt", "--iterations=1", "--gpu=0")
     assert "No CUDA device is available: running on the CPU." in log
+
+
+def test_deterministic_makes_no_difference_on_the_cpu(straight, tmp_path):
+    whole, log = straight
+    folder = make_experiment(tmp_path)
+    again = caffe(folder, "train", "--solver=solver.prototxt", "--deterministic", "--gpu=0")
+    assert displayed(again) == displayed(log)
+    assert_same_weights(folder / "snap_iter_20.caffemodel", whole / "snap_iter_20.caffemodel")
 
 
 BAD = {

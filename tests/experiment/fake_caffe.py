@@ -20,7 +20,7 @@ if sys.argv[1:] == ["--version"]:
 
 interrupts = []
 signal.signal(signal.SIGINT, lambda *_: interrupts.append(1))
-flags = dict(word.removeprefix("--").split("=", 1) for word in sys.argv[2:])
+flags = dict(word.removeprefix("--").partition("=")[::2] for word in sys.argv[2:])
 solver = text_format.Parse(Path(flags["solver"]).read_text(), caffe_pb2.SolverParameter())
 iteration, weights = 0, [0.0, 0.0]
 if "snapshot" in flags:
@@ -51,6 +51,7 @@ while iteration < end and not interrupts:
 say(f"Iteration {iteration}, Testing net (#0)")
 say("    Test net output #0: accuracy = 0.25")
 time.sleep(0.1)  # a second SIGINT for one Ctrl-C would arrive by now
+print(f"snapshots kept: {os.environ.get('CAFFE_SNAPSHOTS_KEPT')}", file=sys.stderr)
 print(f"interrupts: {len(interrupts)}", file=sys.stderr, flush=True)
 prefix = f"{solver.snapshot_prefix}_iter_{iteration}"
 model = caffe_pb2.NetParameter()

@@ -214,6 +214,16 @@ def test_too_little_disk_is_said_before_anything_is_written(data, tmp_path, monk
     assert os.listdir(tmp_path) == []
 
 
+def test_room_that_a_dead_build_took_counts_as_free(data, tmp_path, monkeypatch):
+    partial = tmp_path / "lmdb.partial"
+    partial.mkdir()
+    (partial / "data.mdb").write_bytes(bytes(1000))
+    usage = shutil._ntuple_diskusage
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**9, 0, 0 if list(partial.iterdir()) else 10**9))
+    build_lmdb.build(data, tmp_path / "lmdb")
+    assert os.listdir(tmp_path) == ["lmdb"]
+
+
 def test_stated_disk_need_is_enough_and_not_far_off(built, data, tmp_path):
     dataset = TinyImageNet.open(data)
     used = os.stat(built / "val_lmdb" / "data.mdb").st_blocks * 512
@@ -230,7 +240,10 @@ def test_the_map_grows(tmp_path):
     with record_writer.RecordWriter(tmp_path, map_bytes=1 << 16) as writer:
         for batch in batches:
             writer.append(batch)
-    assert record_writer.count_records(tmp_path) == 200
+    record_writer.check_records(tmp_path, 200, writer.checksum)
+    for count, checksum in ((199, writer.checksum), (200, writer.checksum ^ 1)):
+        with pytest.raises(DataError, match=f"{count} records were written and other ones"):
+            record_writer.check_records(tmp_path, count, checksum)
     with (
         lmdb.open(str(tmp_path), readonly=True, lock=False) as environment,
         environment.begin() as transaction,
@@ -274,7 +287,28 @@ def test_killed_build_leaves_no_finished_name_and_starts_again(data, tmp_path):
     assert os.listdir(tmp_path) == ["lmdb.partial"]
     build_lmdb.build(data, out)
     assert os.listdir(tmp_path) == ["lmdb"]
-    assert record_writer.count_records(out / "train_lmdb") == 600
+    assert len(read(out / "train_lmdb")) == 600
+
+
+def test_a_killed_builds_processes_end_too(data, tmp_path):
+    with slow_build(data, tmp_path / "lmdb", workers=2) as process:
+        assert process.stdout.readline() == b"wrote\n"
+        process.kill()
+        process.communicate(timeout=60)  # they hold its output open
+
+
+def test_what_is_written_is_read_back(data, tmp_path, monkeypatch, capsys):
+    append = record_writer.RecordWriter.append
+
+    def other(self, batch):
+        append(self, batch)
+        with self._environment.begin(write=True) as transaction:
+            transaction.put(batch.keys[0], b"damaged")
+
+    monkeypatch.setattr(record_writer.RecordWriter, "append", other)
+    assert build_lmdb.main(["--data", str(data), "--out", str(tmp_path / "lmdb"), "--workers", "1"]) == 1
+    assert "train_lmdb: 600 records were written and other ones read back" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == []
 
 
 def test_ctrl_c_cleans_up(data, tmp_path):

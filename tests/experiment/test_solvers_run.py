@@ -129,6 +129,31 @@ def test_run_to_the_end_with_gpu(place, capfd):
     assert "has reached max_iter 20; to go on, raise it in solvers/tiny.prototxt" in capfd.readouterr().err
 
 
+def test_keep(place, capfd):
+    edit("100000", "20")
+    for iteration in (3, 5, 9):
+        write_snapshot(iteration, shapes=[(2,)])
+    model, _ = write_snapshot(12, shapes=[(2,)])
+    model.write_bytes(model.read_bytes()[:-5])
+    assert run.main(["resume", "tiny", "--caffe", "./caffe", "--keep", "2", "--deterministic"]) == 0
+    found = sorted(int(path.stem.rpartition("_")[2]) for path in Path("runs/tiny").glob("*.caffemodel"))
+    assert found == [9, 20], "the two that are whole, and not the one between them that is not"
+    said = capfd.readouterr().err
+    assert "snapshots kept: 1\n" in said  # beside the 5, 9 and 12 that were there
+    assert said.splitlines()[-1].endswith("resume tiny --caffe ./caffe --keep 2")
+    assert journal_lines()[0]["command"][-1] == "--deterministic"
+
+
+def test_keep_under_make(place, monkeypatch, capfd):
+    monkeypatch.setenv("MAKELEVEL", "1")
+    edit("100000", "20")
+    assert run.main(["train", "tiny", "--caffe", "./caffe", "--keep", "3"]) == 0
+    assert capfd.readouterr().err.splitlines()[-1].endswith("make resume-tiny KEEP=3")
+    with pytest.raises(SystemExit):
+        run.main(["train", "tiny", "--keep", "0"])
+    assert "'0' is not a number of snapshots, 1 or more" in capfd.readouterr().err
+
+
 def test_two_runs_of_one_folder(place, capsys):
     log = Path("runs/tiny/train.log")
     runner = start("train", log)

@@ -1,0 +1,62 @@
+"""What is tried: faults, each with its cases, as rows of the table that `make torture` prints."""
+
+import os
+import shutil
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+class Lost(Exception):
+    """Something is lost: a snapshot that is not whole, other weights in the end, an error without a word."""
+
+
+class NotHere(Exception):
+    """This machine cannot try it; the message says why."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Some faults, one after the other.
+
+    Attributes:
+        name: what tells it from the other cases of its row.
+        run: tries it, in the working folder, which is empty; raises Lost, or NotHere before anything was tried.
+        faults: how many faults it tries.
+    """
+
+    name: str
+    run: Callable[[], None]
+    faults: int = 1
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A row of the table."""
+
+    name: str
+    cases: list[Case]
+
+
+def expect(condition: object, otherwise: str) -> None:
+    """Raise Lost with what happened where the condition does not hold."""
+    if not condition:
+        raise Lost(otherwise)
+
+
+def attempt(case: Case, folder: str) -> tuple[str, str]:
+    """Try a case in a folder of its own: ("survived" | "lost" | "not here", why)."""
+    os.makedirs(folder)
+    os.chdir(folder)
+    try:
+        case.run()
+    except NotHere as reason:
+        return "not here", str(reason)
+    except Lost as loss:
+        return "lost", str(loss)
+    except Exception:  # a fault of the torture is no survival
+        return "lost", traceback.format_exc()
+    finally:
+        os.chdir("/")
+    shutil.rmtree(folder, ignore_errors=True)
+    return "survived", ""

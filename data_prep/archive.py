@@ -1,7 +1,7 @@
 """The files of a data set, read alike from a zip and from a folder, by several processes at once.
 
-``list_files`` indexes the set once. An ``Entry`` is small and a reader pickles as its path, so a worker
-process can be handed both and read any file without parsing the zip's directory of 120,000 members again.
+An ``Entry`` is small and a reader pickles as its path, so a worker process can be handed both and read any file
+without listing the set again (``listing.py``).
 """
 
 import os
@@ -14,17 +14,15 @@ from typing import NamedTuple
 
 from data_prep.errors import BadImage, DataError
 
-TOP_FOLDER = "tiny-imagenet-200"
-MAX_MEMBERS = 1_000_000
 MAX_FILE_BYTES = 16 << 20
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 
 
 class Entry(NamedTuple):
-    """One file of the set: its path below the top folder, its size, and where it lies in the zip."""
+    """One file of the set: its path below the top folder and, for a zip, its size and where it lies."""
 
     name: str
-    size: int
+    size: int = 0
     offset: int = 0
     stored_size: int = 0
     method: int = 0
@@ -38,22 +36,36 @@ class FolderReader:
         self.root = root
 
     def read(self, entry: Entry) -> bytes:
-        """The file's bytes. Raises ``DataError`` when it is gone, changed or larger than ``MAX_FILE_BYTES``."""
+        """The file's bytes. Raises ``DataError`` when it is gone, no file, or larger than ``MAX_FILE_BYTES``."""
         path = f"{self.root}/{entry.name}"
-        if entry.size > MAX_FILE_BYTES:
-            raise DataError(f"{path}: larger than {MAX_FILE_BYTES} bytes, which no file of Tiny ImageNet is")
         try:
-            # Without a file object, whose making takes five times as long as the reading.
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            # Without a file object, which takes five times as long to make as the file to read. A pipe must not
+            # hold us up.
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             try:
-                data = os.read(descriptor, entry.size + 1)
+                return self._read(descriptor, path)
             finally:
                 os.close(descriptor)
         except OSError as error:
             raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-        if len(data) != entry.size:
-            raise DataError(f"{path}: its size changed after the files were listed; start again when it is at rest")
+
+    def _read(self, descriptor: int, path: str) -> bytes:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            raise DataError(f"{path}: not a file")
+        if about.st_size > MAX_FILE_BYTES:
+            raise DataError(f"{path}: larger than {MAX_FILE_BYTES} bytes, which no file of Tiny ImageNet is")
+        data = os.read(descriptor, about.st_size + 1)
+        if len(data) != about.st_size:
+            raise DataError(f"{path}: its size changes while it is read; start again when it is at rest")
         return data
+
+    def size(self, entry: Entry) -> int:
+        """The file's size in bytes; 0 when it is gone."""
+        try:
+            return os.stat(f"{self.root}/{entry.name}").st_size
+        except OSError:
+            return 0
 
 
 class ZipReader:
@@ -93,81 +105,9 @@ class ZipReader:
             raise BadImage(f"{entry.name}: damaged in {self.path} (size or checksum is wrong)")
         return data
 
+    def size(self, entry: Entry) -> int:
+        """The file's size in bytes, as the zip's directory states it."""
+        return entry.size
+
 
 Reader = FolderReader | ZipReader
-
-
-def list_files(path: Path) -> tuple[Reader, dict[str, Entry]]:
-    """A reader for the set at ``path`` (zip or folder) and its entries by path below the top folder.
-
-    Raises ``DataError`` when there is nothing at ``path``, the zip is cut or damaged, or it holds something a
-    data set never does: a name that leaves its folder, a link, encryption, a giant member, too many members.
-    """
-    if path.is_dir():
-        return _list_folder(path)
-    if path.is_file():
-        return _list_zip(path)
-    raise DataError(f"{path}: no such zip or folder; run `make data`, or set TINY_IMAGENET to where the set is")
-
-
-def _list_folder(path: Path) -> tuple[Reader, dict[str, Entry]]:
-    root = path / TOP_FOLDER if (path / TOP_FOLDER / "wnids.txt").is_file() else path
-    entries: dict[str, Entry] = {}
-    # The official layout is four levels deep; going no deeper also ends a loop of links.
-    pending = [("", 0)]
-    while pending:
-        folder, depth = pending.pop()
-        with os.scandir(root / folder) as listing:
-            for item in listing:
-                name = folder + item.name
-                if item.is_dir():
-                    if depth < 3:
-                        pending.append((name + "/", depth + 1))
-                else:
-                    entries[name] = Entry(name, item.stat().st_size if item.is_file() else 0)
-                    _check_count(len(entries), path)
-    return FolderReader(root), entries
-
-
-def _list_zip(path: Path) -> tuple[Reader, dict[str, Entry]]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, struct.error, ValueError, OverflowError, NotImplementedError) as error:
-        raise DataError(f"{path}: not a whole zip ({error}); delete it and fetch it again") from error
-    _check_count(len(members), path)
-    top = "" if any(member.filename == "wnids.txt" for member in members) else TOP_FOLDER + "/"
-    files: dict[str, Entry] = {}
-    for member in members:
-        _check_member(member, path)
-        name = member.filename.removeprefix(top)
-        if member.is_dir() or not member.filename.startswith(top):
-            continue
-        if name in files:
-            raise DataError(f"{path}: member {member.filename!r} is there twice; this is not the official zip")
-        size, stored, method = member.file_size, member.compress_size, member.compress_type
-        files[name] = Entry(name, size, member.header_offset, stored, method, member.CRC)
-    return ZipReader(path), files
-
-
-def _check_count(count: int, path: Path) -> None:
-    if count > MAX_MEMBERS:
-        raise DataError(f"{path}: more than {MAX_MEMBERS} files; Tiny ImageNet has about 120,000")
-
-
-def _check_member(member: zipfile.ZipInfo, path: Path) -> None:
-    name = member.filename
-    # orig_filename too: zipfile cuts a name at its first NUL.
-    if name != member.orig_filename or "\\" in name or name.startswith("/") or ":" in name or ".." in name.split("/"):
-        wrong = "has a name that leaves its folder"
-    elif stat.S_ISLNK(member.external_attr >> 16):
-        wrong = "is a link"
-    elif member.flag_bits & 0x1:
-        wrong = "is encrypted"
-    elif member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        wrong = f"has an unknown compression ({member.compress_type})"
-    elif max(member.file_size, member.compress_size) > MAX_FILE_BYTES:
-        wrong = f"is larger than {MAX_FILE_BYTES} bytes"
-    else:
-        return
-    raise DataError(f"{path}: member {member.orig_filename!r} {wrong}; this is not the official zip")

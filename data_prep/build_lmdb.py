@@ -24,10 +24,10 @@ from data_prep.classes import write_labels
 from data_prep.dataset import find
 from data_prep.errors import DataError, exit_status
 from data_prep.mean import write_mean
-from data_prep.record_writer import RecordWriter, check_records, disk_bytes
+from data_prep.record_writer import RecordWriter, count_records, disk_bytes
 from data_prep.records import PIXEL_COUNT, RecordBatch, record_key
 from data_prep.splits import split
-from data_prep.staging import staged_folder, step
+from data_prep.staging import WriteBehind, staged_folder, step
 from data_prep.tiny_imagenet import LabelledImage, TinyImageNet
 from data_prep.workers import Batches, Lists, decoders
 
@@ -53,7 +53,7 @@ def build(
         convert = stack.enter_context(decoders(workers))
         dataset = TinyImageNet.open(data)
         lists = split(dataset, seed, holdout)
-        space = {name: disk_bytes(images, encoded) for name, images in lists.items()}
+        space = {name: disk_bytes(dataset.reader, images, encoded) for name, images in lists.items()}
         allowed = int(max_bad * sum(map(len, lists.values())))
         # What a build that died has left is gone then, and its room free.
         folder = stack.enter_context(staged_folder(out))
@@ -83,10 +83,10 @@ def _write_splits(
     counts: dict[str, int] = {}
     bad: list[str] = []
     total = sum(map(len, lists.values()))
-    with tqdm(total=total, unit="image", disable=None) as progress:
+    with WriteBehind() as behind, tqdm(total=total, unit="image", disable=None) as progress:
         for name in lists:
             environment = folder / f"{name}_lmdb"
-            with RecordWriter(environment, space[name]) as writer:
+            with RecordWriter(environment, space[name], behind) as writer:
                 for batch in _batches_of(name, batches, len(lists[name])):
                     writer.append(batch)
                     step()
@@ -98,8 +98,9 @@ def _write_splits(
                     progress.update(len(batch.keys) + len(batch.bad))
             if not writer.count:
                 raise DataError(f"{environment}: not one image of {name} decodes")
-            check_records(environment, writer.count, writer.checksum)
-            counts[name] = writer.count
+            counts[name] = count_records(environment)
+            if counts[name] != writer.count:
+                raise DataError(f"{environment}: {writer.count} records were written and {counts[name]} are there")
             step()
     return pixel_sum, counts, bad
 

@@ -1,6 +1,6 @@
 """Images to records of Datum, keyed as Caffe's convert_imageset keys them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from functools import cache
 from typing import NamedTuple
 
@@ -58,7 +58,7 @@ def new_room(memory: bytearray | None = None) -> np.ndarray:
 
 
 def make_records(
-    reader: Reader, images: Sequence[LabelledImage], first: int, encoded: bool, room: np.ndarray
+    reader: Reader, images: Iterable[LabelledImage], first: int, encoded: bool, room: np.ndarray
 ) -> RecordBatch:
     """The records of ``images``, the first of which has number ``first`` in its list, and their pixels' sum.
 

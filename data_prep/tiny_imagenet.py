@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from data_prep.archive import Entry, Reader, list_files
+from data_prep.archive import Entry, Reader
 from data_prep.classes import parse_wnids, parse_words
 from data_prep.errors import DataError
+from data_prep.listing import list_files
 
 UNKNOWN_LABEL = -1
 _IMAGE = re.compile(r"(?:train/(\w+)|(val|test))/images/(\w+)_(\d{1,9})\.JPEG", re.ASCII)

@@ -1,5 +1,6 @@
 """Built LMDBs hold what Caffe expects: keys, order, labels, pixels B, G, R; and are whole or not there."""
 
+import errno
 import io
 import json
 import os
@@ -7,6 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
+from concurrent.futures import wait
+from functools import partial
 from pathlib import Path
 
 import lmdb
@@ -15,9 +18,10 @@ import pytest
 from caffe.proto import caffe_pb2
 from PIL import Image
 
-from data_prep import build_lmdb, record_writer, records, workers
+from data_prep import build_lmdb, record_writer, records, staging, workers
 from data_prep.decode import decode_jpeg
 from data_prep.errors import DataError
+from data_prep.staging import WriteBehind
 from data_prep.tiny_imagenet import TinyImageNet
 
 from .small_tiny_imagenet import TEST, TRAIN, VAL, WNIDS, files, jpeg, write_folder, write_zip
@@ -227,7 +231,7 @@ def test_room_that_a_dead_build_took_counts_as_free(data, tmp_path, monkeypatch)
 def test_stated_disk_need_is_enough_and_not_far_off(built, data, tmp_path):
     dataset = TinyImageNet.open(data)
     used = os.stat(built / "val_lmdb" / "data.mdb").st_blocks * 512
-    assert used <= record_writer.disk_bytes(dataset.val, encoded=False) < 1.4 * used
+    assert used <= record_writer.disk_bytes(dataset.reader, dataset.val, encoded=False) < 1.4 * used
 
 
 def test_the_map_grows(tmp_path):
@@ -237,18 +241,36 @@ def test_the_map_grows(tmp_path):
                             [(12_300 * i, 12_300 * (i + 1)) for i in range(20)], values * 20, np.zeros(0), [])
         for b in range(10)
     ]  # fmt: skip
-    with record_writer.RecordWriter(tmp_path, map_bytes=1 << 16) as writer:
+    with WriteBehind(step=300_000) as behind, record_writer.RecordWriter(tmp_path, 1 << 16, behind) as writer:
         for batch in batches:
             writer.append(batch)
-    record_writer.check_records(tmp_path, 200, writer.checksum)
-    for count, checksum in ((199, writer.checksum), (200, writer.checksum ^ 1)):
-        with pytest.raises(DataError, match=f"{count} records were written and other ones"):
-            record_writer.check_records(tmp_path, count, checksum)
+    assert writer.count == record_writer.count_records(tmp_path) == 200
     with (
         lmdb.open(str(tmp_path), readonly=True, lock=False) as environment,
         environment.begin() as transaction,
     ):
         assert [key for key, value in transaction.cursor() if value == values] == [b"%08d" % i for i in range(200)]
+
+
+def test_files_go_to_disk_while_they_are_written(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(staging, "_sync", synced.append)
+    with WriteBehind(step=100) as behind:
+        for number in range(5):
+            behind.wrote(tmp_path / f"{number // 2}", 60)
+            wait([behind._sync] if behind._sync else [])
+    assert synced == [tmp_path / "0", tmp_path / "1"]
+
+
+def test_a_disk_that_fails_while_it_is_written_to_is_an_error(data, tmp_path, monkeypatch, capsys):
+    def fail(path: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error", str(path))
+
+    monkeypatch.setattr(staging, "_sync", fail)
+    monkeypatch.setattr(build_lmdb, "WriteBehind", partial(WriteBehind, step=1 << 20))
+    assert build_lmdb.main(["--data", str(data), "--out", str(tmp_path / "lmdb"), "--workers", "1"]) == 1
+    assert "Input/output error" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == []
 
 
 def slow_build(data: Path, out: Path, workers: int) -> subprocess.Popen:
@@ -297,17 +319,26 @@ def test_a_killed_builds_processes_end_too(data, tmp_path):
         process.communicate(timeout=60)  # they hold its output open
 
 
-def test_what_is_written_is_read_back(data, tmp_path, monkeypatch, capsys):
-    append = record_writer.RecordWriter.append
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda transaction, key: transaction.put(key, b"damaged"), "is read back as another"),
+        (lambda transaction, key: transaction.delete(key), "is read back as another"),
+        (lambda transaction, key: transaction.put(key + b"!", b""), "600 records were written and 603 are there"),
+    ],
+)
+def test_what_is_written_is_read_back(data, tmp_path, monkeypatch, capsys, damage, told):
+    put = record_writer.RecordWriter._put
 
-    def other(self, batch):
-        append(self, batch)
+    def other(self, items):
+        put(self, items)
         with self._environment.begin(write=True) as transaction:
-            transaction.put(batch.keys[0], b"damaged")
+            damage(transaction, items[-1][0])
 
-    monkeypatch.setattr(record_writer.RecordWriter, "append", other)
+    monkeypatch.setattr(record_writer.RecordWriter, "_put", other)
     assert build_lmdb.main(["--data", str(data), "--out", str(tmp_path / "lmdb"), "--workers", "1"]) == 1
-    assert "train_lmdb: 600 records were written and other ones read back" in capsys.readouterr().err
+    told_now = capsys.readouterr().err
+    assert "train_lmdb: " in told_now and told in told_now
     assert os.listdir(tmp_path) == []
 
 

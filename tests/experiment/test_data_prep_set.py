@@ -1,14 +1,20 @@
 """data_prep reads the official layout, alike from zip and folder, and refuses what is not whole or not safe."""
 
+import os
 import stat
 import zipfile
 from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
 
 import pytest
 
+from data_prep import listing
 from data_prep.errors import BadImage, DataError
 from data_prep.splits import split
 from data_prep.tiny_imagenet import TinyImageNet
+from data_prep.zip_directory import plain_members
 
 from .small_tiny_imagenet import TEST, TRAIN, VAL, WNIDS, files, write_folder, write_zip
 
@@ -150,6 +156,66 @@ def test_member_that_lies_about_its_size_or_bytes(made, tmp_path):
         dataset.reader.read(image)
     with pytest.raises(BadImage, match="no such member"):
         dataset.reader.read(image._replace(offset=image.offset + 1))
+
+
+def test_files_of_a_folder_that_are_no_images_to_read(made, tmp_path):
+    root = write_folder(tmp_path / "set", made)
+    dataset = TinyImageNet.open(root)
+    pipe, giant, gone = (root / image.entry.name for image in dataset.train[:3])
+    pipe.unlink()
+    os.mkfifo(pipe)
+    os.truncate(giant, 17 << 20)
+    gone.unlink()
+    for image, told in zip(dataset.train, ("not a file", "larger than 16777216 bytes", "cannot be read"), strict=False):
+        with pytest.raises(DataError, match=told) as error:
+            dataset.reader.read(image.entry)
+        assert str(root / image.entry.name) in str(error.value)
+
+
+def unusual_zips(made: dict[str, bytes], folder: Path) -> Iterator[Path]:
+    """Zips that are whole, and that hold the set in some way which the quick reader leaves alone."""
+    whole = write_zip(folder / "whole.zip", made).read_bytes()
+    for name in ("comment", "before", "space"):
+        path = folder / f"{name}.zip"
+        path.write_bytes(b"#!before\n" + whole if name == "before" else whole)
+        with zipfile.ZipFile(path, "a") as archive:
+            if name == "comment":
+                archive.comment = b"made by hand"
+            elif name == "space":
+                archive.writestr("tiny-imagenet-200/a note.txt", "seen")
+        yield path
+
+
+def test_unusual_zips_are_read_by_zipfile(made, tmp_path):
+    usual = write_zip(tmp_path / "set.zip", made)
+    assert plain_members(usual) is not None
+    expected = TinyImageNet.open(usual)
+    for path in unusual_zips(made, tmp_path):
+        assert plain_members(path) is None
+        dataset = TinyImageNet.open(path)
+        assert names(dataset.train) == names(expected.train)
+        assert dataset.reader.read(dataset.val[4].entry) == made[dataset.val[4].entry.name]
+
+
+def test_a_damaged_directory_reads_as_by_zipfile_or_not_at_all(tmp_path):
+    path = write_zip(tmp_path / "set.zip", {f"a/b_{i}.JPEG": bytes(i) for i in range(9)} | {"wnids.txt": b"x" * 99})
+    whole = path.read_bytes()
+    start = whole.index(b"PK\x01\x02")
+    random = Random(5)
+    alike = 0
+    for _ in range(2000):
+        broken = bytearray(whole)
+        broken[random.randrange(start, len(whole))] = random.randrange(256)
+        path.write_bytes(broken)
+        quick = plain_members(path)
+        try:
+            slow = listing._any_members(path)
+        except DataError:
+            continue  # a bad date, say, which is nothing to us
+        if quick is not None:
+            assert quick == slow
+            alike += 1
+    assert 200 < alike < 1900
 
 
 def test_split_is_seeded_and_stratified(made, tmp_path):

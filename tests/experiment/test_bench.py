@@ -1,0 +1,78 @@
+"""The benchmarks of the experiment's own steps run, compare what they should, and say it in a table."""
+
+import os
+import shutil
+import sys
+
+import lmdb
+import pytest
+
+from bench import make_lmdb
+from bench.process import Finished, measured
+from bench.table import table
+from tests.conformance.engines import REAL
+
+from .small_tiny_imagenet import TEST, TRAIN, VAL, files, write_zip
+
+
+def test_a_table_shows_what_is_there_and_what_is_not():
+    rows = [
+        {"work": "train", "images": 100_000, "ratio": None},
+        {"work": "a longer name", "images": 7, "ratio": 3.14159, "note": "real"},
+        {"work": "big", "images": 12, "ratio": 12345.6},
+    ]
+    assert table(rows).splitlines() == [
+        "work            images   ratio  note",
+        "train          100,000       -  -",
+        "a longer name        7    3.14  real",
+        "big                 12  12,346  -",
+    ]
+
+
+def test_memory_is_that_of_all_processes(tmp_path):
+    hold = "held = bytearray(60 << 20); held[::4096] = bytes(15 << 10); import time; time.sleep(0.6)"
+    script = f"import subprocess, sys; one = subprocess.Popen([sys.executable, '-c', {hold!r}]); {hold}; one.wait()"
+    done = measured([sys.executable, "-c", script + "; print('done')"], tmp_path, os.environ)
+    assert 120 << 20 < done.peak < 200 << 20
+    assert done.output == "done\n" and done.seconds > 0.6
+
+
+def test_a_command_that_fails_ends_the_benchmark(tmp_path):
+    with pytest.raises(SystemExit, match="exit status 3: the reason$"):
+        measured([sys.executable, "-c", "import sys; print('first\\nthe reason'); sys.exit(3)"], tmp_path, os.environ)
+
+
+def test_make_lmdb_is_compared_on_the_same_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "sync", lambda: None)  # it waits for everything that runs on this machine
+    data = write_zip(tmp_path / "set.zip", files())
+    said: list[str] = []
+    rows = make_lmdb.measure(data, images=400, rounds=1, progress=said.append)
+    expected = [("train images to LMDB", "ours", 400), ("make lmdb from the zip", "ours", 200 * TRAIN + VAL + TEST)]
+    if not REAL.why_not():
+        expected.insert(0, ("train images to LMDB", "real Caffe", 400))
+    assert [(row["work"], row["engine"], row["images"]) for row in rows] == expected
+    assert all(row["images/s"] == pytest.approx(row["images"] / row["seconds"]) for row in rows)
+    assert said[0] == "make lmdb: unpacking 400 of 600 train images"
+
+
+def test_ratios_are_of_images_a_second_and_medians():
+    runs = {
+        "real": [Finished(10, 100 << 20, ""), Finished(30, 90 << 20, ""), Finished(20, 95 << 20, "")],
+        "ours": [Finished(4, 50 << 20, ""), Finished(4, 70 << 20, ""), Finished(9, 60 << 20, "")],
+        "whole": [Finished(6, 80 << 20, "")],
+    }
+    rows = list(make_lmdb.rows(runs, count=1000, everything=1200))
+    assert [row["seconds"] for row in rows] == [20, 4, 6]
+    assert [row["ratio"] for row in rows] == [1, 5, pytest.approx(4)]
+    assert [row["peak MiB"] for row in rows] == [100, 70, 80]
+
+
+def test_different_records_end_the_benchmark(tmp_path):
+    for name, value in (("one", b"same"), ("other", b"diff")):
+        with lmdb.open(str(tmp_path / name)) as environment, environment.begin(write=True) as transaction:
+            transaction.put(b"00000000_a", b"same")
+            transaction.put(b"00000001_b", value)
+    shutil.copytree(tmp_path / "one", tmp_path / "copy")
+    make_lmdb.check_equal(tmp_path / "one", tmp_path / "copy")
+    with pytest.raises(SystemExit, match="record 1, b'00000001_b', is not the same"):
+        make_lmdb.check_equal(tmp_path / "one", tmp_path / "other")

@@ -1,79 +1,19 @@
-"""The ``caffe`` command: train, test, time, device_query, with Caffe's own flags (tools/caffe.cpp)."""
+"""The ``caffe`` command: train, test, time, device_query, with Caffe's own flags (tools/caffe.cpp).
 
-import argparse
+And two that Caffe has elsewhere or not at all: draw (draw_net.py) and summary.
+"""
+
 import signal
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from types import SimpleNamespace
 
+from caffe import _completion, _flags
 from caffe._error import CaffeError
 from caffe._log import logger
-
-USAGE = """caffe <command> <args>
-
-commands:
-  train           train or finetune a model
-  test            score a model
-  device_query    show GPU diagnostic information
-  time            benchmark model execution time"""
-
-
-def parse_flags(arguments: list[str]) -> argparse.Namespace:
-    """Parse Caffe's command line: flags with one dash or two, a value after ``=`` or a space."""
-    parser = argparse.ArgumentParser(prog="caffe", usage=USAGE, allow_abbrev=False)
-    parser.add_argument("command", choices=sorted(COMMANDS), help=argparse.SUPPRESS)
-
-    def flag(name, help, **options):
-        parser.add_argument(f"--{name}", f"-{name}", help=help, **{"default": "", **options})
-
-    flag("solver", "The solver definition protocol buffer text file.")
-    flag("model", "The model definition protocol buffer text file.")
-    flag("snapshot", "Optional; the snapshot solver state to resume training.")
-    flag(
-        "weights",
-        "Optional; the pretrained weights to initialize finetuning, separated by ','. "
-        "Cannot be set simultaneously with snapshot.",
-    )
-    flag("iterations", "The number of iterations to run.", type=int, default=50)
-    flag(
-        "gpu", "Optional; run in GPU mode on the given device ID, or 'all'. Without a GPU it says so and uses the CPU."
-    )
-    flag(
-        "phase",
-        "Optional; network phase (TRAIN or TEST). Only used for 'time'.",
-        choices=["TRAIN", "TEST"],
-        default="TRAIN",
-    )
-    flag("level", "Optional; network level.", type=int, default=0)
-    flag("stage", "Optional; network stages (not to be confused with phase), separated by ','.")
-    effects = ["snapshot", "stop", "none"]
-    flag("sigint_effect", "Optional; action to take when a SIGINT signal is received.", choices=effects, default="stop")
-    flag(
-        "sighup_effect",
-        "Optional; action to take when a SIGHUP signal is received.",
-        choices=effects,
-        default="snapshot",
-    )
-    parser.add_argument(
-        "--deterministic",
-        action="store_true",
-        help="On a GPU: only algorithms that give the same bits in every run, so that a resumed run ends exactly as one "
-        "that was never stopped (the CPU's always do).",
-    )
-    parser.add_argument(
-        "--allow_python_layers", action="store_true", help="Let the net run Python layers: code that can do anything."
-    )
-    parser.add_argument("--version", action="version", version=f"caffe version {_version()}")
-    flags = parser.parse_args(arguments)
-    flags.stages = [stage for stage in flags.stage.split(",") if stage]
-    return flags
-
-
-def _version() -> str:
-    from caffe import __version__
-
-    return __version__
+from caffe._tools import command_line
 
 
 def _choose_device(gpu: str, deterministic: bool = False) -> None:
@@ -141,7 +81,7 @@ class SignalHandler:
         return self._pending.pop(0) if self._pending else None
 
 
-def train(flags: argparse.Namespace) -> None:
+def train(flags: SimpleNamespace) -> None:
     """Train or finetune a model."""
     _need(flags.solver, "Need a solver definition to train: --solver=FILE.")
     if flags.snapshot and flags.weights:
@@ -176,13 +116,13 @@ def train(flags: argparse.Namespace) -> None:
     logger.info("Optimization Done.")
 
 
-def _allow_python_layers(flags: argparse.Namespace) -> None:
+def _allow_python_layers(flags: SimpleNamespace) -> None:
     from caffe._layers import python
 
     python.allowed = flags.allow_python_layers
 
 
-def _load_net(flags: argparse.Namespace, phase: str):
+def _load_net(flags: SimpleNamespace, phase: str):
     from caffe import TEST, TRAIN
     from caffe._net import Net
 
@@ -191,7 +131,7 @@ def _load_net(flags: argparse.Namespace, phase: str):
     return Net(flags.model, {"TRAIN": TRAIN, "TEST": TEST}[phase], level=flags.level, stages=flags.stages)
 
 
-def test(flags: argparse.Namespace) -> None:
+def test(flags: SimpleNamespace) -> None:
     """Score a model."""
     _need(flags.model, "Need a model definition to score: --model=FILE.")
     _need(flags.weights, "Need model weights to score: --weights=FILE.")
@@ -213,10 +153,12 @@ def test(flags: argparse.Namespace) -> None:
         logger.info("%s = %g%s", name, mean, f" (* {weight:g} = {weight * mean:g} loss)" if weight else "")
 
 
-def time_layers(flags: argparse.Namespace) -> None:
+def time_layers(flags: SimpleNamespace) -> None:
     """Time every layer, forward and backward."""
     _need(flags.model, "Need a model definition to time: --model=FILE.")
-    net = _load_net(flags, flags.phase)
+    if flags.phase == "ALL":
+        raise CaffeError("--phase=ALL: time runs a net in one phase, TRAIN or TEST.")
+    net = _load_net(flags, flags.phase or "TRAIN")
     last = len(net.layers) - 1
     logger.info("Performing Forward")
     logger.info("Initial loss: %g", float(net._forward(0, last)))
@@ -258,7 +200,7 @@ def _now() -> float:
     return time.perf_counter() * 1000
 
 
-def device_query(flags: argparse.Namespace) -> None:
+def device_query(flags: SimpleNamespace) -> None:
     """Show what GPUs there are."""
     import torch
 
@@ -275,27 +217,58 @@ def device_query(flags: argparse.Namespace) -> None:
             logger.info(line)
 
 
-COMMANDS = {"train": train, "test": test, "time": time_layers, "device_query": device_query}
+def draw(flags: SimpleNamespace) -> None:
+    """Draw a picture of a net."""
+    from caffe._tools import draw_net
+
+    draw_net.draw(*flags.places, flags.rankdir, flags.phase or "ALL", flags.display_lrm)
+
+
+def summary(flags: SimpleNamespace) -> None:
+    """Print a table of a net's layers."""
+    from caffe._tools import summary
+
+    _allow_python_layers(flags)
+    phases = ("TRAIN", "TEST") if flags.phase in ("", "ALL") else (flags.phase,)
+    print(summary.summary(flags.places[0], phases, flags.level, flags.stages))
+
+
+COMMANDS = {
+    "train": train,
+    "test": test,
+    "device_query": device_query,
+    "time": time_layers,
+    "summary": summary,
+    "draw": draw,
+}
+
+
+def _work(arguments: list[str]) -> int | None:
+    words = [argument.lstrip("-") for argument in arguments if argument.startswith("-")]
+    if not arguments:
+        raise command_line.UsageError("")
+    if "help" in words or "h" in words:
+        command = next((argument for argument in arguments if argument in COMMANDS), None)
+        print(_flags.help_of(command) if command else f"usage: {_flags.usage()}")
+    elif "version" in words:
+        from caffe import __version__
+
+        print(f"caffe version {__version__}")
+    elif any(word.partition("=")[0] == "completion" for word in words):
+        print(_completion.script(arguments[-1].rpartition("=")[2]))
+    else:
+        flags = _flags.parse(arguments)
+        try:
+            COMMANDS[flags.command](flags)
+        except RuntimeError as error:  # torch's, which names the operation
+            if not (flags.deterministic and "deterministic" in str(error)):
+                raise
+            raise CaffeError(f"--deterministic: {str(error).partition('. ')[0]}") from error
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit status."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    if not arguments:
-        print(f"usage: {USAGE}", file=sys.stderr)
-        return 1
-    flags = parse_flags(arguments)
-    try:
-        COMMANDS[flags.command](flags)
-    except CaffeError as error:
-        logger.critical("%s", error)
-        return 1
-    except RuntimeError as error:
-        if not (flags.deterministic and "deterministic" in str(error)):
-            raise
-        logger.critical("--deterministic: %s", str(error).partition(". ")[0])
-        return 1
-    return 0
+    return command_line.run(_flags.usage(), _work, arguments)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
 """Pictures of nets: what is in the graph, and that graphviz takes it."""
 
 import shutil
+import sys
 
 import pytest
 from caffe import TEST, TRAIN, CaffeError, PrototxtError, _prototxt
+from caffe import __main__ as command
 from caffe.proto import caffe_pb2
 
 pytest.importorskip("pydot")
@@ -111,3 +113,46 @@ def test_graphviz_draws_it(net, tmp_path, capfd):
     assert "kernel size: 3x5" in (tmp_path / "net.svg").read_text()
     with pytest.raises(CaffeError, match="could not draw the net as nonsense"):
         draw.draw_net(net, "LR", "nonsense")
+
+
+class TestCommand:
+    """caffe draw."""
+
+    @pytest.fixture
+    def drawn(self, tmp_path, monkeypatch, capfd):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "net.prototxt").write_text(NET)
+
+        def draw(*arguments):
+            return command.main(["draw", "net.prototxt", *arguments]), capfd.readouterr().err
+
+        return draw
+
+    def test_text(self, drawn, tmp_path):
+        assert drawn("net.dot", "--phase=TEST", "--display_lrm")[0] == 0
+        text = (tmp_path / "net.dot").read_text()
+        assert '"data_Input_1"' in text and '"data_Data_0"' not in text and "lr mult: 0.5, 1.0" in text
+
+    @pytest.mark.skipif(shutil.which("dot") is None, reason="graphviz is not installed")
+    def test_picture(self, drawn, tmp_path):
+        status, said = drawn("net.svg", "--rankdir=TB")
+        assert status == 0 and said.endswith("Drawing net to net.svg\n")
+        assert "(Pooling AVE)" in (tmp_path / "net.svg").read_text()
+
+    def test_without_graphviz_the_text_is_written(self, drawn, tmp_path, monkeypatch):
+        monkeypatch.setenv("PATH", str(tmp_path))
+        status, said = drawn("net.png")
+        assert status == 1 and not (tmp_path / "net.png").exists()
+        assert "net.png: not drawn, because graphviz is not installed (Debian: apt install graphviz)" in said
+        assert "`dot -Tpng net.dot -o net.png` draws it." in said
+        assert (tmp_path / "net.dot").read_text().startswith('digraph "a net"')
+
+    def test_no_format(self, drawn):
+        status, said = drawn("picture")
+        assert status == 1 and "give one, such as picture.png" in said
+
+    def test_without_pydot(self, drawn, monkeypatch):
+        monkeypatch.delitem(sys.modules, "caffe.draw")
+        monkeypatch.setitem(sys.modules, "pydot", None)
+        status, said = drawn("net.png")
+        assert status == 1 and "caffe.draw needs the library pydot: pip install pydot" in said

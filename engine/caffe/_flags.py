@@ -1,0 +1,145 @@
+"""The flags of the ``caffe`` command and its help, as gflags has them: one dash or two, ``=`` or a space.
+
+As in Caffe every command takes every flag, and heeds those that are its own; its help names these.
+"""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+from caffe._tools import command_line
+
+COMMANDS = {
+    "train": "train or finetune a model",
+    "test": "score a model",
+    "device_query": "show GPU diagnostic information",
+    "time": "benchmark model execution time",
+    "summary": "table of a net's layers: output sizes, parameters, multiply-adds",
+    "draw": "picture of a net, by graphviz",
+}
+PLACES = {"summary": "NET", "draw": "NET PICTURE"}
+_SIGNAL_EFFECTS = ("snapshot", "stop", "none")
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag: its default, which tells its type, what it is for, and the commands that heed it."""
+
+    default: bool | int | str
+    help: str
+    commands: tuple[str, ...]
+    choices: tuple[str, ...] = ()
+    value: str = ""  # how help names its value
+
+    @property
+    def takes_value(self) -> bool:
+        return not isinstance(self.default, bool)
+
+
+_OF_A_MODEL = ("test", "time")
+FLAGS = {
+    "solver": Flag("", "The solver definition protocol buffer text file.", ("train",), value="FILE"),
+    "model": Flag("", "The model definition protocol buffer text file.", _OF_A_MODEL, value="FILE"),
+    "snapshot": Flag("", "Optional; the snapshot solver state to resume training.", ("train",), value="FILE"),
+    "weights": Flag(
+        "",
+        "The pretrained weights to score or to initialize finetuning, separated by ','. "
+        "Cannot be set simultaneously with snapshot.",
+        ("train", "test"),
+        value="FILES",
+    ),
+    "iterations": Flag(50, "The number of iterations to run.", _OF_A_MODEL, value="N"),
+    "gpu": Flag(
+        "",
+        "Optional; run in GPU mode on the given device ID, or 'all'. Without a GPU it says so and uses the CPU.",
+        ("train", "test", "time", "device_query"),
+        value="ID",
+    ),
+    "phase": Flag(
+        "",
+        "Optional; network phase (TRAIN, TEST or ALL); time has no ALL. Default: TRAIN for time, else ALL.",
+        ("time", "summary", "draw"),
+        ("TRAIN", "TEST", "ALL"),
+        "PHASE",
+    ),
+    "level": Flag(0, "Optional; network level.", ("train", "test", "time", "summary"), value="N"),
+    "stage": Flag(
+        "",
+        "Optional; network stages (not to be confused with phase), separated by ','.",
+        ("train", "test", "time", "summary"),
+        value="STAGES",
+    ),
+    "sigint_effect": Flag(
+        "stop", "Optional; action to take when a SIGINT signal is received.", ("train",), _SIGNAL_EFFECTS, "ACTION"
+    ),
+    "sighup_effect": Flag(
+        "snapshot", "Optional; action to take when a SIGHUP signal is received.", ("train",), _SIGNAL_EFFECTS, "ACTION"
+    ),
+    "rankdir": Flag("LR", "Direction of the picture.", ("draw",), ("LR", "RL", "TB", "BT"), "DIRECTION"),
+    "display_lrm": Flag(False, "Show the factors of the learning rate.", ("draw",)),
+    "deterministic": Flag(
+        False,
+        "On a GPU: only algorithms that give the same bits in every run, so that a resumed run ends exactly as one "
+        "that was never stopped (the CPU's always do).",
+        ("train",),
+    ),
+    "allow_python_layers": Flag(
+        False, "Let the net run Python layers: code that can do anything.", ("train", "test", "time", "summary")
+    ),
+    "traceback": Flag(False, "After an error show where in the program it happened.", tuple(COMMANDS)),
+}
+
+
+def usage() -> str:
+    """What ``caffe`` alone and ``caffe --help`` say."""
+    commands = "\n".join(f"  {name:<15} {what}" for name, what in COMMANDS.items())
+    return f"""caffe <command> <args>
+
+commands:
+{commands}
+
+caffe <command> --help lists a command's flags; caffe --version; caffe --completion bash (or zsh)"""
+
+
+def help_of(command: str) -> str:
+    """What ``caffe train --help`` says."""
+    what = COMMANDS[command]
+    words = [f"usage: caffe {command}", PLACES.get(command, ""), "[flags]"]
+    lines = [" ".join(filter(None, words)), "", f"{what[0].upper()}{what[1:]}.", ""]
+    for name, flag in FLAGS.items():
+        if command in flag.commands:
+            lines.append(f"  --{name}" + (f"={flag.value}" if flag.takes_value else ""))
+            lines += [f"      {flag.help}"]
+            if flag.choices and "TRAIN" not in flag.choices:
+                lines[-1] += f" One of {', '.join(flag.choices)}."
+            if flag.takes_value and flag.default not in ("", 0):
+                lines[-1] += f" Default: {flag.default}."
+    return "\n".join(lines)
+
+
+def parse(arguments: list[str]) -> SimpleNamespace:
+    """Parse Caffe's command line.
+
+    Returns:
+        the flags by name, `command`, `places` (what stands beside the flags) and `stages`.
+
+    Raises:
+        UsageError: no such command or flag, or a value that does not fit.
+    """
+    flags, rest = command_line.parse(arguments, {name: flag.default for name, flag in FLAGS.items()})
+    if not rest:
+        raise command_line.UsageError("no command is given")
+    flags.command, *flags.places = rest
+    if flags.command not in COMMANDS:
+        raise command_line.UsageError(
+            f"unknown command '{flags.command}'{command_line.nearest(flags.command, COMMANDS)}"
+        )
+    wanted = PLACES.get(flags.command, "").split()
+    if len(flags.places) != len(wanted):
+        takes, given = " ".join(wanted) or "flags alone", " ".join(flags.places) or "nothing"
+        raise command_line.UsageError(f"caffe {flags.command} takes {takes}; given: {given}")
+    for name, flag in FLAGS.items():
+        value = getattr(flags, name)
+        if flag.choices and value not in (*flag.choices, flag.default):
+            raise command_line.UsageError(f"--{name}={value}: must be one of {', '.join(flag.choices)}")
+    flags.stages = [stage for stage in flags.stage.split(",") if stage]
+    return flags

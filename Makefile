@@ -30,7 +30,7 @@ export TINY_IMAGENET
 export PYTHONPATH := $(ROOT)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data lmdb models status board ensemble submission demo
+.PHONY: help setup data lmdb models status board ensemble submission report results report-table demo
 .PHONY: test torture lint conformance record bvlc-tests bvlc-nets reference-caffe supported proto
 .PHONY: $(foreach verb,train resume lr journal scores train-accuracy,$(MODELS:%=$(verb)-%))
 
@@ -93,6 +93,15 @@ board: setup ## TensorBoard on this machine's own address: loss, accuracy, rate 
 
 submission: setup ## the judge's file: a class for every test image
 	@$(PYTHON) -m ensemble.submission
+
+report: setup ## runs/report.html: the curves, the ensembles and the report's numbers beside ours
+	@$(PYTHON) -m report
+
+results: setup ## our numbers from runs/ into results/measured.json, which is committed
+	@$(PYTHON) -m report.kept
+
+report-table: setup ## write README's table of the report's numbers beside ours
+	@$(PYTHON) -m report.table $(ROOT)README.md
 
 # ---- the same, small -----------------------------------------------------------------------------
 

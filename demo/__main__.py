@@ -24,6 +24,7 @@ HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
 CHANCE = 1 / 200
 DROPS = {"nin1": ("0.0005", "640"), "alexnet1": ("0.001", "480"), "alexnet2": ("0.0005", "480")}  # base_lr, max_iter
+TRAIN_IMAGES = "2000"  # as many as val has
 CLEARLY_ABOVE = 3  # times chance; on the 2,000 val images chance itself passes this about never
 
 
@@ -87,6 +88,7 @@ def summary(seconds: float) -> int:
     if accuracy < CLEARLY_ABOVE * CHANCE:
         print(f"demo: {accuracy:.2%} is not clearly above chance: something is wrong.", file=sys.stderr)
         return 1
+    print(f"The curves, the ensembles, what the nets take for what: open {where}/runs/report.html")
     return 0
 
 
@@ -100,26 +102,30 @@ def main() -> int:
     shutil.rmtree(OUT, ignore_errors=True)
     shutil.copytree(HERE / "solvers", OUT / "solvers")
 
-    say("1 of 6: images")
+    say("1 of 7: images")
     data = images()
-    say("2 of 6: LMDB, mean and labels")
+    say("2 of 7: LMDB, mean and labels")
     run("data_prep.build_lmdb", "--data", data, "--out", "data/lmdb")
-    say("3 of 6: the nets, from the templates")
+    say("3 of 7: the nets, from the templates")
     run("models.render", "--variants", str(HERE / "variants.toml"), "--out", "models")
     names = sorted(path.stem for path in (OUT / "solvers").glob("*.prototxt"))
-    say(f"4 of 6: caffe train ({', '.join(names)})")
+    say(f"4 of 7: caffe train ({', '.join(names)})")
     for name in names:
         run("solvers.run", "train", name, *door)
-    say("5 of 6: the rates edited by hand, and resume (report, section 4)")
+    say("5 of 7: the rates edited by hand, and resume (report, section 4)")
     for name in names:
         base_lr, max_iter = DROPS[name]
         edit(OUT / f"solvers/{name}.prototxt", base_lr=base_lr, max_iter=max_iter)
         run("solvers.run", "resume", name, *door)
-    say("6 of 6: class scores, every combination of the models, the judge's file")
+    say("6 of 7: class scores, every combination of the models, the judge's file")
     for name in names:
         run("ensemble.scores", name, *(["--gpu", options.gpu] if options.gpu else []))
     run("ensemble.combine", *names)
     run("ensemble.submission")
+    say("7 of 7: accuracy on train images for the curves, and the page")
+    for name in names:
+        run("ensemble.train_accuracy", name, "--limit", TRAIN_IMAGES, *(["--gpu", options.gpu] if options.gpu else []))
+    run("report")
     return summary(time.monotonic() - begun)
 
 

@@ -37,7 +37,9 @@ def read(folder: Path) -> list[dict]:
             entry = json.loads(line)
         except json.JSONDecodeError:
             continue  # cut by a crash
-        if entry["event"] == "start":
+        if not isinstance(entry, dict) or "time" not in entry:
+            continue  # not a line of ours
+        if entry.get("event") == "start":
             runs.append({**entry, "end": None})
         elif runs:
             runs[-1]["end"] = entry

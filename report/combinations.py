@@ -1,0 +1,92 @@
+"""Every combination of the models: its accuracy, and how evenly it spreads the test images over the classes."""
+
+import csv
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ensemble import rule
+from ensemble.combine import Combination, check_same_snapshots, combinations, held_out, load_all, load_labelled
+from ensemble.files import BadInput
+from ensemble.score_file import Scores, score_path
+from ensemble.submission import read_best
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How a combination spreads the test images over the classes (report, section 6)."""
+
+    models: list[str]
+    deviation: float  #: sum over classes of |images given - images expected|
+    accuracy: float  #: on the held-out images, else on val: the judge's labels are not ours
+
+
+@dataclass(frozen=True)
+class Ensembles:
+    """What `make ensemble` chose from, with low ranks cut: all combinations, the best on val first."""
+
+    models: list[str]
+    rank_cut: int
+    val: list[Scores]
+    holdout: list[Scores] | None
+    test: list[Scores] | None  #: None where a model has no scores on test
+    table: list[Combination]
+
+    def total(self, one: Combination, files: list[Scores]) -> np.ndarray:
+        """The scores of a combination over a split: (N, 200)."""
+        return rule.combine([files[self.models.index(model)].scores for model in one.models], one.weights)
+
+    def spreads(self) -> list[Spread]:
+        """That of every combination, in the table's order; empty without scores on test."""
+        if self.test is None:
+            return []
+        return [
+            Spread(one.models, rule.class_deviation(self.total(one, self.test).argmax(axis=1)),
+                   one.val_accuracy if one.holdout_accuracy is None else one.holdout_accuracy)
+            for one in self.table
+        ]  # fmt: skip
+
+
+def read_ensembles(runs: Path) -> Ensembles:
+    """From the score files, by the rule in best.json. BadInput where they are missing or not of one kind."""
+    best = read_best(runs)
+    models = _models(runs / "ensemble" / "combinations.csv")
+    if not set(best["models"]) <= set(models):
+        raise BadInput(f"{runs / 'ensemble'}: best.json and combinations.csv are of two runs; `make ensemble`")
+    cut = best["rank_cut"]
+    val = _cut(load_labelled(runs, models, "val"), cut)
+    chosen = [val[models.index(model)] for model in best["models"]]
+    check_same_snapshots(best["models"], best["snapshot_sha256"], chosen)
+    holdout = held_out(runs, models, val)
+    holdout = _cut(holdout, cut) if holdout else None
+    test = None
+    if all(score_path(runs, model, "test").is_file() for model in models):
+        test = load_all(runs, models, "test")
+        check_same_snapshots(models, [file.snapshot_sha256 for file in val], test)
+        test = _cut(test, cut)
+    return Ensembles(models, cut, val, holdout, test, combinations(models, val, holdout, 0))
+
+
+def _models(path: Path) -> list[str]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            models = sorted({name for row in csv.DictReader(file) for name in row["models"].split("+")})
+        if not models:
+            raise ValueError("no combination")
+        return models
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise BadInput(f"{path}: not what `make ensemble` writes ({error!r}); run it again") from error
+
+
+def _cut(files: list[Scores], rank_cut: int) -> list[Scores]:
+    """The files with their low ranks cut, once and not for every combination."""
+    return [replace(file, scores=rule.cut_low_ranks(file.scores, rank_cut)) for file in files]
+
+
+def correlation(spreads: list[Spread]) -> float | None:
+    """Pearson's r of deviation and accuracy; None for fewer than three points, or where one does not vary."""
+    points = np.array([(one.deviation, one.accuracy) for one in spreads]).reshape(-1, 2)
+    if len(points) < 3 or (np.ptp(points, axis=0) == 0).any():
+        return None
+    return float(np.corrcoef(points.T)[0, 1])

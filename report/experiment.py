@@ -1,0 +1,181 @@
+"""What a folder holds of the experiment: its solvers, runs, curves, scores and data.
+
+Everything is read here with the readers of solvers/ and ensemble/, and nothing is changed. What cannot be
+read is told in `problems`, one line each, and the rest is used.
+"""
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from ensemble.files import BadInput
+from ensemble.score_file import Scores, load, score_path
+from ensemble.train_accuracy import Row
+from ensemble.train_accuracy import read as read_train_accuracy
+from report import Missing
+from report.combinations import Ensembles, read_ensembles
+from report.verdicts import Verdicts, verdicts
+from solvers import InputError, curves, journal
+from solvers.solver_file import parse_solver, read
+from solvers.training_set import TrainingSet, training_set
+
+
+@dataclass(eq=False)  # a key of dictionaries
+class Model:
+    """One trained model: its run folder, and the solver that was in force last."""
+
+    name: str
+    folder: Path
+    solver_file: Path
+    solver_text: str
+    solver: object  # SolverParameter
+    curves: curves.Curves
+    journal: list[dict]
+    set: TrainingSet | None  # what an epoch is
+    train_accuracy: list[Row] = field(default_factory=list)
+
+    def epoch(self, iteration: int) -> float | None:
+        """An iteration in epochs; None where the images of the train set are not known."""
+        return iteration / self.set.iterations if self.set and self.set.iterations else None
+
+    @property
+    def hand_drops(self) -> list[curves.RateChange]:
+        """The changes of the rate to a smaller one that a person made."""
+        return [change for change in self.curves.rate_changes if change.by_hand and change.after < change.before]
+
+
+@dataclass
+class Experiment:
+    """The folder that commands are started in: solvers/, models/, data/lmdb and runs/ there."""
+
+    runs: Path
+    data: Path
+    models: list[Model] = field(default_factory=list)  # the trained ones, by name
+    untrained: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @cached_property
+    def build(self) -> dict | None:
+        """What data/lmdb/build.json says was built; None where there is none."""
+        path = self.data / "build.json"
+        if not path.is_file():
+            return None
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            if not all(isinstance(found["records"][name], int) for name in ("train", "val", "test")):
+                raise ValueError("records are not numbers")
+            return found
+        except (ValueError, KeyError, TypeError) as error:
+            self.problems.append(f"{path}: not what `make lmdb` writes ({error!r}); make it again")
+            return None
+
+    @cached_property
+    def classes(self) -> list[tuple[str, str]]:
+        """(wnid, words) by label; Missing where there is no list."""
+        path = self.data / "labels.txt"
+        if not path.is_file():
+            raise Missing(f"{path}: no list of the classes; `make lmdb` makes it")
+        lines = (line.partition(" ") for line in path.read_text(encoding="utf-8", errors="replace").splitlines())
+        return [(wnid, words.strip() or wnid) for wnid, _, words in lines if wnid]
+
+    def class_name(self, label: int) -> str:
+        """The first of a class's words: "goldfish"."""
+        return self.classes[label][1].split(",")[0] if label < len(self.classes) else f"class {label}"
+
+    def scores(self, model: str, split: str) -> Scores | None:
+        """A model's scores over a split; None where there are none, or where they cannot be read."""
+        key = (model, split)
+        if key not in self._scores:
+            self._scores[key] = None
+            if score_path(self.runs, model, split).is_file():
+                try:
+                    self._scores[key] = load(self.runs, model, split)
+                except BadInput as error:
+                    self.problems.append(str(error))
+        return self._scores[key]
+
+    @cached_property
+    def _scores(self) -> dict[tuple[str, str], Scores | None]:
+        return {}
+
+    @cached_property
+    def ensembles(self) -> Ensembles | None:
+        """All combinations of the models; None where there are none, or where they cannot be read."""
+        try:
+            return read_ensembles(self.runs)
+        except BadInput as error:
+            if (self.runs / "ensemble" / "best.json").is_file():
+                self.problems.append(str(error))
+            return None
+
+    @cached_property
+    def verdicts(self) -> Verdicts:
+        """Of the best combination on val, else of the best single model; Missing where nothing is scored."""
+        if self.ensembles:
+            best = self.ensembles.table[0]
+            first = self.ensembles.val[0]
+            return verdicts(" + ".join(best.models), "val", self.ensembles.total(best, self.ensembles.val),
+                            first.labels, first.names)  # fmt: skip
+        found = {name: scores for name in self.scored if (scores := self.scores(name, "val"))}
+        labelled = {name: scores for name, scores in found.items() if scores.labels.min() >= 0}
+        if not labelled:
+            model = next((model.name for model in self.models), "nin1")
+            raise Missing(f"No model has scores on val yet: make scores-{model}")
+        name, scores = max(labelled.items(), key=lambda item: item[1].accuracy)
+        return verdicts(name, "val", scores.scores, scores.labels, scores.names)
+
+    @property
+    def scored(self) -> list[str]:
+        """The names of the models that have scores on val."""
+        return [path.parts[-3] for path in sorted(self.runs.glob("*/scores/val.npz"))]
+
+
+def open_experiment(runs: Path, data: Path, solvers: Path = Path("solvers")) -> Experiment:
+    """Read the runs. A solver whose run folder holds no log is untrained; a run whose solver is gone has the journal's."""
+    found = Experiment(runs, data)
+    files = {path.stem: path for path in sorted(solvers.glob("*.prototxt"))}
+    trained = {path.parent.name for path in runs.glob(f"*/{curves.LOG}")}
+    for name in sorted(files.keys() | trained):
+        try:
+            model = _model(name, runs / name, files.get(name), found.problems)
+        except (InputError, OSError) as error:
+            found.problems.append(str(error))
+            continue
+        except ValueError as error:  # a time that is none, in the journal
+            found.problems.append(f"{runs / name}: a journal or log that is not to be read: {error}")
+            continue
+        if model is None:
+            found.untrained.append(name)
+        else:
+            found.models.append(model)
+    return found
+
+
+#: What the page needs of a run's start in the journal.
+_STARTED = {"iteration", "command", "solver_file", "solver"}
+
+
+def _model(name: str, folder: Path, file: Path | None, problems: list[str]) -> Model | None:
+    if file:
+        folder = Path(parse_solver(read(file), file).snapshot_prefix).parent
+    if not (folder / curves.LOG).is_file():
+        return None
+    entries = journal.read(folder)
+    whole = [entry for entry in entries if entry.keys() >= _STARTED]
+    if len(whole) < len(entries):
+        problems.append(f"{folder / journal.FILE}: lines that do not tell a whole run")
+    if whole:
+        # What was in force counts, not what a person has typed since.
+        text, path, file = whole[-1]["solver"], folder / journal.FILE, Path(whole[-1]["solver_file"])
+    elif file:
+        text, path = read(file), file
+    else:
+        raise InputError(f"{folder}: a log without a journal and without solvers/{name}.prototxt; left out")
+    try:
+        rows = read_train_accuracy(folder)
+    except BadInput as error:
+        problems.append(str(error))
+        rows = []
+    solver = parse_solver(text, path)
+    return Model(name, folder, file, text, solver, curves.read(folder), whole, training_set(solver), rows)

@@ -1,0 +1,120 @@
+"""Our numbers that are kept: results/measured.json, which is committed and outlives runs/.
+
+    python -m report.kept [--out results/measured.json]        (make results)
+
+measures what runs/ holds and puts it into the file: numbers that are measured again are replaced, all others
+stay. Each says its value, of what it is, and the command, commit, machine, data, seeds and times behind it.
+Numbers of a part of Tiny ImageNet are refused: they would not stand for what the report measured.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from ensemble.files import BadInput, whole_file
+from report import paper
+from report.experiment import Experiment, open_experiment
+from report.ours import Ours, measured
+
+FILE = Path("results/measured.json")
+TRAIN_IMAGES = 100_000  # of all Tiny ImageNet (section 2)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A number that was measured, and what stands behind it."""
+
+    value: str
+    note: str
+    command: str
+    commit: str | None
+    machine: str | None
+    data: str | None
+    seeds: list[int]
+    hours: float  # of training
+    time: str | None  # when the last of its runs ended
+
+
+def read(path: Path) -> dict[str, Kept]:
+    """By name in the report's order; empty without a file. BadInput for one that is broken."""
+    if not path.is_file():
+        return {}
+    try:
+        found = {name: Kept(**fields) for name, fields in json.loads(path.read_text(encoding="utf-8")).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BadInput(f"{path}: not what `make results` writes ({error!r}); restore it from git") from error
+    known = [number.name for number in paper.numbers()]
+    if stranger := next((name for name in found if name not in known), None):
+        raise BadInput(f"{path}: {stranger} is no number of report/paper.toml")
+    return {name: found[name] for name in known if name in found}
+
+
+def keep(ours: Ours, experiment: Experiment) -> Kept:
+    """A number with what its runs' journals say."""
+    models = [model for model in experiment.models if model.name in ours.models]
+    runs = [run for model in models for run in model.journal]
+    verbs = [f"{verb}-{model.name}" for model in models for verb in ("train", "resume")[: len(model.journal)]]
+    return Kept(
+        ours.value,
+        ours.note,
+        f"make {' '.join(verbs)}",
+        _one(run.get("commit") for run in runs),
+        _one(run.get("machine") for run in runs),
+        _one(run.get("data") for run in runs),
+        sorted({model.solver.random_seed for model in models}),
+        round(sum(model.curves.seconds for model in models) / 3600, 3),
+        max((run["end"]["time"] for run in runs if run["end"]), default=None),
+    )
+
+
+def _one(values) -> str | None:
+    """What the runs say, each thing once; None where no run says it."""
+    said = list(dict.fromkeys(value for value in values if value))
+    return "; ".join(said) or None
+
+
+def _run(options: argparse.Namespace) -> None:
+    experiment = open_experiment(options.runs, options.data)
+    for problem in experiment.problems:
+        print(f"report.kept: {problem}", file=sys.stderr)
+    if experiment.build is None:
+        raise BadInput(f"{options.data}: no build.json, so it is not known what was trained on; `make lmdb`")
+    records = experiment.build["records"]
+    images = records["train"] + records.get("holdout", 0)
+    if images != TRAIN_IMAGES:
+        raise BadInput(f"{options.data}: {images} train images, not the {TRAIN_IMAGES} of Tiny ImageNet; not kept")
+    # The others are read from files that are committed, or from the data itself.
+    results = {number.name for number in paper.numbers() if number.kind == "result"}
+    before = read(options.out)
+    after = {name: keep(ours, experiment) for name, ours in measured(experiment).items() if name in results}
+    if not after:
+        raise BadInput(f"{options.runs}: no run gives a number yet; make train-nin1")
+    merged = {**before, **after}
+    with whole_file(options.out) as file:
+        ordered = {number.name: asdict(merged[number.name]) for number in paper.numbers() if number.name in merged}
+        json.dump(ordered, file, indent=2, ensure_ascii=False)
+        file.write("\n")
+    for name, kept in after.items():
+        old = f" (was {before[name].value})" if name in before and before[name].value != kept.value else ""
+        print(f"{name}: {kept.value}{old}")
+    print(f"-> {options.out}; README's table: make report-table")
+
+
+def main(arguments: list[str] | None = None) -> str | None:
+    """Run the command; what it returns is the error to print, None if all went well."""
+    parser = argparse.ArgumentParser("python -m report.kept", description=__doc__.partition("\n")[0])
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: %(default)s")
+    parser.add_argument("--data", type=Path, default=Path("data/lmdb"), help="default: %(default)s")
+    parser.add_argument("--out", type=Path, default=FILE, help="default: %(default)s")
+    options = parser.parse_args(arguments)
+    try:
+        _run(options)
+    except (BadInput, OSError) as error:
+        return f"report.kept: {error}"
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""What was chosen: from the prototxts of models/ and the solvers."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from caffe.proto import caffe_pb2
+
+from report.experiment import Experiment
+from report.ours import Ours, measures
+from solvers import InputError
+from solvers.solver_file import parse, parse_solver, read
+
+_CONVOLUTION, _FULLY_CONNECTED = "Convolution", "InnerProduct"
+
+
+def nets(family: str = "") -> dict[str, object]:
+    """The NetParameters of models/<family>*/train_val.prototxt by model; a file that is no net is left out."""
+    found = {}
+    for path in sorted(Path("models").glob(f"{family}*/train_val.prototxt")):
+        try:
+            found[path.parent.name] = parse(read(path), caffe_pb2.NetParameter(), path)
+        except (InputError, OSError):
+            continue
+    return found
+
+
+def solvers() -> dict[str, object]:
+    """The SolverParameters of solvers/ by model."""
+    found = {}
+    for path in sorted(Path("solvers").glob("*.prototxt")):
+        try:
+            found[path.stem] = parse_solver(read(path), path)
+        except (InputError, OSError):
+            continue
+    return found
+
+
+def _data_layer(net):
+    """The one that the TRAIN phase reads."""
+    train = caffe_pb2.TRAIN
+    return next(
+        (layer for layer in net.layer if layer.type == "Data" and any(r.phase == train for r in layer.include)), None
+    )
+
+
+def _same(values: dict[str, str]) -> Ours | None:
+    """One value where all models agree, else each model's."""
+    if not values:
+        return None
+    if len(set(values.values())) == 1:
+        return Ours(next(iter(values.values())))
+    return Ours(", ".join(values.values()), ", ".join(values))
+
+
+def _of_alexnet(value: Callable[[list], str]) -> Ours | None:
+    """A value of the layers of each AlexNet."""
+    return _same({name: value(list(net.layer)) for name, net in nets("alexnet").items()})
+
+
+def _count(*types: str) -> Callable[[list], str]:
+    return lambda layers: str(sum(layer.type in types for layer in layers))
+
+
+def _after(type_: str) -> Callable[[list], str]:
+    """The numbers of the convolutional layers that a layer of this type follows before the next one."""
+
+    def value(layers: list) -> str:
+        convolutions, found = 0, []
+        for layer in layers:
+            convolutions += layer.type == _CONVOLUTION
+            if layer.type == type_ and convolutions not in found:
+                found.append(convolutions)
+        return ", ".join(map(str, found))
+
+    return value
+
+
+@measures("nin-mlpconv")
+def mlpconv(_: Experiment) -> Ours | None:
+    """Convolutions with a window that convolutions of 1 x 1 follow, which are the perceptron."""
+
+    def blocks(layers: list) -> str:
+        kernels = [layer.convolution_param.kernel_size[0] for layer in layers if layer.type == _CONVOLUTION]
+        return str(sum(one > 1 and after == 1 for one, after in zip(kernels, kernels[1:])))
+
+    return _same({name: blocks(net.layer) for name, net in nets("nin").items()})
+
+
+@measures("alexnet-layers")
+def alexnet_layers(_: Experiment) -> Ours | None:
+    return _of_alexnet(_count(_CONVOLUTION, _FULLY_CONNECTED))
+
+
+@measures("alexnet-convolutions")
+def alexnet_convolutions(_: Experiment) -> Ours | None:
+    return _of_alexnet(_count(_CONVOLUTION))
+
+
+@measures("alexnet-fully-connected")
+def alexnet_fully_connected(_: Experiment) -> Ours | None:
+    return _of_alexnet(_count(_FULLY_CONNECTED))
+
+
+@measures("alexnet-normalised")
+def alexnet_normalised(_: Experiment) -> Ours | None:
+    return _of_alexnet(_after("LRN"))
+
+
+@measures("alexnet-pooled")
+def alexnet_pooled(_: Experiment) -> Ours | None:
+    return _of_alexnet(_after("Pooling"))
+
+
+def _crops(family: str, shown: str) -> Ours | None:
+    layers = {name: _data_layer(net) for name, net in nets(family).items()}
+    crops = {name: layer.transform_param.crop_size for name, layer in layers.items() if layer}
+    if not crops:
+        return None
+    values = [shown.format(crop) if crop else "none" for crop in crops.values()]
+    same = len(set(values)) == 1 and family == "alexnet"
+    return Ours(values[0]) if same else Ours(", ".join(values), ", ".join(crops))
+
+
+@measures("alexnet-crop")
+def alexnet_crop(_: Experiment) -> Ours | None:
+    return _crops("alexnet", "{0} x {0}")
+
+
+@measures("nin-crop")
+def nin_crop(_: Experiment) -> Ours | None:
+    return _crops("nin", "{}")
+
+
+@measures("mirror")
+def mirror(_: Experiment) -> Ours | None:
+    layers = [layer for net in nets().values() if (layer := _data_layer(net))]
+    mirrored = sum(layer.transform_param.mirror for layer in layers)
+    if not layers:
+        return None
+    return Ours("all" if mirrored == len(layers) else f"{mirrored} of {len(layers)}")
+
+
+@measures("batch-size")
+def batch_size(_: Experiment) -> Ours | None:
+    layers = {name: _data_layer(net) for name, net in nets().items()}
+    return _same({name: str(layer.data_param.batch_size) for name, layer in layers.items() if layer})
+
+
+@measures("learning-rates")
+def learning_rates(_: Experiment) -> Ours | None:
+    rates = sorted({solver.base_lr for solver in solvers().values()}, reverse=True)
+    return Ours(", ".join(f"{rate:.4g}" for rate in rates), "base_lr of solvers/") if rates else None
+
+
+@measures("momentum")
+def momentum(_: Experiment) -> Ours | None:
+    return _same({name: f"{solver.momentum:.4g}" for name, solver in solvers().items()})
+
+
+@measures("snapshot-epochs")
+def snapshot_epochs(_: Experiment) -> Ours | None:
+    """A test a snapshot is an epoch where test_interval is one, as in solvers/."""
+    files = solvers().items()
+    return _same(
+        {name: f"{solver.snapshot / solver.test_interval:g}" for name, solver in files if solver.test_interval}
+    )

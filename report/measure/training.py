@@ -1,0 +1,164 @@
+"""What the trainings gave: from the curves of the runs."""
+
+from report import paper
+from report.duration import duration
+from report.experiment import Experiment, Model
+from report.ours import Ours, measures
+
+FIRST_RATE_EPOCHS = 20  # section 5: "within 20 epochs"
+SECOND_RATE_ITERATIONS = 30_000  # section 5: "until about 30k iterations"
+
+
+def _family(experiment: Experiment, family: str) -> list[Model]:
+    return [model for model in experiment.models if paper.family_of(model.name) == family]
+
+
+def _epochs(model: Model, iteration: int) -> str:
+    epoch = model.epoch(iteration)
+    return f"{iteration} iterations" if epoch is None else f"{epoch:.3g} epochs"
+
+
+def _share(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _best(tests: list[tuple[Model, int, float]]) -> Ours | None:
+    """The best accuracy of some tests, and after how long."""
+    if not tests:
+        return None
+    model, iteration, value = max(tests, key=lambda test: test[2])
+    return Ours(_share(value), f"{model.name} after {_epochs(model, iteration)}", (model.name,))
+
+
+def _each(values: dict[Model, str]) -> Ours | None:
+    """A value of each model."""
+    if not values:
+        return None
+    names = tuple(model.name for model in values)
+    return Ours(", ".join(values.values()), ", ".join(names), names)
+
+
+@measures("models-trained")
+def models_trained(experiment: Experiment) -> Ours | None:
+    names = tuple(model.name for model in experiment.models)
+    if not names:
+        return None
+    told = ", ".join(f"{model.name} {_epochs(model, model.curves.iteration)}" for model in experiment.models)
+    return Ours(str(len(names)), told, names)
+
+
+@measures("hours")
+def hours(experiment: Experiment) -> Ours | None:
+    if not experiment.models:
+        return None
+    total = sum(model.curves.seconds for model in experiment.models)
+    return Ours(duration(total), "tests and snapshots included", tuple(model.name for model in experiment.models))
+
+
+@measures("alexnet-saturates")
+def alexnet_saturates(experiment: Experiment) -> Ours | None:
+    found = {model: model.curves.best() for model in _family(experiment, "alexnet")}
+    # A net that was still gaining at its last test did not saturate.
+    return _each({
+        model: _epochs(model, best[0]).removesuffix(" epochs")
+        for model, best in found.items() if best and best[0] < model.curves.series("accuracy")[-1][0]
+    })  # fmt: skip
+
+
+@measures("epochs-between-drops")
+def epochs_between_drops(experiment: Experiment) -> Ours | None:
+    values = {}
+    for model in experiment.models:
+        at = [0, *(drop.iteration for drop in model.hand_drops)]
+        epochs = [model.epoch(end - start) for start, end in zip(at, at[1:])]
+        if epochs and None not in epochs:
+            values[model] = " and ".join(f"{epoch:.3g}" for epoch in epochs)
+    return _each(values)
+
+
+@measures("drop-factor")
+def drop_factor(experiment: Experiment) -> Ours | None:
+    dropped = [model for model in experiment.models if model.hand_drops]
+    factors = sorted({round(drop.before / drop.after, 2) for model in dropped for drop in model.hand_drops})
+    return Ours(", ".join(f"{f:g}" for f in factors), "", tuple(m.name for m in dropped)) if factors else None
+
+
+@measures("alexnet-first-rate")
+def alexnet_first_rate(experiment: Experiment) -> Ours | None:
+    tests = []
+    for model in _family(experiment, "alexnet"):
+        changes = model.curves.rate_changes
+        rate = changes[0].before if changes else model.solver.base_lr
+        end = changes[0].iteration if changes else float("inf")
+        if abs(rate - 0.01) < 1e-6:
+            tests += [(model, at, value) for at, value in model.curves.series("accuracy")
+                      if at <= end and (model.epoch(at) or 0) <= FIRST_RATE_EPOCHS]  # fmt: skip
+    return _best(tests)
+
+
+@measures("alexnet-second-rate")
+def alexnet_second_rate(experiment: Experiment) -> Ours | None:
+    return _best([
+        (model, at, value) for model in _family(experiment, "alexnet") if model.hand_drops
+        for at, value in model.curves.series("accuracy")
+        if model.hand_drops[0].iteration < at <= SECOND_RATE_ITERATIONS
+    ])  # fmt: skip
+
+
+@measures("nin-after-the-same-time")
+def nin_after_the_same_time(experiment: Experiment) -> Ours | None:
+    alexnets = _family(experiment, "alexnet")
+    if not alexnets:
+        return None
+    seconds = max(model.curves.seconds for model in alexnets)
+    tests = [(model, test.iteration, test.outputs["accuracy"]) for model in _family(experiment, "nin")
+             for test in model.curves.tested
+             if test.net == 0 and test.seconds <= seconds and "accuracy" in test.outputs]  # fmt: skip
+    found = _best(tests)
+    return found and Ours(found.value, f"{found.note}, in the {duration(seconds)} that AlexNet took", found.models)
+
+
+def _drops(experiment: Experiment, number: int) -> dict[Model, tuple[int, float]]:
+    """The iterations that a rate lasted and the accuracy on val at its drop, for the NINs with so many drops."""
+    found = {}
+    for model in _family(experiment, "nin"):
+        if len(model.hand_drops) > number:
+            drop = model.hand_drops[number]
+            before = model.hand_drops[number - 1].iteration if number else 0
+            reached = [value for at, value in model.curves.series("accuracy") if at <= drop.iteration]
+            found[model] = (drop.iteration - before, reached[-1] if reached else float("nan"))
+    return found
+
+
+def _drop_epochs(experiment: Experiment, number: int) -> Ours | None:
+    lasted = {model: model.epoch(iterations) for model, (iterations, _) in _drops(experiment, number).items()}
+    return _each({model: f"{epochs:.3g}" for model, epochs in lasted.items() if epochs is not None})
+
+
+def _drop_accuracy(experiment: Experiment, number: int) -> Ours | None:
+    return _each({model: _share(value) for model, (_, value) in _drops(experiment, number).items()})
+
+
+@measures("nin-first-drop-epoch")
+def nin_first_drop_epoch(experiment: Experiment) -> Ours | None:
+    return _drop_epochs(experiment, 0)
+
+
+@measures("nin-first-drop-accuracy")
+def nin_first_drop_accuracy(experiment: Experiment) -> Ours | None:
+    return _drop_accuracy(experiment, 0)
+
+
+@measures("nin-second-drop-epochs")
+def nin_second_drop_epochs(experiment: Experiment) -> Ours | None:
+    return _drop_epochs(experiment, 1)
+
+
+@measures("nin-second-drop-accuracy")
+def nin_second_drop_accuracy(experiment: Experiment) -> Ours | None:
+    return _drop_accuracy(experiment, 1)
+
+
+@measures("best-single")
+def best_single(experiment: Experiment) -> Ours | None:
+    return _best([(model, *model.curves.best()) for model in experiment.models if model.curves.best()])

@@ -1,0 +1,44 @@
+"""The report's numbers, as paper.toml has them."""
+
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+KINDS = ("result", "setting", "data", "elsewhere")
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number of the report."""
+
+    name: str
+    section: str
+    kind: str  # one of KINDS
+    what: str
+    value: str  # as the report writes it
+    family: str | None = None  # "nin" or "alexnet", where it is a point of a curve
+    epoch: int | None = None
+    readme: bool = False
+
+    @property
+    def accuracy(self) -> float:
+        """The value of a point of a curve, in [0, 1]."""
+        return float(self.value.removeprefix("about "))
+
+
+@cache
+def numbers() -> tuple[Number, ...]:
+    """All of them, in the report's order."""
+    text = resources.files(__package__).joinpath("paper.toml").read_text(encoding="utf-8")
+    return tuple(Number(name, **fields) for name, fields in tomllib.loads(text).items())
+
+
+def curve(family: str) -> list[tuple[int, float]]:
+    """(epoch, accuracy on val) that the report gives for an architecture."""
+    return [(number.epoch, number.accuracy) for number in numbers() if number.family == family and number.epoch]
+
+
+def family_of(model: str) -> str | None:
+    """The architecture of a model, by how its name begins; None for one that the report does not have."""
+    return next((family for family in ("nin", "alexnet") if model.startswith(family)), None)

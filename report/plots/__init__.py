@@ -1,0 +1,1 @@
+"""The page's plots: arrays in, inline SVG out."""

@@ -1,0 +1,144 @@
+"""The curves of a training: loss, and accuracy on train and val, with every drop of the learning rate."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from markupsafe import Markup
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from report import paper
+from report.experiment import Model
+from report.figure import plot
+from report.palette import LIGHT
+
+_POINTS = 400  # of a drawn curve: a display every 20 iterations would be thousands
+_MARKED = 40  # points at most that get a marker each
+_DASHES = ("-", "--", "-.", ":")  # told apart without colour too
+
+
+def _in_epochs(models: Sequence[Model]) -> bool:
+    """Whether epochs are known for all; iterations stand for them otherwise."""
+    return all(model.epoch(1) for model in models)
+
+
+def _x(model: Model, iterations: Sequence[int], epochs: bool) -> np.ndarray:
+    return np.array([model.epoch(iteration) if epochs else iteration for iteration in iterations])
+
+
+def _line(axes: Axes, model: Model, points: Sequence[tuple[int, float]], epochs: bool, marker: str, **style) -> None:
+    """A curve of (iteration, value); markers where single points can be told apart."""
+    axes.plot(_x(model, [at for at, _ in points], epochs), [value for _, value in points],
+              marker=marker if len(points) <= _MARKED else "", **style)  # fmt: skip
+
+
+def _label_x(axes: Axes, epochs: bool) -> None:
+    axes.set_xlabel("epoch" if epochs else "iteration")
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
+
+
+def _legend(axes: Axes) -> None:
+    """Above the axes, where it hides no curve."""
+    count = len(axes.get_legend_handles_labels()[1])
+    if count:
+        axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=min(count, 3), borderaxespad=0.2)
+
+
+def _mark_drops(axes: Axes, model: Model, epochs: bool, label_at: float) -> None:
+    """A line at every change of the rate, labelled at the bottom (0) or top (1), where the curve is not."""
+    for change in model.curves.rate_changes:
+        at = _x(model, [change.iteration], epochs)[0]
+        axes.axvline(at, color=LIGHT["muted"], linewidth=1, linestyle=(0, (3, 2)))
+        axes.annotate(
+            f"rate {change.after:.4g}",
+            (at, label_at),
+            (3, 3 - 6 * label_at),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            rotation=90,
+            va="top" if label_at else "bottom",
+            fontsize=8.5,
+            color=LIGHT["muted"],
+        )
+
+
+def thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """At most _POINTS points: the mean x and y, least and greatest y of as many parts of equal length."""
+    parts = [part for part in np.array_split(np.arange(len(x)), min(len(x), _POINTS)) if len(part)]
+    return tuple(np.array([take(values[part]) for part in parts])
+                 for take, values in ((np.mean, x), (np.mean, y), (np.min, y), (np.max, y)))  # fmt: skip
+
+
+def loss(model: Model, name: str) -> Markup:
+    """The displayed train loss, and the loss on val."""
+    shown = [(point.iteration, point.loss) for point in model.curves.displayed if np.isfinite(point.loss)]
+    tested = [(iteration, value) for iteration, value in model.curves.series("loss") if np.isfinite(value)]
+    alt = f"Loss of {model.name} by epoch"
+    for points, split in ((shown, "train"), (tested, "val")):
+        if points:
+            alt += f"; on {split} from {points[0][1]:.2f} to {points[-1][1]:.2f}"
+    epochs = _in_epochs([model])
+    with plot(name, alt) as drawing:
+        axes = drawing.axes
+        if shown:
+            at, mean, least, most = thinned(_x(model, [at for at, _ in shown], epochs), np.array(shown)[:, 1])
+            axes.fill_between(at, least, most, color=LIGHT["blue"], alpha=0.25, linewidth=0)
+            axes.plot(at, mean, color=LIGHT["blue"], label="train")
+        if tested:
+            _line(axes, model, tested, epochs, "o", linestyle="--", color=LIGHT["orange"], label="val")
+        axes.set_ylabel("loss")
+        _mark_drops(axes, model, epochs, 1)
+        _label_x(axes, epochs)
+        _legend(axes)
+    return drawing.svg
+
+
+def accuracy(model: Model, name: str) -> Markup:
+    """Accuracy on val at every test, and on train where it was measured."""
+    val = model.curves.series("accuracy")
+    train = [(row.iteration, row.accuracy) for row in model.train_accuracy]
+    # Of a net whose TRAIN phase has an Accuracy layer: one batch each, with dropout.
+    batches = [(at.iteration, at.outputs["accuracy"]) for at in model.curves.displayed if "accuracy" in at.outputs]
+    alt = f"Accuracy of {model.name} by epoch"
+    for points, split in ((val, "val"), (train, "train")):
+        if points:
+            alt += f"; on {split} up to {max(value for _, value in points):.3f}"
+    epochs = _in_epochs([model])
+    with plot(name, alt) as drawing:
+        axes = drawing.axes
+        if batches:
+            at, mean, *_ = thinned(_x(model, [at for at, _ in batches], epochs), np.array(batches)[:, 1])
+            axes.plot(at, mean, color=LIGHT["sky"], linewidth=1, label="train batches")
+        if train:
+            _line(axes, model, train, epochs, "s", color=LIGHT["blue"], label="train")
+        if val:
+            _line(axes, model, val, epochs, "o", linestyle="--", color=LIGHT["orange"], label="val")
+        axes.set_ylabel("accuracy")
+        axes.set_ylim(bottom=0)
+        _mark_drops(axes, model, epochs, 0)
+        _label_x(axes, epochs)
+        _legend(axes)
+    return drawing.svg
+
+
+def beside_the_report(models: Sequence[Model], name: str) -> Markup:
+    """Accuracy on val of all models by epoch, and the points that the report gives, which are told in epochs."""
+    best = {model.name: model.curves.best() for model in models}
+    told = ", ".join(f"{model} {point[1]:.3f}" for model, point in best.items() if point)
+    alt = f"Accuracy on val of all models by epoch beside the report's. Best: {told or 'not tested yet'}"
+    epochs = _in_epochs(models)
+    with plot(name, alt, height=3.4) as drawing:
+        axes = drawing.axes
+        for index, model in enumerate(models):
+            dash = _DASHES[index % len(_DASHES)]
+            _line(axes, model, model.curves.series("accuracy"), epochs, ".", linestyle=dash, label=model.name)
+        for family, marker, label in (("nin", "D", "report: NIN"), ("alexnet", "s", "report: AlexNet")):
+            if epochs:
+                axes.plot(*zip(*paper.curve(family)), marker, color=LIGHT["ink"], markerfacecolor=LIGHT["paper"],
+                          markersize=6, zorder=5, label=label)  # fmt: skip
+        axes.set_ylabel("accuracy on val")
+        axes.set_ylim(bottom=0)
+        _label_x(axes, epochs)
+        _legend(axes)
+    return drawing.svg

@@ -1,0 +1,83 @@
+"""Which classes are told apart and which are confused."""
+
+import numpy as np
+
+from ensemble.files import BadInput
+from report.experiment import Experiment
+from report.kinds import order
+from report.pictures import data_uris
+from report.plots import classes
+from report.verdicts import Pair, Verdicts
+
+PAIRS = 12
+IMAGES_A_SIDE = 3
+EXTREMES = 8
+
+
+def build(experiment: Experiment) -> dict:
+    found = experiment.verdicts
+    labels, groups = order(found.confusion, [wnid for wnid, _ in experiment.classes])
+    ranked = _ranked(found)
+    pairs = found.pairs(PAIRS)
+    missing, uris = None, {}
+    try:
+        uris = data_uris(experiment.data, found.split, [name for pair in pairs for name in _names(found, pair)])
+    except BadInput as error:
+        missing = str(error)
+    return {
+        "title": found.title,
+        "images": len(found.labels),
+        "right": int(found.right.sum()),
+        "accuracies": classes.accuracies(found.accuracy, "classes"),
+        "confusion": classes.confusion(found.confusion[np.ix_(labels, labels)], groups, "confusion"),
+        "best": [_row(experiment, found, label) for label in ranked[:EXTREMES]],
+        "worst": [_row(experiment, found, label) for label in ranked[::-1][:EXTREMES]],
+        "all": [_row(experiment, found, label) for label in ranked],
+        "pairs": [_pair(experiment, found, pair, uris) for pair in pairs],
+        "missing": missing,
+    }
+
+
+def _ranked(found: Verdicts) -> list[int]:
+    """The classes that have images, the best first; of equals last the one that is most steadily mistaken."""
+    other = [(found.taken_for(label) or (0, 0))[1] for label in range(len(found.accuracy))]
+    labels = np.flatnonzero(~np.isnan(found.accuracy)).tolist()
+    return sorted(labels, key=lambda label: (-found.accuracy[label], other[label]))
+
+
+def _row(experiment: Experiment, found: Verdicts, label: int) -> dict:
+    other = found.taken_for(label)
+    return {
+        "name": experiment.class_name(label),
+        "words": experiment.classes[label],
+        "accuracy": float(found.accuracy[label]),
+        "images": int(found.images[label]),
+        "other": experiment.class_name(other[0]) if other else None,
+        "other_images": other[1] if other else 0,
+    }
+
+
+def _sides(found: Verdicts, pair: Pair) -> list[tuple[int, int, int, np.ndarray]]:
+    """(true class, guess, images, some of them), the greater way first; right images of a class never mistaken."""
+    sides = [(pair.first, pair.second, pair.forth), (pair.second, pair.first, pair.back)]
+    return [
+        (label, guess, count, found.mistaken(label, guess if count else label, IMAGES_A_SIDE))
+        for label, guess, count in sorted(sides, key=lambda side: -side[2])
+    ]
+
+
+def _names(found: Verdicts, pair: Pair) -> list[str]:
+    return [str(name) for *_, images in _sides(found, pair) for name in found.names[images]]
+
+
+def _pair(experiment: Experiment, found: Verdicts, pair: Pair, uris: dict[str, str]) -> list[dict]:
+    return [
+        {
+            "true": experiment.class_name(label),
+            "guess": experiment.class_name(guess) if count else None,
+            "count": count,
+            "images": int(found.images[label]),
+            "shown": [(str(name), uris[str(name)]) for name in found.names[images] if str(name) in uris],
+        }
+        for label, guess, count, images in _sides(found, pair)
+    ]

@@ -1,0 +1,25 @@
+"""The accuracy of every combination of the models."""
+
+from ensemble import summary
+from report import Missing
+from report.experiment import Experiment
+from report.plots import ensembles
+
+
+def build(experiment: Experiment) -> dict:
+    found = experiment.ensembles
+    if found is None:
+        raise Missing("No combination of models is scored yet: make ensemble")
+    spreads = found.spreads()
+    deviations = [spread.deviation for spread in spreads] or [None] * len(found.table)
+    single = next(one for one in found.table if len(one.models) == 1)
+    return {
+        "plot": ensembles.by_size(found.table, "combinations"),
+        "verdict": summary.verdict(found.table),
+        "rank_cut": found.rank_cut,
+        "images": len(found.val[0].labels),
+        "held_out": len(found.holdout[0].labels) if found.holdout else 0,
+        "rows": list(zip(found.table, deviations)),
+        "single": single,
+        "highest": found.table[0].val_accuracy,
+    }

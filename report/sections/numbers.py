@@ -1,0 +1,22 @@
+"""Every number of the report beside ours."""
+
+from report import kept, ours, paper
+from report.experiment import Experiment
+
+GROUPS = (
+    ("result", "What came out"),
+    ("setting", "What was chosen"),
+    ("data", "The data"),
+    ("elsewhere", "Other people's work, which nothing here repeats"),
+)
+
+
+def build(experiment: Experiment) -> dict:
+    here = ours.measured(experiment)
+    committed = kept.read(kept.FILE)
+    rows = [(number, here.get(number.name), committed.get(number.name)) for number in paper.numbers()]
+    return {
+        "groups": [(kind, title, [row for row in rows if row[0].kind == kind]) for kind, title in GROUPS],
+        "measured": sum(bool(mine or committed) for _, mine, committed in rows),
+        "possible": sum(number.kind != "elsewhere" for number, *_ in rows),
+    }

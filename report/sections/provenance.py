@@ -1,0 +1,64 @@
+"""Where every number comes from: code, data, machine, times, and the solver texts."""
+
+import hashlib
+import platform
+import shlex
+from importlib import metadata
+
+from report.duration import duration
+from report.experiment import Experiment, Model
+from solvers import InputError, journal
+from solvers import provenance as code
+
+PACKAGES = ("numpy", "matplotlib", "jinja2", "pillow", "lmdb", "protobuf")
+
+
+def build(experiment: Experiment) -> dict:
+    mean = experiment.data / "mean.binaryproto"
+    return {
+        "commit": code.commit(),
+        "python": platform.python_version(),
+        "packages": [(name, metadata.version(name)) for name in PACKAGES],
+        "build": experiment.build,
+        "data": experiment.data,
+        "mean": hashlib.sha256(mean.read_bytes()).hexdigest() if mean.is_file() else None,
+        "models": [_shown(experiment, model) for model in experiment.models],
+    }
+
+
+def _shown(experiment: Experiment, model: Model) -> dict:
+    val = experiment.scores(model.name, "val")
+    return {
+        "name": model.name,
+        "solver_file": model.solver_file,
+        "solver": model.solver_text,
+        "time": duration(model.curves.seconds),
+        "runs": _runs(model),
+        "scored": (val.snapshot, val.snapshot_sha256) if val else None,
+    }
+
+
+def _runs(model: Model) -> list[dict]:
+    try:
+        edits = [edited for _, edited in journal.edits(model.journal)]
+    except InputError:  # one solver of them all is broken
+        edits = [{} for _ in model.journal]
+    shown = []
+    for run, edited in zip(model.journal, edits):
+        end = run["end"] or {}
+        shown.append(
+            {
+                "start": run["time"],
+                "end": end.get("time"),
+                "first": run["iteration"],
+                "last": end.get("iteration"),
+                "status": end.get("status"),
+                "command": shlex.join(["caffe", *run["command"][1:]]),
+                "engine": run.get("engine"),
+                "commit": run.get("commit"),
+                "machine": run.get("machine"),
+                "data": run.get("data"),
+                "edits": edited,
+            }
+        )
+    return shown

@@ -1,0 +1,39 @@
+"""The judge's file: how often it names each class, and whether an even spread goes with accuracy (section 6)."""
+
+from collections import Counter
+
+import numpy as np
+
+from report import Missing
+from report.combinations import correlation
+from report.experiment import Experiment
+from report.plots import classes, ensembles
+
+EXTREMES = 6
+
+
+def build(experiment: Experiment) -> dict:
+    path = experiment.runs / "ensemble" / "submission.txt"
+    if not path.is_file():
+        raise Missing("No submission is written yet: make submission")
+    wnids = [wnid for wnid, _ in experiment.classes]
+    named = Counter(line.split()[-1] for line in path.read_text(errors="replace").splitlines() if line.split())
+    if strangers := named.keys() - set(wnids):
+        raise Missing(f"{path}: names {min(strangers)[:20]!r}, which is no class of {experiment.data}; make submission")
+    counts = np.array([named[wnid] for wnid in wnids])
+    expected = counts.sum() / len(wnids)
+    order = np.argsort(-counts, kind="stable").tolist()
+    spreads = experiment.ensembles.spreads() if experiment.ensembles else []
+    split = "held-out images" if experiment.ensembles and experiment.ensembles.holdout else "val"
+    return {
+        "counts": classes.counts(counts, expected, "counts"),
+        "images": int(counts.sum()),
+        "expected": float(expected),
+        "deviation": float(np.abs(counts - expected).sum()),
+        "most": [(experiment.class_name(at), int(counts[at])) for at in order[:EXTREMES]],
+        "least": [(experiment.class_name(at), int(counts[at])) for at in order[::-1][:EXTREMES]],
+        "spread": ensembles.deviation(spreads, split, "deviation") if spreads else None,
+        "combinations": len(spreads),
+        "split": split,
+        "r": correlation(spreads),
+    }

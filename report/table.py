@@ -1,0 +1,61 @@
+"""README's table of the report's numbers beside ours, from paper.toml and results/measured.json.
+
+python -m report.table README.md        (make report-table)
+"""
+
+import re
+import sys
+from pathlib import Path
+
+from ensemble.files import BadInput, whole_file
+from report import kept, paper
+from report.duration import duration
+
+BEGIN, END = "<!-- report: made by make report-table -->", "<!-- /report -->"
+
+
+def table(measured: dict[str, kept.Kept]) -> str:
+    """The Markdown of the numbers that README shows; one that was not measured says so."""
+    rows = [("", "section", "the report", "ours"), ("---",) * 4]
+    for number in paper.numbers():
+        if number.readme:
+            rows.append((number.what, number.section, number.value, _ours(measured.get(number.name))))
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _ours(number: kept.Kept | None) -> str:
+    if number is None:
+        return "not yet measured"
+    about = [part for part in (number.note, _where(number)) if part]
+    return f"{number.value} ({'; '.join(about)})" if about else number.value
+
+
+def _where(number: kept.Kept) -> str:
+    trained = f"{duration(number.hours * 3600)} of training" if number.hours else ""
+    return " on ".join(part for part in (trained, number.machine) if part)
+
+
+def with_table(readme: str, measured: dict[str, kept.Kept]) -> str:
+    """README's text with the table between its two marks; BadInput where they are not there."""
+    pattern = re.compile(f"{re.escape(BEGIN)}\n.*?{re.escape(END)}", re.DOTALL)
+    if not pattern.search(readme):
+        raise BadInput(f"README has no lines {BEGIN} and {END} for the table to stand between")
+    return pattern.sub(lambda _: f"{BEGIN}\n\n{table(measured)}\n\n{END}", readme)
+
+
+def main(arguments: list[str]) -> str | None:
+    """Write the table into the file named; what it returns is the error to print, None if all went well."""
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        return "usage: python -m report.table README.md"
+    path = Path(arguments[0])
+    try:
+        text = with_table(path.read_text(encoding="utf-8"), kept.read(path.parent / kept.FILE))
+        with whole_file(path) as file:
+            file.write(text)
+    except (BadInput, OSError, UnicodeDecodeError) as error:
+        return f"report.table: {error}"
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

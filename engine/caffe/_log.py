@@ -18,13 +18,17 @@ logger = logging.getLogger("caffe")
 
 
 class GlogFormatter(logging.Formatter):
-    """Formats a record as glog does; messages of several lines are left as they are."""
+    """Formats a record as glog does; messages of several lines are left as they are.
+
+    As in glog a message that ends its last line itself gets no empty one: at that BVLC's parse_log.py ends.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         when = datetime.fromtimestamp(record.created).strftime("%m%d %H:%M:%S.%f")
         letter = _LETTERS.get(record.levelno, "I")
         thread = threading.get_native_id()
-        return f"{letter}{when} {thread:5d} {record.filename}:{record.lineno}] {record.getMessage()}"
+        message = record.getMessage().removesuffix("\n")
+        return f"{letter}{when} {thread:5d} {record.filename}:{record.lineno}] {message}"
 
 
 class _StandardError(logging.StreamHandler):

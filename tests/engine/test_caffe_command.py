@@ -156,6 +156,11 @@ def test_signal_effects_can_be_changed(tmp_path):
     assert process.returncode == 0
 
 
+def test_no_line_of_a_log_is_empty(straight):
+    _, log = straight
+    assert "" not in log.splitlines(), "BVLC's parse_log.py ends with IndexError at one, after a resume"
+
+
 def test_scoring_gives_the_solvers_own_numbers(straight):
     folder, _ = straight
     # max_iter on a multiple of test_interval: the run ends with a test of the weights it snapshots.

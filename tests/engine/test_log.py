@@ -34,6 +34,15 @@ def test_line_format(capsys):
     assert int(matches[0][8]) > 0
 
 
+def test_no_empty_line_follows_a_message_that_ends_its_line(capsys):
+    init_log(0)
+    logger.info("Initializing net from parameters: \n%s", 'name: "a"\n\nlayer {\n}\n')
+    logger.info("\n")
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first.endswith("] Initializing net from parameters: ")
+    assert rest[:-1] == ['name: "a"', "", "layer {", "}"] and rest[-1].endswith("] ")
+
+
 def test_small_thread_ids_are_padded(capsys, monkeypatch):
     init_log(0)
     monkeypatch.setattr("threading.get_native_id", lambda: 42)

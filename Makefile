@@ -31,17 +31,13 @@ export PYTHONPATH := $(ROOT)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup data lmdb models status board ensemble submission report results report-table demo
-.PHONY: test torture lint conformance record bvlc-tests bvlc-nets reference-caffe supported proto
+.PHONY: test torture conformance record bvlc-tests bvlc-nets reference-caffe supported proto
 .PHONY: $(foreach verb,train resume lr journal scores train-accuracy,$(MODELS:%=$(verb)-%))
 
 help: ## this list
-	@awk -F ' *:[^#]*## ' '/^[a-z][^ ]*:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(ROOT)Makefile
-	@echo "  make train-MODEL        caffe train with solvers/MODEL.prototxt; Ctrl-C stops with a snapshot [KEEP=n DETERMINISTIC=1]"
-	@echo "  make resume-MODEL       go on from the newest whole snapshot, with the solver as edited by hand"
-	@echo "  make lr-MODEL LR=0.001  drop the rate: stop with a snapshot if it runs, edit base_lr in the solver, resume"
-	@echo "  make journal-MODEL      which solver text was in force from which iteration"
-	@echo "  make scores-MODEL       class scores of the model's newest snapshot"
-	@echo "  make train-accuracy-MODEL  accuracy of every snapshot on train images, for the curves of the report page"
+	@awk '/## / && /^[a-z$$]/ { text = name = $$0; sub(/.*## /, "", text); \
+	  if (sub(/^\$$\(MODELS:%=/, "", name)) sub(/-%\).*/, "-MODEL", name); else sub(/:.*/, "", name); \
+	  printf "  make %-22s %s\n", name, text }' $(ROOT)Makefile
 	@echo "  models: $(MODELS)"
 
 setup: $(VENV)/ready ## .venv with the pinned dependencies and the engine with its caffe command
@@ -64,22 +60,22 @@ lmdb: setup ## images to LMDBs, mean and labels in data/lmdb [HOLDOUT=50 SEED=0 
 models: setup ## the nets' prototxts, from models/*.j2 and models/variants.toml
 	@$(PYTHON) -m models.render
 
-$(MODELS:%=train-%): train-%: setup
+$(MODELS:%=train-%): train-%: setup ## caffe train with solvers/MODEL.prototxt; Ctrl-C stops with a snapshot [KEEP=n DETERMINISTIC=1]
 	@$(PYTHON) -m solvers.run train $* $(TRAINING)
 
-$(MODELS:%=resume-%): resume-%: setup
+$(MODELS:%=resume-%): resume-%: setup ## go on from the newest whole snapshot, with the solver as edited by hand
 	@$(PYTHON) -m solvers.run resume $* $(TRAINING)
 
-$(MODELS:%=lr-%): lr-%: setup
+$(MODELS:%=lr-%): lr-%: setup ## LR=0.001 drops the rate: stop with a snapshot if it runs, edit base_lr in the solver, resume
 	@$(PYTHON) -m solvers.set_rate $* --lr="$(LR)" $(TRAINING)
 
-$(MODELS:%=journal-%): journal-%: setup
+$(MODELS:%=journal-%): journal-%: setup ## which solver text was in force from which iteration
 	@$(PYTHON) -m solvers.run journal $*
 
-$(MODELS:%=scores-%): scores-%: setup
+$(MODELS:%=scores-%): scores-%: setup ## class scores of the model's newest snapshot
 	@$(PYTHON) -m ensemble.scores $* $(if $(GPU),--gpu $(GPU))
 
-$(MODELS:%=train-accuracy-%): train-accuracy-%: setup
+$(MODELS:%=train-accuracy-%): train-accuracy-%: setup ## accuracy of every snapshot on train images, for the curves of the report page
 	@$(PYTHON) -m ensemble.train_accuracy $* $(if $(GPU),--gpu $(GPU))
 
 ensemble: $(MODELS:%=scores-%) ## scores of all models, and every combination [MODELS="nin1 nin2"]

@@ -7,7 +7,6 @@ train, labels.txt, and build.json, which says what was built. The folder appears
 """
 
 import argparse
-import hashlib
 import json
 import os
 import shutil
@@ -18,17 +17,18 @@ from pathlib import Path
 
 import lmdb
 import numpy as np
-from tqdm import tqdm
 
+from data_prep.built import built, digests
 from data_prep.classes import write_labels
 from data_prep.dataset import find
 from data_prep.errors import DataError, exit_status
 from data_prep.mean import write_mean
+from data_prep.progress import bar
 from data_prep.record_writer import RecordWriter, count_records, disk_bytes
-from data_prep.records import PIXEL_COUNT, RecordBatch, record_key
+from data_prep.records import PIXEL_COUNT, RecordBatch
 from data_prep.splits import split
 from data_prep.staging import WriteBehind, staged_folder, step
-from data_prep.tiny_imagenet import LabelledImage, TinyImageNet
+from data_prep.tiny_imagenet import TinyImageNet
 from data_prep.workers import Batches, Lists, decoders
 
 DEFAULT_MAX_BAD = 0.001
@@ -69,7 +69,7 @@ def build(
             "encoded": encoded,
             "holdout_per_class": holdout,
             "seed": seed,
-            "lists_sha256": {name: _list_digest(images) for name, images in lists.items()},
+            "lists_sha256": digests(lists),
             "left_out": bad,
         }
         (folder / "build.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
@@ -83,7 +83,7 @@ def _write_splits(
     counts: dict[str, int] = {}
     bad: list[str] = []
     total = sum(map(len, lists.values()))
-    with WriteBehind() as behind, tqdm(total=total, unit="image", disable=None) as progress:
+    with WriteBehind() as behind, bar(total=total, unit="image", desc="images") as progress:
         for name in lists:
             environment = folder / f"{name}_lmdb"
             with RecordWriter(environment, space[name], behind) as writer:
@@ -126,13 +126,6 @@ def _check_space(out: Path, needed: int) -> None:
         )
 
 
-def _list_digest(images: list[LabelledImage]) -> str:
-    digest = hashlib.sha256()
-    for index, (entry, label) in enumerate(images):
-        digest.update(record_key(index, entry.name) + b" %d\n" % label)
-    return digest.hexdigest()
-
-
 def _some(names: list[str], most: int = 10) -> str:
     return "; ".join(names[:most]) + ("" if len(names) <= most else f"; and {len(names) - most} more")
 
@@ -157,9 +150,13 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--holdout is 0 or more, --workers 1 or more, --max-bad from 0 to below 1")
 
     def command() -> None:
+        data = args.data or find()
+        if built(data, args.out, args.encoded, args.holdout, args.seed):
+            print(f"{args.out}: holds these images already, built with these options; remove it to build it again")
+            return
         try:
             summary = build(
-                args.data or find(),
+                data,
                 args.out,
                 encoded=args.encoded,
                 holdout=args.holdout,

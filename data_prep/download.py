@@ -10,9 +10,8 @@ import urllib.request
 from pathlib import Path
 from typing import BinaryIO
 
-from tqdm import tqdm
-
 from data_prep.errors import DataError
+from data_prep.progress import bar
 
 MAX_BYTES = 2 << 30
 TRIES = 5
@@ -72,13 +71,13 @@ def _fetch_rest(url: str, part: Path) -> None:
 
 
 def _copy(response: http.client.HTTPResponse, file: BinaryIO, total: int | None, have: int, url: str) -> None:
-    with tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=url.rpartition("/")[2], disable=None) as bar:
+    with bar(total=total, initial=have, unit="B", unit_scale=True, desc=url.rpartition("/")[2]) as progress:
         while chunk := response.read1(_CHUNK):
             have += len(chunk)
             if have > MAX_BYTES:
                 raise DataError(f"{url}: the server sends more than {MAX_BYTES} bytes; this is not the official zip")
             file.write(chunk)
-            bar.update(len(chunk))
+            progress.update(len(chunk))
 
 
 def _range_start(response: http.client.HTTPResponse) -> int | None:

@@ -18,6 +18,7 @@ from PIL import Image
 from data_prep.classes import official_classes
 from data_prep.drawing import draw, look_of
 from data_prep.errors import exit_status
+from data_prep.progress import bar
 from data_prep.staging import staged_folder
 
 GRAY_SHARE = 0.01
@@ -43,7 +44,7 @@ def make_sample(out: Path, train_per_class: int, val_per_class: int, test_images
         (folder / "wnids.txt").write_text("".join(f"{wnid}\n" for wnid in classes), encoding="utf-8")
         words = "".join(f"{wnid}\t{words}\n" for wnid, words in sorted(classes.items()))
         (folder / "words.txt").write_text(words, encoding="utf-8")
-        for index, wnid in enumerate(sorted(classes)):
+        for index, wnid in enumerate(bar(sorted(classes), desc="drawing", unit="class")):
             random = np.random.default_rng([seed, 0, index])
             _write_class(folder / "train" / wnid, wnid, index, train_per_class, random)
         _write_val(folder / "val", sorted(classes), val_per_class, seed)

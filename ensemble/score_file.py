@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ class Scores:
     accuracy_top5: float
     snapshot: str  #: its path
     snapshot_sha256: str
+    engine: str = ""  #: the folder of the Caffe that made them
 
 
 def score_path(runs: Path, model: str, split: str) -> Path:
@@ -49,14 +50,29 @@ def load(runs: Path, model: str, split: str) -> Scores:
         raise BadInput(f"{path}: no {split} scores of {model}; {again}")
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            found = Scores(**{field.name: stored[field.name] for field in fields(Scores)})
+            found = Scores(**{field.name: stored[field.name] for field in fields(Scores) if _needed(field, stored)})
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise BadInput(f"{path}: not a whole score file ({error}); {again}") from error
     for field, plain in (("split", str), ("iteration", int), ("accuracy", float), ("accuracy_top5", float),
-                         ("snapshot", str), ("snapshot_sha256", str)):  # fmt: skip
+                         ("snapshot", str), ("snapshot_sha256", str), ("engine", str)):  # fmt: skip
         setattr(found, field, plain(getattr(found, field)))
     _check(path, found, split, again)
     return found
+
+
+def _needed(field, stored) -> bool:
+    return field.default is MISSING or field.name in stored
+
+
+def is_made(path: Path, snapshot_sha256: str, engine: str, sources: Sequence[Path]) -> bool:
+    """Whether a score file is of this snapshot and this Caffe, and newer than all else that it is made from."""
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+            of = (str(stored["snapshot_sha256"]), str(stored["engine"]))
+        made = path.stat().st_mtime_ns
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return False
+    return of == (snapshot_sha256, engine) and all(made > source.stat().st_mtime_ns for source in sources)
 
 
 def _check(path: Path, found: Scores, split: str, again: str) -> None:

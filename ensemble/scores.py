@@ -13,21 +13,17 @@ import hashlib
 import re
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from data_prep.progress import bar
 from ensemble import rule
 from ensemble.files import BadInput
-from ensemble.score_file import SPLITS, Scores, save, score_path
+from ensemble.score_file import SPLITS, Scores, is_made, save, score_path
 
-try:
-    from tqdm import tqdm
-except ImportError:  # real Caffe's machine need not have it
-
-    def tqdm(iterable, **_):
-        """No progress bar."""
-        return iterable
+DATA = Path("data/lmdb")
 
 
 def iteration_of(snapshot: Path) -> int:
@@ -51,7 +47,7 @@ def score(net, split, name: str, size: int, shape: tuple[int, ...], snapshot: Pa
     names: list[str] = []
     right = {1: 0, 5: 0}
     batches, total = split.batches(size, shape), -(-len(split) // size)
-    for batch in tqdm(batches, desc=name, total=total, unit="batch", disable=None):
+    for batch in bar(batches, desc=name, total=total, unit="batch"):
         rows = slice(len(names), len(names) + len(batch.names))
         before, prob[rows] = net(batch.images)
         labels[rows] = batch.labels
@@ -74,6 +70,11 @@ def _splits(data: Path, asked: list[str] | None) -> list[str]:
     return [name for name in SPLITS if name != "holdout" or (data / "holdout_lmdb").exists()]
 
 
+def _is_usual(options: argparse.Namespace) -> bool:
+    """Whether nothing was named that a score file does not remember."""
+    return options.deploy is None and options.data == DATA
+
+
 def _run(options: argparse.Namespace) -> None:
     run = options.runs / options.model
     snapshot = options.snapshot or newest_snapshot(run, options.model)
@@ -84,17 +85,22 @@ def _run(options: argparse.Namespace) -> None:
     deploy_net.use(options.gpu)
     mean = records.read_mean(options.data / "mean.binaryproto")
     deploy = options.deploy or Path("models", options.model, "deploy.prototxt")
-    net = deploy_net.DeployNet(deploy, snapshot, mean)
-    digest = hashlib.sha256(snapshot.read_bytes()).hexdigest()
+    digest, engine = hashlib.sha256(snapshot.read_bytes()).hexdigest(), str(Path(deploy_net.caffe.__file__).parent)
+    net = None
     for name in _splits(options.data, options.split):
+        path = score_path(options.runs, options.model, name)
+        sources = [deploy, options.data / "mean.binaryproto", options.data / f"{name}_lmdb" / "data.mdb"]
+        if not options.again and _is_usual(options) and is_made(path, digest, engine, sources):
+            print(f"{options.model} {name}: {path} is of {snapshot} already; --again makes it again")
+            continue
+        net = net or deploy_net.DeployNet(deploy, snapshot, mean)
         with records.Split(options.data / f"{name}_lmdb") as split:
             start = time.perf_counter()
             result = score(net, split, name, options.batch, mean.shape, snapshot, digest)
             speed = len(split) / (time.perf_counter() - start)
         if not np.isfinite(result.scores).all():
             raise BadInput(f"{snapshot}: the training diverged, scores are not finite; name an earlier one")
-        path = score_path(options.runs, options.model, name)
-        save(path, result)
+        save(path, replace(result, engine=engine))
         known = f"accuracy {result.accuracy:.4f}, top-5 {result.accuracy_top5:.4f}"
         told = "no labels" if np.isnan(result.accuracy) else known
         print(f"{options.model} {name}: {told}; {len(result.names)} images, {speed:.0f} images/s -> {path}")
@@ -107,10 +113,11 @@ def main(arguments: list[str] | None = None) -> str | None:
     parser.add_argument("--split", nargs="+", choices=SPLITS, help="default: all, holdout if there is one")
     parser.add_argument("--snapshot", type=Path, help="default: the newest in the run's folder")
     parser.add_argument("--deploy", type=Path, help="default: models/<model>/deploy.prototxt")
-    parser.add_argument("--data", type=Path, default=Path("data/lmdb"), help="default: %(default)s")
+    parser.add_argument("--data", type=Path, default=DATA, help="default: %(default)s")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: %(default)s")
     parser.add_argument("--batch", type=int, default=100, help="images at a time (default: %(default)s)")
     parser.add_argument("--gpu", type=int, help="a GPU's number; default: the CPU")
+    parser.add_argument("--again", action="store_true", help="also where the scores of this snapshot are there")
     options = parser.parse_args(arguments)
     try:
         if options.batch < 1:

@@ -173,11 +173,12 @@ def main(argv: list[str] | None = None) -> None:
                 names = ", ".join(os.path.relpath(path) for path in differing)
                 sys.exit(f"{names}: not what the templates give; run python -m models.render and commit")
         else:
-            for path, text in files:
+            stale = [(path, text) for path, text in files if not path.is_file() or path.read_text() != text]
+            for path, text in stale:
                 write(path, text)
     except (OSError, ValueError, jinja2.TemplateError, text_format.ParseError) as error:
         sys.exit(f"models.render: {error}")
-    done = "as the templates give them" if options.check else "rendered"
+    done = "as the templates give them" if options.check or not stale else f"{len(stale)} rendered"
     print(f"{len(files)} files in {os.path.relpath(options.out)}: {done}")
 
 

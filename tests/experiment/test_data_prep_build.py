@@ -149,6 +149,28 @@ def test_encoded_keeps_the_file(data, made, tmp_path):
     assert means[0] == means[1]
 
 
+def test_what_is_there_already_is_not_built_again(data, made, tmp_path, capsys):
+    out = tmp_path / "lmdb"
+    options = ["--data", str(data), "--out", str(out), "--workers", "1"]
+    assert build_lmdb.main(options) == 0
+    kept = (out / "build.json").stat().st_ino
+    assert build_lmdb.main(options) == 0
+    assert (
+        "holds these images already, built with these options; remove it to build it again" in capsys.readouterr().out
+    )
+    assert (out / "build.json").stat().st_ino == kept
+    fewer = {name: content for name, content in made.items() if not name.endswith(f"{WNIDS[3]}_0.JPEG")}
+    other = write_zip(tmp_path / data.name, fewer)
+    for changed in ([*options, "--seed", "5"], options, [*options, "--data", str(other)], options):
+        before = (out / "build.json").stat().st_ino
+        if changed is options:  # after the others, and with an LMDB missing
+            shutil.rmtree(out / "val_lmdb")
+        assert build_lmdb.main(changed) == 0
+        assert (out / "build.json").stat().st_ino != before, changed
+    (out / "build.json").write_text("[]")
+    assert build_lmdb.main(options) == 0 and json.loads((out / "build.json").read_text())["seed"] == 0
+
+
 def with_bad(made: dict[str, bytes], count: int) -> dict[str, bytes]:
     names = [f"train/{wnid}/images/{wnid}_1.JPEG" for wnid in WNIDS[50 : 50 + count]]
     return {**made, **{name: made[name][:200] for name in names}}

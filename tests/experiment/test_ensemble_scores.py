@@ -117,6 +117,31 @@ def encoded_datum(image: np.ndarray, file_format: str):
     return caffe_pb2.Datum(data=file.getvalue(), label=3, encoded=True)
 
 
+def test_scores_that_are_there_are_not_made_again(expected, tmp_path, capsys, monkeypatch):
+    path, deploy = tmp_path / "runs/one/scores/val.npz", tmp_path / "models/one/deploy.prototxt"
+
+    def made(*options) -> bool:
+        before = path.stat().st_mtime_ns
+        assert scores.main(["one", "--split", "val", *options]) is None
+        printed = capsys.readouterr().out
+        assert (path.stat().st_mtime_ns > before) == ("accuracy" in printed) != ("is of" in printed)
+        return "accuracy" in printed
+
+    assert scores.main(["one", "--split", "val"]) is None
+    capsys.readouterr()
+    assert not made() and made("--again") and made("--deploy", str(deploy))
+    deploy.touch()
+    assert made() and not made()
+    (tmp_path / "data/lmdb/val_lmdb/data.mdb").touch()
+    assert made() and not made()
+    small.write_snapshot(tmp_path / "runs/one/one_iter_40.caffemodel", "one", small.make_weights(3))
+    assert made() and not made()
+    monkeypatch.setattr(caffe, "__file__", "/usr/lib/python3/dist-packages/caffe/__init__.py")
+    assert made() and not made(), "another Caffe's scores are others"
+    path.write_bytes(b"broken")
+    assert made()
+
+
 def test_encoded_records_decode_to_bgr_and_mix_with_raw_ones(tmp_path):
     random = np.random.default_rng(4)
     images = random.integers(0, 256, (3, *small.SHAPE)).astype(np.uint8)

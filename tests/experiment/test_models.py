@@ -121,9 +121,15 @@ def test_committed_nets_are_what_the_templates_give(tmp_path, capsys):
     main(["--out", str(tmp_path)])
     main(["--out", str(tmp_path), "--check"])
     edited = tmp_path / "nin2" / "deploy.prototxt"
-    edited.write_text(edited.read_text().replace("192", "191"))
+    text = edited.read_text()
+    edited.write_text(text.replace("192", "191"))
     with pytest.raises(SystemExit, match=r"nin2/deploy\.prototxt: not what the templates give"):
         main(["--out", str(tmp_path), "--check"])
+    others = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.prototxt") if path != edited}
+    capsys.readouterr()
+    main(["--out", str(tmp_path)])
+    assert capsys.readouterr().out.endswith(": 1 rendered\n") and edited.read_text() == text
+    assert others == {path: path.stat().st_mtime_ns for path in others}, "only what is missing is made"
 
 
 def test_another_table_for_another_place(tmp_path):

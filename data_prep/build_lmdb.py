@@ -18,6 +18,7 @@ from pathlib import Path
 import lmdb
 import numpy as np
 
+import commands
 from data_prep.built import built, digests
 from data_prep.classes import write_labels
 from data_prep.dataset import find
@@ -174,4 +175,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    commands.run(main)

@@ -13,6 +13,7 @@ import os
 import sys
 from pathlib import Path
 
+import commands
 from data_prep.download import download
 from data_prep.errors import DataError, exit_status
 from data_prep.tiny_imagenet import TinyImageNet
@@ -72,4 +73,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    commands.run(main)

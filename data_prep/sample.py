@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+import commands
 from data_prep.classes import official_classes
 from data_prep.drawing import draw, look_of
 from data_prep.errors import exit_status
@@ -119,4 +120,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    commands.run(main)

@@ -20,6 +20,8 @@ import sys
 import time
 from pathlib import Path
 
+import commands
+
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
 CHANCE = 1 / 200
@@ -130,4 +132,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    commands.run(main)

@@ -12,13 +12,13 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+import commands
 from ensemble import rule, summary
 from ensemble.files import BadInput, whole_file
 from ensemble.score_file import Scores, check_same_records, load, score_path
@@ -161,4 +161,4 @@ def main(arguments: list[str] | None = None) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    commands.run(main)

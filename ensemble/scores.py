@@ -11,13 +11,13 @@ from __future__ import annotations
 import argparse
 import hashlib
 import re
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+import commands
 from data_prep.progress import bar
 from ensemble import rule
 from ensemble.files import BadInput
@@ -129,4 +129,4 @@ def main(arguments: list[str] | None = None) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    commands.run(main)

@@ -10,12 +10,12 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
+import commands
 from ensemble import rule, summary
 from ensemble.combine import check_same_snapshots, load_all, load_labelled, rank
 from ensemble.files import BadInput, whole_file
@@ -121,4 +121,4 @@ def main(arguments: list[str] | None = None) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    commands.run(main)

@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 import csv
 import hashlib
-import sys
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
+import commands
 from ensemble.files import BadInput, whole_file
 from ensemble.scores import iteration_of, score
 
@@ -105,4 +105,4 @@ def main(arguments: list[str] | None = None) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    commands.run(main)

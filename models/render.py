@@ -23,6 +23,8 @@ import jinja2
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
+import commands
+
 HERE = Path(__file__).parent
 HEADER = "# Made by models/render.py from models/{template}.prototxt.j2: edit the template and render again."
 
@@ -183,4 +185,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    commands.run(main)

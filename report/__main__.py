@@ -10,6 +10,7 @@ import argparse
 import sys
 from pathlib import Path
 
+import commands
 from ensemble.files import BadInput, whole_file
 from report.experiment import open_experiment
 
@@ -54,4 +55,4 @@ def main(arguments: list[str] | None = None) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    commands.run(main)

@@ -13,6 +13,7 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import commands
 from ensemble.files import BadInput, whole_file
 from report import paper
 from report.experiment import Experiment, open_experiment
@@ -117,4 +118,4 @@ def main(arguments: list[str] | None = None) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    commands.run(main)

@@ -7,6 +7,7 @@ import re
 import sys
 from pathlib import Path
 
+import commands
 from ensemble.files import BadInput, whole_file
 from report import kept, paper
 from report.duration import duration
@@ -58,4 +59,4 @@ def main(arguments: list[str]) -> str | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    commands.run(lambda: main(sys.argv[1:]))

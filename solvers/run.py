@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import commands
 from solvers import InputError, caffe_process, curves, journal, provenance, watch
 from solvers.edits import POLICY_FIELDS, changes, drops_of, without_effect
 from solvers.snapshots import Snapshot, newest_whole, snapshots
@@ -211,4 +212,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    commands.run(main)

@@ -12,12 +12,12 @@ import os
 import re
 import shutil
 import signal
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 
+import commands
 from solvers import InputError, curves, run, running
 from solvers.snapshots import newest_whole
 from solvers.solver_file import parse_solver, read, solver_path
@@ -159,4 +159,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    commands.run(main)

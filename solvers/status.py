@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import commands
 from solvers import InputError, curves, running
 from solvers.falling import Trend, Verdict, last_good, rises, verdict
 from solvers.snapshots import newest_whole, snapshots
@@ -108,4 +109,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    commands.run(main)

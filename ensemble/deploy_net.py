@@ -70,7 +70,7 @@ class DeployNet:
         if blob.data.shape[0] != count:
             blob.reshape(count, *self.input_shape)
             self._net.reshape()
-        blob.data[...] = images[(slice(None), *self._crop)] - self._mean
+        np.subtract(images[(slice(None), *self._crop)], self._mean, out=blob.data)
         self._net.forward()
         # The net writes over its blobs at the next batch, so these are copies.
         names = (self._before, "prob")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Collection, Iterator, Sequence
+import math
+from collections.abc import Collection, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -72,60 +73,54 @@ class Split:
     def batches(self, size: int, shape: tuple[int, ...]) -> Iterator[Batch]:
         """All records in order, `size` at a time (the last batch may be smaller); `shape` is (C, H, W)."""
         with self._env.begin() as transaction:
-            keys, datums = [], []
-            for key, value in islice(transaction.cursor(), len(self)):
-                keys.append(key.decode())
-                try:
-                    datums.append(caffe_pb2.Datum.FromString(value))
-                except DecodeError as error:
-                    raise BadInput(f"{self.path}: record {keys[-1]} is not a Datum; `make lmdb`") from error
-                if len(keys) == size:
-                    yield self._batch(keys, datums, shape)
-                    keys, datums = [], []
-            if keys:
-                yield self._batch(keys, datums, shape)
+            records = islice(transaction.cursor(), len(self))
+            for start in range(0, len(self), size):
+                yield self._batch(records, min(size, len(self) - start), shape)
 
     def named(self, names: Collection[str], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
         """The images of these names that are there: uint8 (C, H, W), BGR, each; `shape` is (C, H, W)."""
         found = {}
-        with self._env.begin(buffers=True) as transaction:
+        with self._env.begin() as transaction:
             for key in transaction.cursor().iternext(keys=True, values=False):
-                name = bytes(key).decode().partition("_")[2]
+                name = key.decode().partition("_")[2]
                 if name in names:
-                    try:
-                        datum = caffe_pb2.Datum.FromString(bytes(transaction.get(key)))
-                    except DecodeError as error:
-                        raise BadInput(f"{self.path}: record of {name} is not a Datum; `make lmdb`") from error
-                    found[name] = self._batch([bytes(key).decode()], [datum], shape).images[0]
+                    found[name] = self._image(key.decode(), transaction.get(key), shape)[0]
         return found
 
-    def _batch(self, keys: Sequence[str], datums: Sequence, shape: tuple[int, ...]) -> Batch:
-        for key, datum in zip(keys, datums):
-            if not datum.encoded:
-                self._check(key, (datum.channels, datum.height, datum.width), len(datum.data), shape)
-        if any(datum.encoded for datum in datums):
-            images = np.stack([self._decode(key, datum, shape) for key, datum in zip(keys, datums)])
-        else:
-            # One copy for the whole batch: Python must not slow the net down.
-            joined = b"".join([datum.data for datum in datums])
-            images = np.frombuffer(joined, dtype=np.uint8).reshape((len(datums), *shape))
-        labels = np.array([datum.label for datum in datums], dtype=np.int64)
-        return Batch(images, labels, [key.partition("_")[2] for key in keys])
+    def _batch(self, records: Iterator[tuple[bytes, bytes]], count: int, shape: tuple[int, ...]) -> Batch:
+        # Each image is copied once, to its place: holding a batch of messages takes six times as long, most of
+        # it for fresh memory.
+        images, labels = np.empty((count, *shape), dtype=np.uint8), np.empty(count, dtype=np.int64)
+        names = []
+        for row, (key, value) in enumerate(islice(records, count)):
+            name = key.decode(errors="replace")
+            images[row], labels[row] = self._image(name, value, shape)
+            names.append(name.partition("_")[2])
+        return Batch(images, labels, names)
 
-    def _decode(self, key: str, datum, shape: tuple[int, ...]) -> np.ndarray:
-        if not datum.encoded:
-            return np.frombuffer(datum.data, dtype=np.uint8).reshape(shape)
+    def _image(self, key: str, value: bytes, shape: tuple[int, ...]) -> tuple[np.ndarray, int]:
         try:
-            with Image.open(io.BytesIO(datum.data)) as file:
+            datum = caffe_pb2.Datum.FromString(value)
+        except DecodeError as error:
+            raise BadInput(f"{self.path}: record {key} is not a Datum; `make lmdb`") from error
+        data = datum.data
+        if datum.encoded:
+            return self._decode(key, data, shape), datum.label
+        self._check(key, (datum.channels, datum.height, datum.width), len(data), shape)
+        return np.frombuffer(data, dtype=np.uint8).reshape(shape), datum.label
+
+    def _decode(self, key: str, data: bytes, shape: tuple[int, ...]) -> np.ndarray:
+        try:
+            with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as file:
+                # Before a pixel is decoded: a small file can hold an enormous image.
+                self._check(key, (3, file.height, file.width), 3 * file.height * file.width, shape)
                 rgb = np.asarray(file.convert("RGB"))
-        except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all three
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow raises all four
             raise BadInput(f"{self.path}: record {key} does not decode ({error}); `make lmdb`") from error
-        bgr = rgb[:, :, ::-1].transpose(2, 0, 1)
-        self._check(key, bgr.shape, bgr.size, shape)
-        return bgr
+        return rgb[:, :, ::-1].transpose(2, 0, 1)
 
     def _check(self, key: str, found: tuple[int, ...], size: int, shape: tuple[int, ...]) -> None:
-        if found != shape or size != np.prod(shape):
+        if found != shape or size != math.prod(shape):
             raise BadInput(
                 f"{self.path}: record {key} is {found} with {size} bytes, the mean image {shape}; "
                 f"`make lmdb` makes both of one size"

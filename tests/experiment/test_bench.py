@@ -5,12 +5,14 @@ import shutil
 import sys
 
 import lmdb
+import numpy as np
 import pytest
 
-from bench import make_lmdb
+from bench import make_lmdb, scores
 from bench.process import Finished, measured
 from bench.table import table
-from tests.conformance.engines import REAL
+from data_prep import build_lmdb
+from tests.conformance.engines import OURS, REAL
 
 from .small_tiny_imagenet import TEST, TRAIN, VAL, files, write_zip
 
@@ -76,3 +78,31 @@ def test_different_records_end_the_benchmark(tmp_path):
     make_lmdb.check_equal(tmp_path / "one", tmp_path / "copy")
     with pytest.raises(SystemExit, match="record 1, b'00000001_b', is not the same"):
         make_lmdb.check_equal(tmp_path / "one", tmp_path / "other")
+
+
+def test_scores_of_the_same_records_agree(tmp_path, monkeypatch):
+    build_lmdb.build(write_zip(tmp_path / "set.zip", files()), tmp_path / "lmdb")
+    rows = scores.measure("nin1", tmp_path / "lmdb", 7, 1, ["fp32", "bf16"], lambda told: None)
+    engines = ["ours fp32", "ours bf16"] if REAL.why_not() else ["real Caffe", "ours fp32", "ours bf16"]
+    assert [row["engine"] for row in rows] == engines
+    assert all(row["images"] == 7 and row["start s"] > 0 for row in rows)
+    if not REAL.why_not():
+        assert [row["scores differ by"] for row in rows][0] == rows[0]["ratio"] - 1 == 0
+        assert 0 < rows[1]["scores differ by"] < 1e-5 < rows[2]["scores differ by"] < 0.2
+
+
+def test_rows_of_scores():
+    one = scores.Contestant("real Caffe", REAL, {}, [Finished(20, 5 << 20, "")] * 2, [100, 100], np.zeros((1000, 200)))
+    two = scores.Contestant("ours", OURS, {}, [Finished(4, 7 << 20, "")], [500], np.full((1000, 200), 0.25))
+    first, second = scores.rows("nin1", [one, two])
+    assert (first["ratio"], first["start s"], first["images/s with start"]) == (1, 10, 50)
+    assert (second["ratio"], second["start s"], second["ratio with start"]) == (5, 2, 5)
+    assert (second["peak MiB"], second["scores differ by"]) == (7, 0.25)
+    (alone,) = scores.rows("nin1", [two])
+    assert alone["ratio"] is None and alone["scores differ by"] is None
+
+
+def test_speed_is_what_the_script_says():
+    assert scores.speed("nin1 val: no labels; 10000 images, 1234 images/s -> runs/nin1/scores/val.npz\n") == 1234
+    with pytest.raises(SystemExit, match="did not say how fast"):
+        scores.speed("Killed")

@@ -16,10 +16,13 @@ from caffe._log import logger
 from caffe._tools import command_line
 
 
-def _choose_device(gpu: str, deterministic: bool = False) -> None:
-    """Set Caffe's mode from the --gpu flag."""
-    from caffe import _device
+def _choose_device(gpu: str, precision: str, deterministic: bool = False) -> None:
+    """Set Caffe's mode from the --gpu flag, and the precision."""
+    from caffe import _device, _precision
 
+    if precision:
+        _precision.choose(precision)
+    logger.info("Precision: %s", _precision.current())
     if not gpu:
         logger.info("Use CPU.")
         return
@@ -99,7 +102,7 @@ def train(flags: SimpleNamespace) -> None:
     gpu = flags.gpu
     if not gpu and param.HasField("solver_mode") and param.solver_mode == caffe_pb2.SolverParameter.GPU:
         gpu = str(param.device_id)
-    _choose_device(gpu, flags.deterministic)
+    _choose_device(gpu, flags.precision, flags.deterministic)
     if flags.snapshot or flags.weights:
         del param.weights[:]
     if flags.weights:
@@ -127,7 +130,7 @@ def _load_net(flags: SimpleNamespace, phase: str):
     from caffe._net import Net
 
     _allow_python_layers(flags)
-    _choose_device(flags.gpu)
+    _choose_device(flags.gpu, flags.precision)
     return Net(flags.model, {"TRAIN": TRAIN, "TEST": TEST}[phase], level=flags.level, stages=flags.stages)
 
 
@@ -135,14 +138,17 @@ def test(flags: SimpleNamespace) -> None:
     """Score a model."""
     _need(flags.model, "Need a model definition to score: --model=FILE.")
     _need(flags.weights, "Need model weights to score: --weights=FILE.")
+    from caffe._whole_net import WholeNet
+
     net = _load_net(flags, "TEST")
     for path in flags.weights.split(","):
         net.copy_from(path.strip())
     logger.info("Running for %d iterations.", flags.iterations)
+    forward = WholeNet.forward_of(net)
     loss, sums = 0.0, []
     names = [(net._blob_names[i], net._blob_loss_weights[i]) for i in net._outputs for _ in range(net._blobs[i].count)]
     for batch in range(flags.iterations):
-        loss += float(net._forward(0, len(net.layers) - 1, record=False))
+        loss += float(forward())
         scores = [x for i in net._outputs for x in net._blobs[i]._data.tensor().flatten().tolist()]
         sums = [s + x for s, x in zip(sums, scores, strict=True)] if sums else scores
         for (name, _), score in zip(names, scores, strict=True):

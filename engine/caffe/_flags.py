@@ -76,6 +76,14 @@ FLAGS = {
     ),
     "rankdir": Flag("LR", "Direction of the picture.", ("draw",), ("LR", "RL", "TB", "BT"), "DIRECTION"),
     "display_lrm": Flag(False, "Show the factors of the learning rate.", ("draw",)),
+    "precision": Flag(
+        "",
+        "Precision of the arithmetic: fp32 as real Caffe's; tf32 (on a GPU) and bf16 are faster and keep weights and "
+        "history in float32. Default: what the environment's CAFFE_PRECISION says, else fp32.",
+        ("train", "test", "time"),
+        ("fp32", "tf32", "bf16"),
+        "NAME",
+    ),
     "deterministic": Flag(
         False,
         "On a GPU: only algorithms that give the same bits in every run, so that a resumed run ends exactly as one "

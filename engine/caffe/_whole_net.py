@@ -8,7 +8,7 @@ the ReLU in place after it in one step, and one call into PyTorch for the whole 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -49,6 +49,12 @@ class WholeNet:
         """Whether nothing in the net needs its blobs between layers: Python layers, inputs, callbacks, debug_info."""
         by_blobs = any(isinstance(layer, BlobLayer) for layer in net._layers)
         return not (by_blobs or net._inputs or net.debug_info or any(net._callbacks.values()))
+
+    @classmethod
+    def forward_of(cls, net: LayeredNet) -> Callable[[], torch.Tensor | float]:
+        """A function that runs a net forward and returns the loss: at once where that fits."""
+        last = len(net._layers) - 1
+        return cls(net).forward if cls.fits(net) else lambda: net._forward(0, last, record=False)
 
     def _plan(self) -> list[_Step]:
         net = self._net

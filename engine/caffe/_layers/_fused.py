@@ -47,11 +47,43 @@ class _ConvolutionReLU(torch.autograd.Function):
         x, weight, y = ctx.saved_tensors
         stride, pad, dilation, group = ctx.geometry
         needed = [*ctx.needs_input_grad[:2], ctx.has_bias and ctx.needs_input_grad[2]]
-        gradients = torch.ops.aten.convolution_backward(
-            _after_relu(gradient, y), x, weight, [len(weight)] if ctx.has_bias else None,
-            stride, pad, dilation, False, [0, 0], group, needed,
-        )  # fmt: skip
+        gradient = _after_relu(gradient, y)
+        own = needed[1] and _has_small_maps(x, weight, gradient)
+        gradients = list(torch.ops.aten.convolution_backward(
+            gradient, x, weight, [len(weight)] if ctx.has_bias else None,
+            stride, pad, dilation, False, [0, 0], group, [needed[0], needed[1] and not own, needed[2] and not own],
+        ))  # fmt: skip
+        if own:
+            gradients[1] = _weight_gradient(x, gradient, weight.shape, stride, pad, dilation, group)
+            gradients[2] = gradient.sum((0, 2, 3)) if needed[2] else None
         return (*gradients, None, None, None, None)
+
+
+def _has_small_maps(x: torch.Tensor, weight: torch.Tensor, gradient: torch.Tensor) -> bool:
+    """Whether oneDNN's gradient of the weights is the slower one: in bfloat16, where maps are as small as kernels."""
+    kernel = weight.shape[2] * weight.shape[3]
+    maps = gradient.shape[2] * gradient.shape[3]
+    return x.device.type == "cpu" and x.dtype == torch.bfloat16 and 1 < kernel and maps <= 16
+
+
+def _weight_gradient(x, gradient, shape, stride, pad, dilation, group: int) -> torch.Tensor:
+    """The gradient of a convolution's weights as one product a group: gradients times the inputs under each tap."""
+    outputs, channels, kernel_h, kernel_w = shape
+    rows, columns = gradient.shape[2:]
+    padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, pad[1], pad[1], pad[0], pad[0]))
+    taps = [
+        padded[:, top : top + (rows - 1) * stride[0] + 1 : stride[0], left : left + (columns - 1) * stride[1] + 1 : stride[1]]
+        for top in range(0, kernel_h * dilation[0], dilation[0])
+        for left in range(0, kernel_w * dilation[1], dilation[1])
+    ]  # fmt: skip
+    gradient = gradient.permute(0, 2, 3, 1).reshape(-1, outputs)
+    parts = []
+    for part in range(group):
+        own = slice(part * channels, (part + 1) * channels)
+        under = torch.cat([tap[..., own] for tap in taps], -1).reshape(len(gradient), -1)
+        product = gradient[:, part * (outputs // group) : (part + 1) * (outputs // group)].t() @ under
+        parts.append(product.view(-1, kernel_h, kernel_w, channels).permute(0, 3, 1, 2))
+    return torch.cat(parts)
 
 
 def convolve_relu(x, weight, bias, stride, pad, dilation, group: int) -> torch.Tensor:

@@ -1,0 +1,77 @@
+"""Convolution and inner product with their ReLU in one step, against PyTorch's separate ones (float32: 1e-5)."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from caffe._layers import _fused
+
+
+def leaf(*shape, dtype=torch.float32):
+    return torch.randn(shape).to(dtype).requires_grad_()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("group, stride, pad, dilation", [(1, (1, 1), (0, 0), (1, 1)), (2, (2, 1), (1, 2), (1, 2))])
+@pytest.mark.parametrize("bias", [True, False])
+def test_convolution(dtype, group, stride, pad, dilation, bias):
+    torch.manual_seed(1)
+    arguments = (
+        leaf(3, 4, 9, 8, dtype=dtype),
+        leaf(6, 4 // group, 3, 2, dtype=dtype),
+        leaf(6, dtype=dtype) if bias else None,
+    )
+    leaves = [x for x in arguments if x is not None]
+    geometry = stride, pad, dilation, group
+    expected = torch.relu(F.conv2d(*arguments, *geometry))
+    found = _fused.convolve_relu(*arguments, *geometry)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert 0.1 < (found > 0).double().mean() < 0.9
+    gradient = torch.randn_like(expected)
+    wanted = torch.autograd.grad(expected, leaves, gradient)
+    for got, want in zip(torch.autograd.grad(found, leaves, gradient), wanted, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize("shape", [(5, 7), (2, 3, 7), (7,)])
+def test_linear(dtype, relu, shape):
+    torch.manual_seed(2)
+    arguments = leaf(*shape, dtype=dtype), leaf(4, 7, dtype=dtype), leaf(4, dtype=dtype)
+    expected = F.linear(*arguments)
+    expected = torch.relu(expected) if relu else expected
+    found = _fused.linear(*arguments, relu)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    gradient = torch.randn_like(expected)
+    wanted = torch.autograd.grad(expected, arguments, gradient)
+    for got, want in zip(torch.autograd.grad(found, arguments, gradient), wanted, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("group, stride, pad, dilation", [(1, (1, 1), (1, 1), (1, 1)), (2, (2, 1), (1, 2), (1, 2))])
+def test_weight_gradient_of_small_maps(group, stride, pad, dilation):
+    torch.manual_seed(3)
+    x, weight = torch.randn(5, 4, 4, 3, dtype=torch.float64), leaf(6, 4 // group, 3, 2, dtype=torch.float64)
+    y = F.conv2d(x, weight, None, stride, pad, dilation, group)
+    gradient = torch.randn_like(y)
+    (expected,) = torch.autograd.grad(y, weight, gradient)
+    found = _fused._weight_gradient(x, gradient, weight.shape, stride, pad, dilation, group)
+    torch.testing.assert_close(found, expected)
+
+
+def test_small_maps_in_bfloat16_take_it():
+    torch.manual_seed(4)
+    x, weight, bias = (
+        leaf(3, 4, 3, 4, dtype=torch.bfloat16),
+        leaf(5, 4, 3, 3, dtype=torch.bfloat16),
+        leaf(5, dtype=torch.bfloat16),
+    )
+    y = _fused.convolve_relu(x, weight, bias, (1, 1), (1, 1), (1, 1), 1)
+    gradient = torch.randn_like(y)
+    assert _fused._has_small_maps(x, weight, gradient)
+    found = torch.autograd.grad(y, (x, weight, bias), gradient)
+    exact = [value.detach().float().requires_grad_() for value in (x, weight, bias)]
+    expected = F.conv2d(*exact, padding=1)
+    passed = gradient.float() * (y > 0)
+    for got, want in zip(found, torch.autograd.grad(expected, exact, passed), strict=True):
+        torch.testing.assert_close(got.float(), want, rtol=2e-2, atol=2e-2 * float(want.abs().max()))

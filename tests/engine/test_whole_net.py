@@ -1,0 +1,212 @@
+"""A net run as one graph against the same net run layer by layer: losses, gradients, what is left in its blobs."""
+
+import numpy as np
+import pytest
+import torch
+from caffe import TRAIN, Net, _device, _precision, get_solver, set_random_seed
+from caffe._prototxt import parse
+from caffe._whole_net import WholeNet
+from caffe.proto import caffe_pb2
+
+from .records import datum, write_lmdb
+
+DATA = """layer {{ name: "d" type: "Data" top: "data" top: "label" transform_param {{ scale: 0.01 mean_value: 128 }}
+  data_param {{ source: "{source}" batch_size: 3 backend: LMDB }} }}"""
+
+
+def layer(name, kind, bottom, top=None, more=""):
+    return f'layer {{ name: "{name}" type: "{kind}" bottom: "{bottom}" top: "{top or name}" {more} }}'
+
+
+def conv(name, bottom, outputs, more="kernel_size: 3"):
+    fillers = 'weight_filler { type: "gaussian" std: 0.3 } bias_filler { type: "gaussian" std: 0.5 }'
+    return layer(name, "Convolution", bottom, more=f"convolution_param {{ num_output: {outputs} {more} {fillers} }}")
+
+
+def dense(name, bottom, outputs):
+    fillers = 'weight_filler { type: "gaussian" std: 0.2 } bias_filler { type: "gaussian" std: 0.5 }'
+    return layer(name, "InnerProduct", bottom, more=f"inner_product_param {{ num_output: {outputs} {fillers} }}")
+
+
+def relu(name, bottom, more=""):
+    return layer(name, "ReLU", bottom, bottom, more)
+
+
+LOSS = 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "out" bottom: "label" top: "loss" }'
+HEAD = dense("out", "x", 5) + LOSS
+STOPPED_HEAD = HEAD.replace('bottom: "x"', 'bottom: "x" propagate_down: false', 1)
+FROZEN, SHARED = "param { lr_mult: 0 } param { lr_mult: 0 }", 'param { name: "w" }'
+
+
+def with_param(text, spec):
+    return text.replace("convolution_param", f"{spec} convolution_param")
+
+
+NETS = {
+    "fused": conv("c", "data", 6) + relu("r", "c") + dense("x", "c", 7) + relu("rx", "x") + HEAD,
+    "groups, stride, dilation": conv("c", "data", 6, "kernel_size: 3 group: 2 stride: 2 dilation: 2")
+    + relu("r", "c")
+    + conv("x", "c", 8, "kernel_size: 1")
+    + relu("rx", "x")
+    + HEAD,
+    "leaky": conv("c", "data", 6) + relu("r", "c", "relu_param { negative_slope: 0.1 }") + dense("x", "c", 7) + HEAD,
+    "two readers before the ReLU's top": conv("c", "data", 6)
+    + layer("r", "ReLU", "c", "x")
+    + dense("y", "c", 5)
+    + 'layer { name: "loss2" type: "SoftmaxWithLoss" bottom: "y" bottom: "label" top: "loss2" loss_weight: 0.3 }'
+    + HEAD,
+    "in place, twice": conv("c", "data", 6)
+    + layer("s", "Scale", "c", "c", 'scale_param { filler { type: "gaussian" std: 1 } }')
+    + relu("r", "c")
+    + dense("x", "c", 7)
+    + HEAD,
+    "pooling, LRN": conv("c", "data", 6, "kernel_size: 3 pad: 1")
+    + relu("r", "c")
+    + layer("n", "LRN", "c", more="lrn_param { local_size: 3 alpha: 0.3 }")
+    + layer("x", "Pooling", "n", more="pooling_param { kernel_size: 3 stride: 2 }")
+    + HEAD,
+    "residual": conv("c", "data", 6, "kernel_size: 3 pad: 1")
+    + relu("r", "c")
+    + conv("b", "c", 6, "kernel_size: 3 pad: 1")
+    + 'layer { name: "e" type: "Eltwise" bottom: "c" bottom: "b" top: "x" }'
+    + relu("re", "x")
+    + HEAD,
+    "stops": conv("c", "data", 6) + relu("r", "c") + dense("x", "c", 7) + STOPPED_HEAD,
+    "frozen": with_param(conv("c", "data", 6), FROZEN)
+    + relu("r", "c")
+    + dense("x", "c", 7)
+    + HEAD,
+    "shared": with_param(conv("c", "data", 4, "kernel_size: 3 pad: 1"), SHARED)
+    + relu("r", "c")
+    + with_param(conv("x", "c", 4, "kernel_size: 3 pad: 1"), SHARED)
+    + relu("rx", "x")
+    + HEAD,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """Five records: the second batch is another than the first."""
+    rng = np.random.default_rng(2)
+    images = [rng.integers(0, 256, (4, 9, 11), dtype=np.uint8) for _ in range(5)]
+    return write_lmdb(tmp_path_factory.mktemp("whole") / "lmdb", [datum(image, n) for n, image in enumerate(images)])
+
+
+def make(text, source):
+    set_random_seed(4)
+    param = parse(DATA.format(source=source) + text, caffe_pb2.NetParameter(), "test")
+    param.state.phase = TRAIN
+    return Net(param)
+
+
+def gradients(net):
+    return [entry.blob.diff.copy() for entry in net._params.learnable]
+
+
+def layer_by_layer(net):
+    last = len(net.layers) - 1
+    loss = float(net._forward(0, last))
+    net._backward(last, 0)
+    return loss, gradients(net)
+
+
+@pytest.fixture(params=NETS)
+def text(request):
+    return NETS[request.param]
+
+
+def test_equals_layer_by_layer(text, source):
+    loss, expected = layer_by_layer(make(text, source))
+    net = make(text, source)
+    assert WholeNet.fits(net)
+    found = float(WholeNet(net).forward_backward())
+    assert found == pytest.approx(loss, rel=1e-6)
+    assert any(np.abs(g).max() > 0 for g in expected)
+    for gradient, want in zip(gradients(net), expected, strict=True):
+        np.testing.assert_allclose(gradient, want, rtol=1e-5, atol=1e-6 * max(1, np.abs(want).max()))
+
+
+def test_adds_to_gradients_and_leaves_the_outputs(text, source):
+    net = make(text, source)
+    whole = WholeNet(net)
+    loss = float(whole.forward_backward())
+    once = gradients(net)
+    sum_of_outputs = sum(float(net.blobs[name].data) * net.blob_loss_weights[name] for name in net.outputs)
+    assert sum_of_outputs == pytest.approx(loss, rel=1e-6)
+    whole.forward_backward()
+    twice = gradients(net)
+    net = make(text, source)
+    net._layers[0].forward([], [])
+    WholeNet(net).forward_backward()
+    for first, second, both in zip(once, gradients(net), twice, strict=True):
+        np.testing.assert_allclose(both, first + second, rtol=1e-5, atol=1e-6 * max(1, np.abs(both).max()))
+
+
+def test_fuses_what_it_can(source):
+    fused = {
+        name: [step.layer.name for step in WholeNet(make(text, source))._steps if step.relu]
+        for name, text in NETS.items()
+    }
+    assert fused["fused"] == ["c", "x"]
+    assert fused["leaky"] == fused["two readers before the ReLU's top"] == fused["in place, twice"] == []
+    assert fused["residual"] == ["c"]
+
+
+def test_does_not_fit_where_blobs_are_looked_at(source):
+    net = make(NETS["fused"], source)
+    net.debug_info = True
+    assert not WholeNet.fits(net)
+    net = make(NETS["fused"], source)
+    net.before_forward(lambda _: None)
+    assert not WholeNet.fits(net)
+
+
+@pytest.fixture
+def bf16(monkeypatch):
+    monkeypatch.setattr(_precision, "_name", None)
+    _precision.choose("bf16")
+    yield
+    _precision.choose("fp32")
+
+
+@pytest.mark.parametrize("way", ["whole", "layers"])
+def test_bfloat16_follows_float32(bf16, way, text, source):
+    """Losses within 0.02 or 1 %, gradients within 6 % of the largest: bfloat16 has 8 bits, a ReLU near 0 flips."""
+    _precision.choose("fp32")
+    loss, expected = layer_by_layer(make(text, source))
+    _precision.choose("bf16")
+    net = make(text, source)
+    if way == "whole":
+        found = float(WholeNet(net).forward_backward()), gradients(net)
+    else:
+        found = layer_by_layer(net)
+    assert found[0] == pytest.approx(loss, abs=2e-2, rel=1e-2)
+    assert found[0] != loss
+    for gradient, want in zip(found[1], expected, strict=True):
+        assert gradient.dtype == np.float32
+        np.testing.assert_allclose(gradient, want, rtol=0, atol=6e-2 * np.abs(want).max())
+
+
+def test_bfloat16_activations_and_float32_weights(bf16, source):
+    net = make(NETS["fused"], source)
+    net.forward()
+    assert net.blobs["c"]._data._tensor.dtype == torch.bfloat16
+    assert net.blobs["c"].data.dtype == net.params["c"][0].data.dtype == np.float32
+    assert net.blobs["loss"]._data._tensor.dtype == torch.float32
+
+
+def test_a_solver_may_run_either_way(source):
+    """Five iterations with momentum: the weights that the command gets are those that pycaffe gets."""
+
+    def train(keep_blobs):
+        set_random_seed(9)
+        net = DATA.format(source=source) + NETS["pooling, LRN"]
+        text = f'net_param {{ {net} }} base_lr: 0.01 lr_policy: "fixed" momentum: 0.9'
+        solver = get_solver(parse(text, caffe_pb2.SolverParameter(), "test"))
+        solver.keep_blobs = keep_blobs
+        solver.step(5)
+        return [blob.data.copy() for blobs in solver.net.params.values() for blob in blobs]
+
+    assert _device.current().type == "cpu"
+    for one, other in zip(train(True), train(False), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)

@@ -60,7 +60,9 @@ def contestants(precisions: Sequence[str]) -> list[Contestant]:
 
 def prepare(name: str, data: Path, images: int, folder: Path) -> None:
     """What both engines read, in a workspace: the scripts, the net, a snapshot, the first val records, the mean."""
-    shutil.copytree(REPOSITORY / "ensemble", folder / "ensemble", ignore=shutil.ignore_patterns("__pycache__"))
+    for package in ("ensemble", "data_prep"):
+        shutil.copytree(REPOSITORY / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copyfile(REPOSITORY / "commands.py", folder / "commands.py")
     shutil.copyfile(REPOSITORY / "models" / name / "deploy.prototxt", folder / "deploy.prototxt")
     (folder / "lmdb").mkdir()
     shutil.copyfile(data / "mean.binaryproto", folder / "lmdb" / "mean.binaryproto")

@@ -86,14 +86,8 @@ class ZipReader:
             os.close(self._descriptor)
 
     def read(self, entry: Entry) -> bytes:
-        """The file's bytes. Raises ``BadImage`` when they are damaged: cut, or of another checksum."""
-        if self._descriptor is None:
-            self._descriptor = os.open(self.path, os.O_RDONLY)
-        header = os.pread(self._descriptor, _LOCAL_HEADER.size, entry.offset)
-        if len(header) < _LOCAL_HEADER.size or header[:4] != b"PK\x03\x04":
-            raise BadImage(f"{entry.name}: no such member where the directory of {self.path} says")
-        name_size, extra_size = _LOCAL_HEADER.unpack(header)[9:]
-        start = entry.offset + _LOCAL_HEADER.size + name_size + extra_size
+        """The file's bytes. Raises ``BadImage`` when they are damaged: cut, or of another name or checksum."""
+        start = self._content_start(entry)
         data = os.pread(self._descriptor, entry.stored_size, start)
         if entry.method == zipfile.ZIP_DEFLATED:
             try:
@@ -108,6 +102,24 @@ class ZipReader:
     def size(self, entry: Entry) -> int:
         """The file's size in bytes, as the zip's directory states it."""
         return entry.size
+
+    def check_name(self, entry: Entry) -> None:
+        """Raise ``BadImage`` unless the member says of itself what the directory says: that its name ends so."""
+        self._content_start(entry)
+
+    def _content_start(self, entry: Entry) -> int:
+        if self._descriptor is None:
+            self._descriptor = os.open(self.path, os.O_RDONLY)
+        header = os.pread(self._descriptor, _LOCAL_HEADER.size, entry.offset)
+        if len(header) < _LOCAL_HEADER.size or header[:4] != b"PK\x03\x04":
+            raise BadImage(f"{entry.name}: no such member where the directory of {self.path} says")
+        name_size, extra_size = _LOCAL_HEADER.unpack(header)[9:]
+        start = entry.offset + _LOCAL_HEADER.size
+        # Bit 11 of the flags: the name is UTF-8; else it is in the code page of the first PCs.
+        name = os.pread(self._descriptor, name_size, start).decode("utf-8" if header[7] & 8 else "cp437", "replace")
+        if not name.endswith(entry.name):
+            raise BadImage(f"{entry.name}: another member, {name!r:.80}, where the directory of {self.path} says")
+        return start + name_size + extra_size
 
 
 Reader = FolderReader | ZipReader

@@ -12,6 +12,16 @@ from data_prep.zip_directory import Place, plain_members
 
 TOP_FOLDER = "tiny-imagenet-200"
 MAX_MEMBERS = 1_000_000
+# Of all files together; the official set has a quarter of a gigabyte.
+MAX_TOTAL_BYTES = 4 << 30
+# How many times larger than stored a file may be. JPEGs are 1 and the set's lists up to 6; deflate can do 1032.
+MAX_RATIO = 50
+# Of a zip's directory, which is read whole before its members can be counted; the official one has 13 million.
+MAX_DIRECTORY_BYTES = 64 << 20
+_END = struct.Struct("<4s4H2LH")
+_ZIP64_LOCATOR = struct.Struct("<4sLQL")
+_ZIP64_END = struct.Struct("<4sQ2H2L4Q")
+_LOCAL_HEADER_BYTES = 30
 
 
 def list_files(path: Path) -> tuple[Reader, dict[str, Entry]]:
@@ -48,23 +58,79 @@ def _list_folder(path: Path) -> tuple[Reader, dict[str, Entry]]:
 
 
 def _list_zip(path: Path) -> tuple[Reader, dict[str, Entry]]:
+    said = _directory_count(path)
     files = plain_members(path)
     if files is None:
-        files = _any_members(path)
+        files = _any_members(path, said)
     _check_count(len(files), path)
+    _check_places(files, path)
     top = "" if "wnids.txt" in files else TOP_FOLDER + "/"
     cut = len(top)
-    return ZipReader(path), {
-        name[cut:]: Entry(name[cut:], *place) for name, place in files.items() if name.startswith(top)
-    }
+    reader, entries = ZipReader(path), {}
+    for name, place in files.items():
+        # Images are compared with their names when they are read; one whose name is damaged may not look like one.
+        if not (name.startswith(top) and name.endswith(".JPEG")):
+            reader.check_name(Entry(name, *place))
+        if name.startswith(top):
+            entries[name[cut:]] = Entry(name[cut:], *place)
+    return reader, entries
 
 
-def _any_members(path: Path) -> dict[str, Place]:
+def _directory_count(path: Path) -> int | None:
+    """How many members the end of a zip tells of; None where it has no end, which is zipfile's to say.
+
+    Raises ``DataError`` where the directory is so long that reading it takes the memory.
+    """
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        # The end of a zip stands before a comment of up to 65535 bytes.
+        file.seek(max(0, size - _END.size - 0xFFFF))
+        tail = file.read()
+        at = tail.rfind(b"PK\5\6")
+        if at < 0 or len(tail) < at + _END.size:
+            return None
+        *_, count, directory_bytes, _, _ = _END.unpack_from(tail, at)
+        locator = tail[max(0, at - _ZIP64_LOCATOR.size) : at]
+        if locator.startswith(b"PK\6\7"):
+            file.seek(min(size, _ZIP64_LOCATOR.unpack(locator)[2]))
+            end = file.read(_ZIP64_END.size)
+            if len(end) == _ZIP64_END.size:
+                *_, count, directory_bytes, _ = _ZIP64_END.unpack(end)
+    if directory_bytes > MAX_DIRECTORY_BYTES:
+        raise DataError(f"{path}: its directory takes {directory_bytes} bytes; this is not the official zip")
+    return count
+
+
+def _check_places(files: dict[str, Place], path: Path) -> None:
+    """That members lie in the zip and apart, are not too compressed and not too large together.
+
+    Members over each other are how a small zip holds a thousand times its size.
+    """
+    zip_bytes = path.stat().st_size
+    total = total_stored = 0
+    for name, (size, offset, stored, _, _) in files.items():
+        total += size
+        total_stored += _LOCAL_HEADER_BYTES + stored
+        if not 0 <= offset <= zip_bytes - _LOCAL_HEADER_BYTES - stored:
+            raise DataError(f"{path}: member {name!r:.80} lies outside it; delete it and fetch it again")
+        if size > MAX_RATIO * stored + 1024:
+            raise DataError(f"{path}: member {name!r:.80} has {size} bytes in {stored}; this is not the official zip")
+    if total > MAX_TOTAL_BYTES:
+        raise DataError(f"{path}: holds more than {MAX_TOTAL_BYTES} bytes; this is not the official zip")
+    if total_stored > zip_bytes:
+        raise DataError(f"{path}: its members are larger than itself; this is not the official zip")
+
+
+def _any_members(path: Path, said: int | None) -> dict[str, Place]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except (zipfile.BadZipFile, struct.error, ValueError, OverflowError, NotImplementedError) as error:
+    # Its own error for a damaged one, and also struct.error, ValueError, OverflowError, OSError, NotImplementedError.
+    except Exception as error:
         raise DataError(f"{path}: not a whole zip ({error}); delete it and fetch it again") from error
+    # A damaged length in the directory makes zipfile skip what comes after.
+    if said is not None and len(members) != said:
+        raise DataError(f"{path}: {said} members are said to be there, and {len(members)} are; fetch it again")
     files: dict[str, Place] = {}
     for member in members:
         _check_member(member, path)
@@ -93,6 +159,8 @@ def _check_member(member: zipfile.ZipInfo, path: Path) -> None:
         wrong = "is encrypted"
     elif member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         wrong = f"has an unknown compression ({member.compress_type})"
+    elif member.is_dir() and member.file_size:
+        wrong = "is a folder with something in it"
     elif max(member.file_size, member.compress_size) > MAX_FILE_BYTES:
         wrong = f"is larger than {MAX_FILE_BYTES} bytes"
     else:

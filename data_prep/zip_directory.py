@@ -51,6 +51,7 @@ def plain_members(path: Path) -> dict[str, Place] | None:
             or stat.S_ISLNK(attributes >> 16)
             or not _NAME.fullmatch(name)
             or b".." in name
+            or (size and name.endswith(b"/"))
         ):
             return None
         if name.endswith(b"/"):

@@ -8,9 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 from google.protobuf import text_format
-from google.protobuf.message import DecodeError
 
-from ensemble.files import BadInput
+from ensemble.files import BadInput, read_message, read_text
 from ensemble.rule import CLASSES
 
 # Real Caffe prints every layer of every net it builds unless this is set before it is imported.
@@ -81,8 +80,8 @@ def _definition(deploy: Path):
     if not deploy.is_file():
         raise BadInput(f"{deploy}: no deploy net; `make models` renders it")
     try:
-        return text_format.Parse(deploy.read_text(encoding="utf-8"), caffe_pb2.NetParameter())
-    except (text_format.ParseError, UnicodeDecodeError) as error:
+        return text_format.Parse(read_text(deploy, "`make models` renders it"), caffe_pb2.NetParameter())
+    except (text_format.ParseError, RecursionError) as error:
         raise BadInput(f"{deploy}: not a net: {error}") from error
 
 
@@ -110,11 +109,7 @@ def _centre_crop(deploy: Path, image: tuple[int, ...], net_input: tuple[int, ...
 
 
 def _check_weights(net, name: str, snapshot: Path) -> None:
-    weights = caffe_pb2.NetParameter()
-    try:
-        weights.ParseFromString(snapshot.read_bytes())
-    except DecodeError as error:
-        raise BadInput(f"{snapshot}: not a whole .caffemodel; name another one with --snapshot") from error
+    weights = read_message(snapshot, caffe_pb2.NetParameter, ".caffemodel", "name another one with --snapshot")
     stored = {layer.name: list(layer.blobs) for layer in (*weights.layer, *weights.layers)}
     another = f"it is a snapshot of another net than {name!r}: name the right one with --snapshot"
     # nin1 and nin2 differ in dropout alone, so only the name tells their snapshots apart.

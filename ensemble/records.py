@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,12 @@ from caffe.proto import caffe_pb2
 from google.protobuf.message import DecodeError
 from PIL import Image
 
-from ensemble.files import BadInput
+from ensemble.files import BadInput, read_message
+
+try:
+    from lmdb import verify
+except ImportError:  # before py-lmdb 3, as on real Caffe's machine
+    verify = None
 
 
 class Batch(NamedTuple):
@@ -30,17 +36,28 @@ def read_mean(path: Path) -> np.ndarray:
     """The mean image of a binaryproto, float32 (C, H, W)."""
     if not path.is_file():
         raise BadInput(f"{path}: no mean image; `make lmdb` makes it")
-    blob = caffe_pb2.BlobProto()
-    try:
-        blob.ParseFromString(path.read_bytes())
-    except DecodeError as error:
-        raise BadInput(f"{path}: not a whole mean image; `make lmdb` makes it") from error
+    blob = read_message(path, caffe_pb2.BlobProto, "mean image", "`make lmdb` makes it")
     # Caffe 1.0 itself writes the four old fields; other writers use `shape`.
     dims = tuple(blob.shape.dim) or (blob.num, blob.channels, blob.height, blob.width)
     mean = np.array(blob.data, dtype=np.float32)
-    if len(dims) < 3 or np.prod(dims[:-3]) != 1 or mean.size != np.prod(dims) or mean.size == 0:
+    # Python's integers: sizes made to overflow must not pass for the right ones.
+    if len(dims) < 3 or min(dims) < 1 or math.prod(dims[:-3]) != 1 or mean.size != math.prod(dims):
         raise BadInput(f"{path}: {mean.size} numbers of shape {dims}, not one image; `make lmdb` makes it")
     return mean.reshape(dims[-3:])
+
+
+def _is_cut(path: Path) -> list[str]:
+    """What is wrong with the length of an LMDB's file: it has all pages up to the last that it tells of."""
+    with open(path, "rb") as file:
+        first = file.read(152)
+        page_bytes = int.from_bytes(first[40:44], "little")
+        file.seek(page_bytes)
+        # The two first pages take turns in telling; each has the last page's number before its transaction's.
+        newest = max((meta[144:152][::-1], meta[136:144]) for meta in (first, file.read(152)))
+    pages = int.from_bytes(newest[1], "little") + 1
+    if path.stat().st_size >= page_bytes * pages > 0:
+        return []
+    return [f"{pages} pages of {page_bytes} bytes are not there"]
 
 
 class Split:
@@ -52,13 +69,34 @@ class Split:
         target = "`make lmdb HOLDOUT=50`" if path.name.startswith("holdout") else "`make lmdb`"
         if not (path / "data.mdb").is_file():
             raise BadInput(f"{path}: no LMDB; {target} makes it")
-        try:
+        self._again = f"{target} builds it again"
+        self._check_pages()
+        with self._reading():
             self._env = lmdb.open(str(path), readonly=True, lock=False)
-        except lmdb.Error as error:
-            raise BadInput(f"{path}: not an LMDB ({error}); {target} makes it") from error
         if len(self) == 0:
             self._env.close()
             raise BadInput(f"{path}: an empty LMDB; {target} makes it")
+
+    def _check_pages(self) -> None:
+        """Raise BadInput if the file is cut or its pages are damaged; liblmdb believes them, and ends the process.
+
+        With py-lmdb 3 its own verifier looks at each of them; before, nothing but the length is looked at.
+        """
+        path = self.path / "data.mdb"
+        try:
+            problems = verify.verify(str(path)) if verify else _is_cut(path)
+        except Exception as error:
+            problems = [str(error)]
+        if problems:
+            raise BadInput(f"{path}: cut or damaged ({problems[0]}); {self._again}")
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        """What liblmdb finds wrong becomes BadInput."""
+        try:
+            yield
+        except lmdb.Error as error:
+            raise BadInput(f"{self.path}: not a whole LMDB ({error}); {self._again}") from error
 
     def __len__(self) -> int:
         entries = self._env.stat()["entries"]
@@ -72,7 +110,7 @@ class Split:
 
     def batches(self, size: int, shape: tuple[int, ...]) -> Iterator[Batch]:
         """All records in order, `size` at a time (the last batch may be smaller); `shape` is (C, H, W)."""
-        with self._env.begin() as transaction:
+        with self._reading(), self._env.begin() as transaction:
             records = islice(transaction.cursor(), len(self))
             for start in range(0, len(self), size):
                 yield self._batch(records, min(size, len(self) - start), shape)
@@ -80,11 +118,12 @@ class Split:
     def named(self, names: Collection[str], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
         """The images of these names that are there: uint8 (C, H, W), BGR, each; `shape` is (C, H, W)."""
         found = {}
-        with self._env.begin() as transaction:
+        with self._reading(), self._env.begin() as transaction:
             for key in transaction.cursor().iternext(keys=True, values=False):
-                name = key.decode().partition("_")[2]
+                key_text = key.decode(errors="replace")
+                name = key_text.partition("_")[2]
                 if name in names:
-                    found[name] = self._image(key.decode(), transaction.get(key), shape)[0]
+                    found[name] = self._image(key_text, transaction.get(key), shape)[0]
         return found
 
     def _batch(self, records: Iterator[tuple[bytes, bytes]], count: int, shape: tuple[int, ...]) -> Batch:
@@ -115,7 +154,9 @@ class Split:
                 # Before a pixel is decoded: a small file can hold an enormous image.
                 self._check(key, (3, file.height, file.width), 3 * file.height * file.width, shape)
                 rgb = np.asarray(file.convert("RGB"))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:  # Pillow raises all four
+        except BadInput:
+            raise
+        except Exception as error:  # a damaged file makes Pillow raise nearly anything
             raise BadInput(f"{self.path}: record {key} does not decode ({error}); `make lmdb`") from error
         return rgb[:, :, ::-1].transpose(2, 0, 1)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,14 @@ class Scores:
     engine: str = ""  #: the folder of the Caffe that made them
 
 
+#: The kind of each field's dtype and its number of axes, as NumPy's savez writes them.
+_KINDS = {"scores": ("f", 2), "labels": ("i", 1), "names": ("U", 1), "split": ("U", 0), "iteration": ("i", 0),
+          "accuracy": ("f", 0), "accuracy_top5": ("f", 0), "snapshot": ("U", 0), "snapshot_sha256": ("U", 0),
+          "engine": ("U", 0)}  # fmt: skip
+#: Fields that files of before they were there do not have.
+_LATER = ("engine",)
+
+
 def score_path(runs: Path, model: str, split: str) -> Path:
     """Where the scores of a model live."""
     return runs / model / "scores" / f"{split}.npz"
@@ -49,28 +57,38 @@ def load(runs: Path, model: str, split: str) -> Scores:
     if not path.is_file():
         raise BadInput(f"{path}: no {split} scores of {model}; {again}")
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            found = Scores(**{field.name: stored[field.name] for field in fields(Scores) if _needed(field, stored)})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise BadInput(f"{path}: not a whole score file ({error}); {again}") from error
-    for field, plain in (("split", str), ("iteration", int), ("accuracy", float), ("accuracy_top5", float),
-                         ("snapshot", str), ("snapshot_sha256", str), ("engine", str)):  # fmt: skip
-        setattr(found, field, plain(getattr(found, field)))
+        found = Scores(**_stored(path))
+    except Exception as error:  # a damaged file makes zipfile and NumPy raise nearly anything
+        raise BadInput(f"{path}: not a whole score file ({str(error)[:200]}); {again}") from error
     _check(path, found, split, again)
     return found
 
 
-def _needed(field, stored) -> bool:
-    return field.default is MISSING or field.name in stored
+def _stored(path: Path) -> dict:
+    """The fields that a score file holds; raises anything where it is not what `save` writes."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    names = [member.filename[: -len(".npy")] for member in members]
+    if sorted({*names, *_LATER}) != sorted(_KINDS) or len(set(names)) != len(names):
+        raise ValueError("its arrays are other ones")
+    size = path.stat().st_size
+    if any(member.compress_type != zipfile.ZIP_STORED or member.file_size > size for member in members):
+        raise ValueError("its arrays are compressed, or larger than the file")
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+        found = {name: stored[name] for name in names}
+    for name, values in found.items():
+        if (values.dtype.kind, values.ndim) != _KINDS[name]:
+            raise ValueError(f"{name} is {values.dtype}, {values.ndim} axes")
+    return {name: values if values.ndim else values.item() for name, values in found.items()}
 
 
 def is_made(path: Path, snapshot_sha256: str, engine: str, sources: Sequence[Path]) -> bool:
     """Whether a score file is of this snapshot and this Caffe, and newer than all else that it is made from."""
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
-            of = (str(stored["snapshot_sha256"]), str(stored["engine"]))
+        stored = _stored(path)
+        of = (stored["snapshot_sha256"], stored["engine"])
         made = path.stat().st_mtime_ns
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except Exception:
         return False
     return of == (snapshot_sha256, engine) and all(made > source.stat().st_mtime_ns for source in sources)
 
@@ -81,7 +99,7 @@ def _check(path: Path, found: Scores, split: str, again: str) -> None:
         raise BadInput(f"{path}: holds scores of {found.split}, not {split}; {again}")
     if count == 0 or found.labels.shape != (count,) or found.scores.shape[:1] != (count,):
         raise BadInput(f"{path}: scores, labels and names differ in number, or there are none; {again}")
-    if found.scores.ndim != 2 or found.scores.shape[1] != CLASSES:
+    if found.scores.shape[1] != CLASSES:
         raise BadInput(f"{path}: scores of shape {found.scores.shape}, not of {CLASSES} classes; {again}")
     if not np.isfinite(found.scores).all():
         image = found.names[np.flatnonzero(~np.isfinite(found.scores).all(axis=1))[0]]

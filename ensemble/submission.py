@@ -18,7 +18,7 @@ import numpy as np
 import commands
 from ensemble import rule, summary
 from ensemble.combine import check_same_snapshots, load_all, load_labelled, rank
-from ensemble.files import BadInput, whole_file
+from ensemble.files import BadInput, read_text, whole_file
 
 #: How many test images the judge wants a line for.
 TEST_IMAGES = 10_000
@@ -28,7 +28,8 @@ def read_wnids(path: Path) -> list[str]:
     """The 200 wnids of labels.txt, by label; raises BadInput if they are not 200 different ones."""
     if not path.is_file():
         raise BadInput(f"{path}: no list of labels; `make lmdb` makes it")
-    wnids = [line.split()[0] for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    text = read_text(path, "`make lmdb` makes it")
+    wnids = [line.split()[0] for line in text.splitlines() if line.strip()]
     if len(wnids) != rule.CLASSES or len(set(wnids)) != rule.CLASSES:
         found = f"{len(wnids)} entries, {len(set(wnids))} different"
         raise BadInput(f"{path}: {found}, not {rule.CLASSES}; `make lmdb` makes it")
@@ -62,14 +63,32 @@ def read_best(runs: Path) -> dict:
     path = runs / "ensemble" / "best.json"
     if not path.is_file():
         raise BadInput(f"{path}: no chosen ensemble; `make ensemble` chooses one")
+    again = "`make ensemble` writes it anew"
     try:
-        best = json.loads(path.read_text(encoding="utf-8"))
-        if not len(best["models"]) == len(best["weights"]) == len(best["snapshot_sha256"]) > 0:
-            raise ValueError("models, weights and snapshots differ in number")
-        best["rank_cut"] = int(best["rank_cut"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadInput(f"{path}: not what `make ensemble` writes ({error!r}); run it again") from error
+        best = json.loads(read_text(path, again), parse_constant=_no_number)
+        _check_best(best)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise BadInput(f"{path}: not what `make ensemble` writes ({str(error)[:200]!r}); {again}") from error
     return best
+
+
+def _no_number(name: str) -> float:
+    raise ValueError(f"{name} is no number")
+
+
+def _check_best(best: dict) -> None:
+    lists = {"models": str, "weights": (int, float), "snapshot_sha256": str}
+    for name, kind in lists.items():
+        if not (isinstance(best[name], list) and all(isinstance(each, kind) for each in best[name])):
+            raise ValueError(f"{name} is not a list of such")
+    if not len(best["models"]) == len(best["weights"]) == len(best["snapshot_sha256"]) > 0:
+        raise ValueError("models, weights and snapshots differ in number")
+    if any(not model or Path(model).name != model for model in best["models"]):
+        raise ValueError("a model's name is a path")
+    if not all(abs(weight) < 1e9 for weight in best["weights"]):
+        raise ValueError("a weight is no accuracy")
+    if type(best["rank_cut"]) is not int or best["rank_cut"] < 0:
+        raise ValueError("rank_cut is not 0 or more")
 
 
 def _chosen(options: argparse.Namespace) -> dict:

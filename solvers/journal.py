@@ -11,10 +11,21 @@ import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
+from solvers import InputError
 from solvers.edits import changes
 from solvers.solver_file import parse_solver
 
 FILE = "journal.jsonl"
+# What a run writes of itself; "start" and "end" have time and iteration at the least.
+_KINDS = {
+    "time": str,
+    "iteration": int | None,
+    "command": list,
+    "engine": str | None,
+    "solver_file": str,
+    "solver": str,
+    "status": int,
+}
 
 
 def add(folder: Path, **entry) -> None:
@@ -32,23 +43,52 @@ def read(folder: Path) -> list[dict]:
     """The runs of a folder, oldest first: each run's first line, with its last line under "end" or None."""
     path = folder / FILE
     runs: list[dict] = []
-    for line in path.read_text().splitlines() if path.is_file() else ():
+    content = path.read_bytes() if path.is_file() else b""
+    for number, line in enumerate(content.decode(errors="replace").split("\n"), 1):
         try:
             entry = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             continue  # cut by a crash
-        if not isinstance(entry, dict) or "time" not in entry:
-            continue  # not a line of ours
-        if entry.get("event") == "start":
-            runs.append({**entry, "end": None})
+        where = f"{path}, line {number}"
+        _check(entry, where)
+        if entry["event"] == "start":
+            runs.append({**entry, "end": None, "where": where})
         elif runs:
             runs[-1]["end"] = entry
     return runs
 
 
+def _check(entry: object, where: str) -> None:
+    """InputError unless an entry is of the kind that a run writes."""
+    if not isinstance(entry, dict) or not {"event", "time", "iteration"} <= entry.keys():
+        raise InputError(f"{where}: not to be read: it is not what a run writes there; mend or remove that line")
+    for name, kind in _KINDS.items():
+        if name in entry and not isinstance(entry[name], kind):
+            raise InputError(f"{where}: {name} is of another kind than a run writes; mend or remove that line")
+    try:
+        datetime.fromisoformat(entry["time"])
+    except ValueError as error:
+        raise InputError(f"{where}: not to be read: {error}; mend or remove that line") from error
+    if entry["event"] == "start" and entry["iteration"] is None:
+        raise InputError(f"{where}: iteration is missing; mend or remove that line")
+
+
+def _need(run: dict, *names: str) -> None:
+    """InputError unless a run tells these."""
+    for name in names:
+        if name not in run:
+            raise InputError(f"{run['where']}: {name} is missing; mend or remove that line")
+
+
+def _solver(run: dict):
+    """The SolverParameter of a run's solver text."""
+    _need(run, "solver")
+    return parse_solver(run["solver"], Path(f"{run['where']}, solver"))
+
+
 def edits(runs: list[dict]) -> list[tuple[int, dict[str, str]]]:
     """For each run the iteration it began at, and `old -> new` of each field edited before it."""
-    solvers = [parse_solver(run["solver"], Path(run["solver_file"])) for run in runs]
+    solvers = list(map(_solver, runs))
     pairs = zip(solvers[:1] + solvers[:-1], solvers, strict=True)
     return [(run["iteration"], changes(*pair)) for run, pair in zip(runs, pairs, strict=True)]
 
@@ -57,14 +97,15 @@ def told(runs: list[dict]) -> str:
     """The journal as text: when, what command, which iterations, and what was edited before."""
     lines = []
     for number, (run, (iteration, edited)) in enumerate(zip(runs, edits(runs), strict=True), 1):
+        _need(run, "command")
         end = run["end"] or {"time": "no end", "iteration": None, "status": "unknown"}
-        lines.append(f"run {number}: {run['time']} to {end['time']}, status {end['status']}")
+        lines.append(f"run {number}: {run['time']} to {end['time']}, status {end.get('status')}")
         reached = "unknown" if end["iteration"] is None else end["iteration"]
-        lines.append(f"    iterations {iteration} to {reached}, {run['engine'] or 'version unknown'}")
-        lines.append(f"    {shlex.join(run['command'])}")
+        lines.append(f"    iterations {iteration} to {reached}, {run.get('engine') or 'version unknown'}")
+        lines.append(f"    {shlex.join(map(str, run['command']))}")
         if run.get("commit"):
-            lines.append(f"    at commit {run['commit']}, on {run['machine']}")
+            lines.append(f"    at commit {run['commit']}, on {run.get('machine')}")
         if number == 1:
-            edited = {"base_lr": f"{parse_solver(run['solver'], Path(run['solver_file'])).base_lr:.7g}"}
+            edited = {"base_lr": f"{_solver(run).base_lr:.7g}"}
         lines += [f"    {field}: {change} from iteration {iteration}" for field, change in edited.items()]
     return "\n".join(lines)

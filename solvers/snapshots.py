@@ -16,6 +16,8 @@ from pathlib import Path
 from caffe.proto import caffe_pb2
 from google.protobuf.message import DecodeError
 
+_LARGEST = 2**31 - 1  # bytes of a protobuf message
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -88,6 +90,8 @@ def _check(snapshot: Snapshot) -> None:
     for name, digest in (written or {}).items():
         _check_digest(snapshot.manifest.with_name(name), digest, snapshot.manifest.name)
     state = _read(snapshot.state, caffe_pb2.SolverState)
+    if not isinstance(state.learned_net, str):  # protobuf gives bytes where a string is no text
+        raise _Fault(f"{snapshot.state}: cut or damaged")
     if state.iter != snapshot.iteration:
         raise _Fault(f"{snapshot.state}: holds iteration {state.iter}")
     # Real Caffe takes the weights from learned_net, a path seen from the working folder (BVLC/caffe#2281); our
@@ -134,6 +138,8 @@ def _check_shapes(snapshot: Snapshot, state) -> None:
 
 def _read(path: Path, kind):
     try:
+        if path.stat().st_size > _LARGEST:
+            raise DecodeError("a message has 2 GB at most")
         return kind.FromString(path.read_bytes())
     except DecodeError as error:
         raise _Fault(f"{path}: cut or damaged") from error

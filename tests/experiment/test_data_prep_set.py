@@ -1,6 +1,7 @@
 """data_prep reads the official layout, alike from zip and folder, and refuses what is not whole or not safe."""
 
 import os
+import re
 import stat
 import zipfile
 from collections import Counter
@@ -209,13 +210,84 @@ def test_a_damaged_directory_reads_as_by_zipfile_or_not_at_all(tmp_path):
         path.write_bytes(broken)
         quick = plain_members(path)
         try:
-            slow = listing._any_members(path)
+            slow = listing._any_members(path, None)
         except DataError:
             continue  # a bad date, say, which is nothing to us
         if quick is not None:
             assert quick == slow
             alike += 1
     assert 200 < alike < 1900
+
+
+class TestZipsMadeToHarm:
+    def test_too_compressed(self, tmp_path):
+        with zipfile.ZipFile(tmp_path / "z.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("wnids.txt", bytes(1 << 20))
+        with pytest.raises(DataError, match="member 'wnids.txt' has 1048576 bytes in 10"):
+            TinyImageNet.open(tmp_path / "z.zip")
+
+    def test_too_large_together(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(listing, "MAX_TOTAL_BYTES", 500)
+        write_zip(tmp_path / "z.zip", {"a": bytes(200), "b": bytes(301)})
+        with pytest.raises(DataError, match="z.zip: holds more than 500 bytes"):
+            TinyImageNet.open(tmp_path / "z.zip")
+
+    def test_members_over_each_other(self, tmp_path):
+        """Two names for the same bytes: the directory says both, the zip has them once."""
+        path = write_zip(tmp_path / "z.zip", {"a": bytes(range(250)) * 9, "b": b"b"}, top="")
+        content = bytearray(path.read_bytes())
+        first, second = (match.start() for match in re.finditer(b"PK\x01\x02", content))
+        content[second + 16 : second + 28] = content[first + 16 : first + 28]  # checksum and sizes
+        content[second + 42 : second + 46] = content[first + 42 : first + 46]  # place
+        path.write_bytes(content)
+        with pytest.raises(DataError, match="its members are larger than itself"):
+            TinyImageNet.open(path)
+
+    def test_a_member_outside(self, tmp_path):
+        path = write_zip(tmp_path / "z.zip", {"a": b"aaa", "b": b"b"}, top="")
+        content = bytearray(path.read_bytes())
+        at = content.index(b"PK\x01\x02") + 42
+        content[at : at + 4] = (1 << 30).to_bytes(4, "little")
+        path.write_bytes(content)
+        with pytest.raises(DataError, match="member 'a' lies outside it"):
+            TinyImageNet.open(path)
+
+    @pytest.mark.parametrize("zip64", [False, True])
+    def test_a_directory_that_takes_the_memory(self, tmp_path, monkeypatch, zip64):
+        monkeypatch.setattr(listing, "MAX_DIRECTORY_BYTES", 1000)
+        if zip64:
+            monkeypatch.setattr(zipfile, "ZIP_FILECOUNT_LIMIT", 3)
+        path = write_zip(tmp_path / "z.zip", {f"{i}" * 30: b"" for i in range(40)})
+        assert (b"PK\x06\x06" in path.read_bytes()) == zip64
+        monkeypatch.setattr(zipfile, "ZipFile", None)
+        with pytest.raises(DataError, match=r"its directory takes \d{4} bytes"):
+            TinyImageNet.open(path)
+
+    def test_a_directory_that_ends_too_early(self, made, tmp_path):
+        """A length that is too long in one entry makes zipfile leave out those after it."""
+        path = write_zip(tmp_path / "z.zip", made)
+        content = bytearray(path.read_bytes())
+        last = content.rindex(b"PK\x01\x02")
+        before = content.rindex(b"PK\x01\x02", 0, last)
+        content[before + 33] = 0x20  # of the comment
+        path.write_bytes(content)
+        with zipfile.ZipFile(path) as archive:
+            assert len(archive.infolist()) == len(made) - 1
+        with pytest.raises(DataError, match=f"{len(made)} members are said to be there, and {len(made) - 1} are"):
+            TinyImageNet.open(path)
+
+    @pytest.mark.parametrize("place, other", [(-5, ord("x")), (-6, ord("7")), (-30, 0x80), (-1, ord("/"))])
+    def test_a_name_that_is_another_in_the_directory(self, tmp_path, made, place, other):
+        """Else an image would be left out or taken for another without a word."""
+        path = write_zip(tmp_path / "z.zip", made)
+        content = bytearray(path.read_bytes())
+        name = b"train/n10000000/images/n10000000_1.JPEG"
+        content[content.rindex(name) + len(name) + place] = other
+        path.write_bytes(content)
+        with pytest.raises(DataError):
+            dataset = TinyImageNet.open(path)
+            for image in dataset.train[:6]:
+                dataset.reader.read(image.entry)
 
 
 def test_split_is_seeded_and_stratified(made, tmp_path):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -186,6 +188,55 @@ def test_missing_and_broken_score_files_name_the_command(runs):
     assert "named twice" in combine.main(["nin1", "nin1"])
 
 
+def hostile_members(path, **changed):
+    """The arrays of a score file, some changed, as npz members: {name: bytes}."""
+    with np.load(path) as stored:
+        arrays = {**stored, **changed}
+    members = {}
+    for name, values in arrays.items():
+        file = io.BytesIO()
+        np.lib.format.write_array(file, np.asarray(values))
+        members[f"{name}.npy"] = file.getvalue()
+    return members
+
+
+def write_members(path, members, compression=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def test_score_files_made_to_harm(runs):
+    path = score_path(runs, "nin2", "val")
+    assert combine.main(["nin2"]) is None
+
+    def refused(said, compression=zipfile.ZIP_STORED, more=(), **changed):
+        whole = path.read_bytes()
+        write_members(path, {**hostile_members(path, **changed), **dict(more)}, compression)
+        error = combine.main(["nin2"])
+        path.write_bytes(whole)
+        assert "runs/nin2/scores/val.npz: not a whole score file" in error and said in error, error
+
+    refused("compressed", zipfile.ZIP_DEFLATED)
+    refused("its arrays are other ones", more={"more.npy": b""})
+    refused("its arrays are other ones", more={"../../scores.npy": b""})
+    refused("labels is float64", labels=np.zeros(37))
+    refused("labels is int64, 2 axes", labels=np.zeros((37, 1), np.int64))
+    refused("scores is complex64", scores=np.zeros((37, 200), np.complex64))
+    refused("names is |S1", names=np.zeros(37, "S1"))
+    refused("names is <U1, 0 axes", names=np.array("x"))
+    refused("iteration is <U3", iteration=np.array("one"))
+    refused("accuracy is float64, 1 axes", accuracy=np.zeros(3))
+    # A header that says more numbers than there are, or is no header.
+    header = b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (99999999999, 200), }"
+    refused("", more={"scores.npy": header.ljust(127) + b"\n"})
+    refused("", more={"scores.npy": b"\x93NUMPY\x01\x00\x08\x00((((((((" + bytes(99)})
+    pickled = io.BytesIO()
+    np.lib.format.write_array(pickled, np.array([{}], dtype=object), allow_pickle=True)
+    refused("allow_pickle=False", more={"scores.npy": pickled.getvalue()})
+    assert combine.main(["nin2"]) is None
+
+
 def read_submission(path):
     pairs = [line.split(" ") for line in path.read_text().splitlines()]
     assert all(len(pair) == 2 for pair in pairs)
@@ -233,9 +284,20 @@ def test_submission_refuses_what_does_not_fit(runs):
     whole = best.read_text()
     two_models = whole.replace('"models": [\n    "nin2"', '"models": ["nin2", "nin1"')
     assert two_models != whole
-    for cut in (whole[:40], "{}", "[]", two_models):
+    other = json.loads(whole)
+    of_another_kind = [
+        json.dumps({**other, **change})
+        for change in (
+            {"models": "nin2"}, {"models": [["nin2"]]}, {"models": ["../nin2"]}, {"models": [""]}, {"weights": ["1"]},
+            {"weights": [float("nan")]}, {"weights": [float("inf")]}, {"weights": [1e300]}, {"rank_cut": -1},
+            {"rank_cut": "100"}, {"rank_cut": 1.5}, {"rank_cut": None}, {"snapshot_sha256": [7]}, {"snapshot_sha256": None},
+        )
+    ]  # fmt: skip
+    for cut in (whole[:40], "{}", "[]", "null", "[" * 100_000, "9" * 5000, two_models, *of_another_kind):
         best.write_text(cut)
-        assert "best.json: not what `make ensemble` writes" in submission.main([])
+        assert "best.json: not what `make ensemble` writes" in submission.main([]), cut[:99]
+    best.write_bytes(b"\xff\xfe{}")
+    assert "best.json: not a text file" in submission.main([])
     best.write_text(whole)
     save(score_path(runs, "nin2", "test"), changed("test", "snapshot"))
     assert "another snapshot" in submission.main([])

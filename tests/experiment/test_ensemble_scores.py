@@ -211,7 +211,7 @@ def test_an_lmdb_that_does_not_fit_is_refused(expected, tmp_path):
     replace([small.raw_datum(np.zeros(small.SHAPE, np.uint8), 200)])
     refused(tmp_path, "a label not in -1 to 199")
     (val / "data.mdb").write_bytes(b"nothing of the kind" * 1000)
-    refused(tmp_path, "val_lmdb", "not an LMDB")
+    refused(tmp_path, "val_lmdb/data.mdb", "cut or damaged (not an LMDB data file", "`make lmdb` builds it again")
 
 
 def test_a_mean_that_does_not_fit_is_refused(expected, tmp_path):

@@ -109,4 +109,4 @@ def test_a_journal_that_cannot_be_read_stops_the_events_alone(place, capfd):
     folder.mkdir(parents=True)
     journal.add(folder, event="start", iteration=0, solver="broken {", solver_file="tiny")
     watch.of_run("tiny", parse_solver(SOLVER, Path("tiny")), folder, 0)
-    assert "no TensorBoard events are written: tiny:" in capfd.readouterr().err
+    assert "journal.jsonl, line 1, solver:1:1" in capfd.readouterr().err

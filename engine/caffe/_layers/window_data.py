@@ -125,9 +125,9 @@ class WindowData(Layer):
             raise self.error(f"the mean of size {mean.shape} does not cover a crop of {self.crop}")
         return cut
 
-    @staticmethod
-    def _content(path: str) -> bytes:
-        return read_file(path, IMAGE, DataError, "Could not open or find file")
+    def _content(self, path: str) -> bytes:
+        source = self.param.window_data_param.source
+        return read_file(path, IMAGE, DataError, f"Window file {source}: Could not open or find file")
 
     def top_shapes(self, bottom):
         batch = self.param.window_data_param.batch_size

@@ -1,0 +1,163 @@
+"""Reads damaged files in a child process; one that crashes or hangs is counted as such, and another goes on.
+
+python -m tests.hostile.trial FOLDER      (the child: a line in, a line out)
+"""
+
+import json
+import os
+import queue
+import resource
+import subprocess
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import NamedTuple
+
+from .damage import KINDS, Damage
+
+ROOT = Path(__file__).parents[2]
+MEMORY = 8 << 30  # bytes of address space a reader may take; PyTorch alone maps three
+PATIENCE = 100.0  # seconds after which a reader is said to hang, on a machine that does other things too
+
+SURVIVED = ("refused", "unharmed", "unknowable")
+"""A documented exception that names the file; the same result; other values where nothing could tell."""
+
+_NOT_READ_WHOLE = 7
+
+
+class Outcome(NamedTuple):
+    """What became of one damaged file."""
+
+    verdict: str  #: one of SURVIVED, or how it failed: unnamed, undocumented, silent, crash, hang
+    damage: str
+    detail: str
+
+
+class Reader:
+    """A child process that damages and reads files in a folder of its own; another takes its place if it dies."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._start()
+
+    def __enter__(self) -> "Reader":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def _start(self) -> None:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "engine")]),
+            "OMP_NUM_THREADS": "1",
+            "GLOG_minloglevel": "3",
+            # Where Python cannot catch it, it says at least in which line it died.
+            "PYTHONFAULTHANDLER": "1",
+        }
+        self._stderr = open(self.folder / "stderr", "w+")
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.hostile.trial", str(self.folder)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, text=True, env=environment, cwd=ROOT,
+        )  # fmt: skip
+        self._lines: queue.Queue[str] = queue.Queue()
+        threading.Thread(target=_pour, args=(self._process.stdout, self._lines), daemon=True).start()
+
+    def _end(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._process.stdin.close()
+        self._stderr.close()
+
+    def read(self, artifact: str, kind: str, number: int) -> Outcome:
+        """Damage a whole file in one of the ways of ``damage.KINDS`` and read it."""
+        damage = f"{kind} {number}"
+        try:
+            print(json.dumps([artifact, kind, number]), file=self._process.stdin, flush=True)
+            answer = self._lines.get(timeout=PATIENCE)
+        except BrokenPipeError:
+            answer = ""
+        except queue.Empty:
+            self._again()
+            return Outcome("hang", damage, f"no answer in {PATIENCE:g} seconds")
+        if answer:
+            return Outcome(*json.loads(answer))
+        status = self._process.wait()
+        self._stderr.seek(0)
+        last = self._stderr.read()[-2000:]
+        if status == _NOT_READ_WHOLE:
+            raise AssertionError(f"{artifact}: the whole file is not read\n{last}")
+        self._again()
+        return Outcome("crash", damage, f"exit status {status}: {last}")
+
+    def _again(self) -> None:
+        self._end()
+        self._start()
+
+
+def _pour(stream, lines: queue.Queue) -> None:
+    with stream:
+        for line in stream:
+            lines.put(line)
+    lines.put("")  # it is at its end
+
+
+# ---- the child -----------------------------------------------------------------------------------
+
+
+class _Subject:
+    """An artifact in its folder: its whole content, and what is read of it."""
+
+    def __init__(self, name: str, folder: Path):
+        from .artifacts import ARTIFACTS
+
+        self.artifact = ARTIFACTS[name]
+        self.home = folder / name.replace(" ", "_")
+        self.home.mkdir(exist_ok=True)
+        os.chdir(self.home)
+        self.path = self.artifact.make(self.home)
+        kept = self.home / "whole"
+        # A child after a crash finds a damaged file; the whole one was kept.
+        if kept.exists():
+            self.path.write_bytes(kept.read_bytes())
+        else:
+            kept.write_bytes(self.path.read_bytes())
+        self.content = kept.read_bytes()
+        self.expected = self.artifact.read(self.path)
+
+    def read(self, damage: Damage) -> Outcome:
+        os.chdir(self.home)
+        self.path.write_bytes(damage.apply(self.content))
+        try:
+            found = self.artifact.read(self.path)
+        except self.artifact.errors as error:
+            named = any(name in str(error) for name in (self.path.name, *self.artifact.names))
+            verdict, detail = ("refused" if named else "unnamed"), f"{type(error).__name__}: {error}"
+        except Exception as error:
+            verdict, detail = "undocumented", f"{type(error).__name__}: {error}"
+        else:
+            same = found == self.expected
+            verdict = "unharmed" if same else "unknowable" if found[0] == self.expected[0] else "silent"
+            detail = ""
+        return Outcome(verdict, str(damage), detail[:500])
+
+
+def main(folder: Path) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    subjects: dict[str, _Subject] = {}
+    for line in sys.stdin:
+        name, kind, number = json.loads(line)
+        if name not in subjects:
+            try:
+                subjects[name] = _Subject(name, folder)
+            except Exception:
+                traceback.print_exc()
+                sys.exit(_NOT_READ_WHOLE)
+        subject = subjects[name]
+        print(json.dumps(subject.read(KINDS[kind](subject.content, number))), flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
+_BLOCK = 1 << 21  # numbers of a block: 4 MB of bfloat16
 _FAST_TYPES = (torch.float32, torch.bfloat16)
 
 
@@ -96,8 +97,12 @@ def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = 
 
 
 class _Linear(torch.autograd.Function):
+    """Weights may be float32 where x is bfloat16; their gradient is float32 then."""
+
     @staticmethod
     def forward(ctx, x, weight, bias, relu):
+        ctx.weight_type = weight.dtype
+        weight, bias = weight.to(x.dtype), None if bias is None else bias.to(x.dtype)
         y = _product(x, weight, bias, relu)
         ctx.save_for_backward(x, weight, *([y] if relu else []))
         return y
@@ -111,16 +116,28 @@ class _Linear(torch.autograd.Function):
         need_x, need_weight, need_bias, _ = ctx.needs_input_grad
         return (
             _product(gradient, weight.t()) if need_x else None,
-            _product(gradient.t(), x.t()) if need_weight else None,
-            gradient.sum(0) if need_bias else None,
+            _outer_product(gradient, x, ctx.weight_type) if need_weight else None,
+            gradient.sum(0, dtype=ctx.weight_type) if need_bias else None,
             None,
         )
 
 
+def _outer_product(gradient: torch.Tensor, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """gradient.t() @ x as ``dtype``; by blocks where that differs, so that a block is still in the cache to be cast."""
+    if x.dtype == dtype:
+        return _product(gradient.t(), x.t())
+    result = gradient.new_empty((gradient.shape[1], x.shape[1]), dtype=dtype)
+    rows = max(1, _BLOCK // x.shape[1])
+    for start in range(0, len(result), rows):
+        block = slice(start, start + rows)
+        result[block] = _product(gradient[:, block].t(), x.t())
+    return result
+
+
 def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, relu: bool = False) -> torch.Tensor:
     """x @ weight.t() + bias, and its ReLU if asked for; x is (..., inputs), weight (outputs, inputs)."""
-    if _onednn("_linear_pointwise", x) and x.dtype == weight.dtype:
+    if _onednn("_linear_pointwise", x):
         y = _Linear.apply(x.reshape(-1, x.shape[-1]), weight, bias, relu)
         return y.reshape(*x.shape[:-1], len(weight))
-    y = F.linear(x, weight, bias)
+    y = F.linear(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype))
     return torch.relu(y) if relu else y

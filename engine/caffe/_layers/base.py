@@ -78,6 +78,8 @@ class Layer:
         bottoms, tops: how many it takes, as (least, most); most None for any number.
         loss_weight: of each top where the prototxt gives none: 1 for the first top of a loss.
         precision: what the layer computes in where bfloat16 is chosen (see _precision.py).
+        casts_weights: whether its weights are rounded to that before forward gets them.
+        forward_relu: forward and the ReLU after it in one step; None where there is no such.
     """
 
     type: str
@@ -86,6 +88,7 @@ class Layer:
     default_loss_weight = 0.0
     auto_top_blobs = False
     precision: Precision = Precision.FLOAT32
+    casts_weights = True
     forward_relu: Callable | None = None
 
     def __init__(self, param: caffe_pb2.LayerParameter):
@@ -168,7 +171,9 @@ class Layer:
         if not _precision.is_reduced() or self.precision is Precision.AS_GIVEN:
             return forward(bottom, weights)
         dtype = torch.bfloat16 if self.precision is Precision.REDUCED else torch.float32
-        return forward([x.to(dtype) for x in bottom], [w.to(dtype) for w in weights])
+        if self.casts_weights:
+            weights = [w.to(dtype) for w in weights]
+        return forward([x.to(dtype) for x in bottom], weights)
 
     def get_state(self) -> dict | None:
         """What a snapshot must keep so that training can go on exactly, as JSON can hold it."""

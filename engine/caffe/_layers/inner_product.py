@@ -16,6 +16,7 @@ class InnerProduct(Layer):
     """
 
     precision = Precision.REDUCED
+    casts_weights = False  # linear does, better
 
     def setup(self, bottom):
         param = self.param.inner_product_param

@@ -17,7 +17,7 @@ def accuracies(accuracy: np.ndarray, name: str) -> Markup:
         axes = drawing.axes
         axes.stairs(known, np.arange(len(known) + 1) - 0.5, fill=True, color=LIGHT["blue"])
         axes.axhline(known.mean(), color=LIGHT["orange"], linestyle="--", linewidth=1.2)
-        axes.annotate(f"mean {known.mean():.3f}", (len(known), known.mean()), (0, 3), ha="right",
+        axes.annotate(f"mean {known.mean():.3f}", (len(known) - 1, known.mean()), (0, 3), ha="right",
                       textcoords="offset points", color=LIGHT["ink"])  # fmt: skip
         axes.set(
             xlabel="classes, the best first", ylabel="accuracy on val", xlim=(-0.5, len(known) - 0.5), ylim=(0, None)
@@ -73,7 +73,7 @@ def counts(predicted: np.ndarray, expected: float, name: str) -> Markup:
         axes = drawing.axes
         axes.stairs(ordered, np.arange(len(ordered) + 1) - 0.5, fill=True, color=LIGHT["blue"])
         axes.axhline(expected, color=LIGHT["orange"], linestyle="--", linewidth=1.2)
-        axes.annotate(f"{expected:g} expected", (len(ordered), expected), (0, 3), ha="right",
+        axes.annotate(f"{expected:g} expected", (len(ordered) - 1, expected), (0, 3), ha="right",
                       textcoords="offset points", color=LIGHT["ink"])  # fmt: skip
         axes.set(xlabel="classes, the most frequent first", ylabel="test images", xlim=(-0.5, len(ordered) - 0.5))
     return drawing.svg

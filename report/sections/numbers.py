@@ -16,7 +16,11 @@ def build(experiment: Experiment) -> dict:
     committed = kept.read(kept.FILE)
     rows = [(number, here.get(number.name), committed.get(number.name)) for number in paper.numbers()]
     return {
-        "groups": [(kind, title, [row for row in rows if row[0].kind == kind]) for kind, title in GROUPS],
+        # Those of README's table first: they are what the report is about.
+        "groups": [
+            (kind, title, sorted((row for row in rows if row[0].kind == kind), key=lambda row: not row[0].readme))
+            for kind, title in GROUPS
+        ],
         "measured": sum(bool(mine or committed) for _, mine, committed in rows),
         "possible": sum(number.kind != "elsewhere" for number, *_ in rows),
     }

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ensemble.files import BadInput
+from ensemble.rule import CLASSES
 from ensemble.score_file import Scores, load, score_path
 from ensemble.train_accuracy import Row
 from ensemble.train_accuracy import read as read_train_accuracy
@@ -65,7 +66,8 @@ class Experiment:
             found = json.loads(path.read_text(encoding="utf-8"))
             if not all(isinstance(found["records"][name], int) for name in ("train", "val", "test")):
                 raise ValueError("records are not numbers")
-            return found
+            return {"source": found["source"], "seed": found["seed"], "records": found["records"],
+                    "lists_sha256": dict(found["lists_sha256"])}  # fmt: skip
         except (ValueError, KeyError, TypeError) as error:
             self.problems.append(f"{path}: not what `make lmdb` writes ({error!r}); make it again")
             return None
@@ -77,11 +79,14 @@ class Experiment:
         if not path.is_file():
             raise Missing(f"{path}: no list of the classes; `make lmdb` makes it")
         lines = (line.partition(" ") for line in path.read_text(encoding="utf-8", errors="replace").splitlines())
-        return [(wnid, words.strip() or wnid) for wnid, _, words in lines if wnid]
+        classes = [(wnid, words.strip() or wnid) for wnid, _, words in lines if wnid]
+        if len(classes) != CLASSES:
+            raise Missing(f"{path}: {len(classes)} classes, not {CLASSES}; `make lmdb` makes it")
+        return classes
 
     def class_name(self, label: int) -> str:
         """The first of a class's words: "goldfish"."""
-        return self.classes[label][1].split(",")[0] if label < len(self.classes) else f"class {label}"
+        return self.classes[label][1].split(",")[0]
 
     def scores(self, model: str, split: str) -> Scores | None:
         """A model's scores over a split; None where there are none, or where they cannot be read."""
@@ -153,7 +158,7 @@ def open_experiment(runs: Path, data: Path, solvers: Path = Path("solvers")) -> 
 
 
 #: What the page needs of a run's start in the journal.
-_STARTED = {"iteration", "command", "solver_file", "solver"}
+_STARTED = {"time": str, "iteration": int, "command": list, "solver_file": str, "solver": str}
 
 
 def _model(name: str, folder: Path, file: Path | None, problems: list[str]) -> Model | None:
@@ -162,7 +167,7 @@ def _model(name: str, folder: Path, file: Path | None, problems: list[str]) -> M
     if not (folder / curves.LOG).is_file():
         return None
     entries = journal.read(folder)
-    whole = [entry for entry in entries if entry.keys() >= _STARTED]
+    whole = [entry for entry in entries if all(isinstance(entry.get(key), kind) for key, kind in _STARTED.items())]
     if len(whole) < len(entries):
         problems.append(f"{folder / journal.FILE}: lines that do not tell a whole run")
     if whole:

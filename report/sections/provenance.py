@@ -46,14 +46,15 @@ def _runs(model: Model) -> list[dict]:
     shown = []
     for run, edited in zip(model.journal, edits):
         end = run["end"] or {}
+        last = end.get("iteration")
         shown.append(
             {
                 "start": run["time"],
                 "end": end.get("time"),
                 "first": run["iteration"],
-                "last": end.get("iteration"),
+                "last": last if isinstance(last, int) else None,
                 "status": end.get("status"),
-                "command": shlex.join(["caffe", *run["command"][1:]]),
+                "command": shlex.join(["caffe", *map(str, run["command"][1:])]),
                 "engine": run.get("engine"),
                 "commit": run.get("commit"),
                 "machine": run.get("machine"),

@@ -141,6 +141,7 @@ def test_the_same_inputs_make_the_same_page(place):
         ("data/lmdb/val_lmdb", "examples", "`make lmdb`"),
         ("data/lmdb/val_lmdb", "classes", "`make lmdb`"),
         ("data/lmdb", "provenance", "make lmdb"),
+        ("data/lmdb/labels.txt", "submission", "`make lmdb`"),
         ("models", "nets", "make models"),
         ("runs/*/scores/test.npz", "submission", "make ensemble"),
         ("runs/*/journal.jsonl", "provenance", "has no journal"),
@@ -176,6 +177,7 @@ def test_nothing_at_all(tmp_path, monkeypatch):
         ("runs/ensemble/best.json", b"{}", "make ensemble"),
         ("runs/ensemble/combinations.csv", b"a,b\n1,2\n", "make ensemble"),
         ("data/lmdb/build.json", b"[]", "make lmdb"),
+        ("data/lmdb/build.json", b'{"records": {"train": 1, "val": 1, "test": 1}}', "make lmdb"),
         ("runs/nin1/train_accuracy.csv", b"a,b\n1,2\n", "train_accuracy"),
         ("solvers/nin1.prototxt", b"base_lr: x", "solvers/nin1.prototxt"),
         ("runs/nin1/journal.jsonl", b'{"event": "start", "time": "2026-03-05"}\n[]\n', "journal.jsonl"),
@@ -189,6 +191,11 @@ def test_what_is_broken_is_told_and_the_rest_is_shown(quick, path, content, said
     assert said in capsys.readouterr().err
     assert "alexnet1" in found.section("training")
     assert said in found.text.replace("&#39;", "'")
+
+
+def test_a_list_of_other_classes(quick):
+    Path("data/lmdb/labels.txt").write_text("n00000001 one\n")
+    assert "1 classes, not 200" in page().section("classes")
 
 
 @pytest.mark.parametrize("package", ["matplotlib", "jinja2"])

@@ -34,6 +34,11 @@ def numbers() -> tuple[Number, ...]:
     return tuple(Number(name, **fields) for name, fields in tomllib.loads(text).items())
 
 
+def value(name: str) -> str:
+    """A number as the report writes it."""
+    return next(number.value for number in numbers() if number.name == name)
+
+
 def curve(family: str) -> list[tuple[int, float]]:
     """(epoch, accuracy on val) that the report gives for an architecture."""
     return [(number.epoch, number.accuracy) for number in numbers() if number.family == family and number.epoch]

@@ -1,7 +1,7 @@
 """The accuracy of every combination of the models."""
 
 from ensemble import summary
-from report import Missing
+from report import Missing, paper
 from report.experiment import Experiment
 from report.plots import ensembles
 
@@ -19,6 +19,7 @@ def build(experiment: Experiment) -> dict:
         "rank_cut": found.rank_cut,
         "images": len(found.val[0].labels),
         "held_out": len(found.holdout[0].labels) if found.holdout else 0,
+        "theirs": paper.value("ensemble-accuracy"),
         "rows": list(zip(found.table, deviations)),
         "single": single,
         "highest": found.table[0].val_accuracy,

@@ -11,7 +11,7 @@ from report.plots import nets
 FIGURES = {
     "nin": "beside the report's Figures 1 and 2: each convolution is followed by two of 1 x 1, the perceptron that "
     "slides over the maps, and the last pooling averages a whole map into a class's score",
-    "alexnet": "beside the report's Figure 3, on one GPU's worth of layers: five convolutions, the first two "
+    "alexnet": "beside the report's Figure 3, whose two halves are one net here: five convolutions, the first two "
     "normalised, three poolings, three fully connected layers",
 }
 

@@ -30,7 +30,7 @@ export TINY_IMAGENET
 export PYTHONPATH := $(ROOT)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data lmdb models status board ensemble submission report results report-table demo
+.PHONY: bench bench-gpu help setup data lmdb models status board ensemble submission report results report-table demo
 .PHONY: test torture conformance record bvlc-tests bvlc-nets reference-caffe supported proto
 .PHONY: $(foreach verb,train resume lr journal scores train-accuracy,$(MODELS:%=$(verb)-%))
 
@@ -118,6 +118,12 @@ reference-caffe: ## Debian 11's real Caffe, in reference/root (needs root; 2 min
 
 conformance: setup ## our engine against real Caffe, through the door
 	@cd $(ROOT) && $(VENV)/bin/python -m pytest -q tests/conformance
+
+bench: setup ## real Caffe and ours by turns: training, make lmdb, scores; a quarter of an hour
+	@$(PYTHON) -m bench
+
+bench-gpu: setup ## iteration and epoch times on the GPU, in fp32, tf32 and bf16; 5 minutes
+	@$(PYTHON) -m bench.gpu
 
 record: setup ## run real Caffe and keep its numbers for where it cannot be installed
 	@cd $(ROOT) && $(VENV)/bin/python -m tests.conformance.record

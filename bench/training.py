@@ -2,17 +2,16 @@
 
     python -m bench.training [alexnet1 nin1] [--rounds 2] [--data data/lmdb]
 
-A round runs every engine once, in its own process, from the start; the time of an iteration is the distance of
-two lines of its log (`display: 1`), and the median over all rounds is reported. Start-up is from the process's
-start to the first of those lines, less one iteration. The first iterations of a process are not counted: they
-make the buffers.
+A round runs every engine once, in its own process, from the start, with the model's own solver; its test net is
+made, but not run. The time of an iteration is the distance of two lines of the log (`display: 1`), and the median
+over all rounds is reported; the first iterations of a process, which make the buffers, do not count. Start-up is
+from the process's start to the first of those lines, less one iteration. Ceiling: the speed of a large matrix
+product by PyTorch on this machine, in the same precision.
 """
 
 import argparse
 import os
 import re
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,23 +21,27 @@ from statistics import median
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
+from bench.ceiling import product_speed
+from bench.process import measured
+from bench.table import table
+from bench.work import training_flop
 from tests.conformance import caffe_log
 from tests.conformance.engines import OURS, REAL, Engine, workspace
 
 BATCH = 100
 WARM_UP = 3
-ITERATIONS = {"nin1": 8, "nin2": 8, "nin3": 8, "alexnet1": 30, "alexnet2": 30}
+ITERATIONS = {"nin1": 8, "alexnet1": 30}
 """Iterations that count, of one process: half a minute of real Caffe's."""
 STAMP = re.compile(r"[IWEF](\d{4} \d\d:\d\d:\d\d\.\d{6})")
 
 
 @dataclass
 class Contestant:
-    """An engine at a precision, and what its processes showed: seconds of each iteration and of start-up, KiB."""
+    """An engine at a precision, and what its processes showed: seconds of each iteration and of start-up, bytes."""
 
     name: str
+    precision: str
     engine: Engine
-    environment: dict[str, str] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
     startup: list[float] = field(default_factory=list)
     peak: list[int] = field(default_factory=list)
@@ -50,8 +53,8 @@ class Contestant:
 
 def contestants() -> list[Contestant]:
     """Real Caffe where it is installed, and ours in each precision."""
-    ours = [Contestant(f"ours {name}", OURS, {"CAFFE_PRECISION": name}) for name in ("fp32", "bf16")]
-    return ([] if REAL.why_not() else [Contestant("real Caffe", REAL)]) + ours
+    real = [] if REAL.why_not() else [Contestant("real Caffe", "fp32", REAL)]
+    return real + [Contestant("ours", precision, OURS) for precision in ("fp32", "bf16")]
 
 
 def link_data(data: Path, folder: Path) -> None:
@@ -63,87 +66,85 @@ def link_data(data: Path, folder: Path) -> None:
 
 
 def solver(name: str, iterations: int) -> str:
-    """The model's own solver, every iteration displayed, without tests and snapshots."""
+    """The model's own solver, every iteration displayed, without running tests and without snapshots."""
     param = text_format.Parse(Path(f"solvers/{name}.prototxt").read_text(), caffe_pb2.SolverParameter())
-    for unwanted in ("test_iter", "test_interval", "average_loss", "snapshot"):
+    for unwanted in ("average_loss", "snapshot"):
         param.ClearField(unwanted)
-    # One net only: a test net would be made, and its memory counted, though it never runs.
-    param.ClearField("net")
-    param.train_net, param.display, param.max_iter = "net.prototxt", 1, iterations
+    param.net, param.display, param.max_iter = "net.prototxt", 1, iterations
+    param.test_interval, param.test_initialization = iterations + 1, False
     param.snapshot_prefix, param.snapshot_after_train = "unused", False
     return text_format.MessageToString(param)
 
 
-def run(contestant: Contestant, folder: Path, iterations: int) -> None:
+def run(contestant: Contestant, folder: Path) -> None:
     """One process of a contestant; its times are added.
 
     Raises:
         SystemExit: it failed; its last words.
     """
-    engine = contestant.engine
-    threads = {"OPENBLAS_NUM_THREADS": str(os.cpu_count())}
-    begun = time.time()
-    process = subprocess.Popen(
-        [*engine.command(folder), "train", "--solver=solver.prototxt"],
-        cwd=folder, env=engine._environment() | threads | contestant.environment, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-    )  # fmt: skip
-    log = process.stdout.read().splitlines()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if status:
-        raise SystemExit(f"bench: {contestant.name}: exit status {process.returncode}: {log[-1] if log else ''}")
-    times = [when(line, begun) for line in log if caffe_log.PROGRESS.match(line)]
+    environment = contestant.engine._environment() | {
+        "OPENBLAS_NUM_THREADS": str(os.cpu_count()),
+        "CAFFE_PRECISION": contestant.precision,
+    }
+    command = [*contestant.engine.command(folder), "train", "--solver=solver.prototxt"]
+    begun = datetime.now()
+    done = measured(command, folder, environment)
+    times = progress_times(done.output, begun)
     steps = [later - earlier for earlier, later in zip(times, times[1:])]
     contestant.seconds += steps[WARM_UP:]
-    contestant.startup.append(times[0] - begun - median(steps[WARM_UP:]))
-    contestant.peak.append(usage.ru_maxrss)
+    contestant.startup.append(times[0] - median(steps[WARM_UP:]))
+    contestant.peak.append(done.peak)
 
 
-def when(line: str, begun: float) -> float:
-    """Seconds since the epoch of a log line, which has no year."""
-    year = datetime.fromtimestamp(begun).year
-    return datetime.strptime(f"{year}{STAMP.match(line)[1]}", "%Y%m%d %H:%M:%S.%f").timestamp()
+def progress_times(log: str, begun: datetime) -> list[float]:
+    """Seconds from ``begun`` to each line of a log that tells an iteration's loss; a line has no year."""
+    lines = (line for line in log.splitlines() if caffe_log.PROGRESS.match(line))
+    stamps = [datetime.strptime(f"{begun.year}{STAMP.match(line)[1]}", "%Y%m%d %H:%M:%S.%f") for line in lines]
+    return [(stamp - begun).total_seconds() for stamp in stamps]
 
 
 def measure(name: str, data: Path, rounds: int, progress: Callable[[str], None]) -> list[dict]:
     """Rows of the table for one model: real Caffe first, then ours, each with its ratio to the first."""
     racing = contestants()
-    iterations = WARM_UP + 1 + ITERATIONS[name]
+    net = Path(f"models/{name}/train_val.prototxt")
     with workspace() as folder:
         link_data(data, folder)
-        (folder / "net.prototxt").write_bytes(Path(f"models/{name}/train_val.prototxt").read_bytes())
-        (folder / "solver.prototxt").write_text(solver(name, iterations))
+        (folder / "net.prototxt").write_bytes(net.read_bytes())
+        (folder / "solver.prototxt").write_text(solver(name, WARM_UP + 1 + ITERATIONS[name]))
         for turn in range(rounds):
             for contestant in racing:
-                progress(f"{name}, round {turn + 1} of {rounds}: {contestant.name}")
-                run(contestant, folder, iterations)
-    return list(rows(name, racing))
+                progress(f"caffe train {name}, round {turn + 1} of {rounds}: {contestant.name} {contestant.precision}")
+                run(contestant, folder)
+    return list(rows(name, racing, training_flop(net, BATCH), {p: product_speed(p) for p in ("fp32", "bf16")}))
 
 
-def rows(name: str, racing: list[Contestant]) -> Iterator[dict]:
+def rows(name: str, racing: list[Contestant], flop: float, ceiling: dict[str, float]) -> Iterator[dict]:
+    """A row for each contestant; ``flop`` of one iteration, ``ceiling`` in FLOP/s by precision."""
     first = racing[0]
     for contestant in racing:
+        speed = flop / contestant.iteration
         yield {
             "work": f"caffe train {name}",
             "engine": contestant.name,
+            "precision": contestant.precision,
             "iterations/s": 1 / contestant.iteration,
             "images/s": BATCH / contestant.iteration,
             "ratio": first.iteration / contestant.iteration if first.engine is REAL else None,
-            "peak MiB": max(contestant.peak) / 1024,
+            "GFLOP/s": speed / 1e9,
+            "of ceiling": f"{speed / ceiling[contestant.precision]:.0%}",
+            "peak MiB": max(contestant.peak) / (1 << 20),
             "start s": median(contestant.startup),
         }
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.training", description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", default=["alexnet1", "nin1"])
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--data", type=Path, default=Path("data/lmdb"))
-    options = parser.parse_args()
-    for name in options.names:
-        for row in measure(name, options.data, options.rounds, print):
-            print("  ".join(f"{k} {v:.3g}" if isinstance(v, float) else str(v) for k, v in row.items()))
+    options = parser.parse_args(arguments)
+    found = [row for name in options.names for row in measure(name, options.data, options.rounds, print)]
+    print(table(found))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,26 @@
+"""What the benchmarks say while they run, and where they keep what they found."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+
+from solvers import provenance
+
+
+def say(line: str) -> None:
+    print(f"bench: {line}", file=sys.stderr, flush=True)
+
+
+def keep(rows: list[dict], out: Path) -> None:
+    """Write rows with what they were measured on."""
+    about = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": provenance.commit(),
+        "machine": provenance.machine("all" if torch.cuda.is_available() else ""),
+        "torch": torch.__version__,
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")

@@ -30,7 +30,12 @@ def held(prefix: str) -> Iterator[None]:
         WriteError: another process holds it, or its folder is not there or cannot be written.
     """
     folder, name = os.path.split(prefix)
-    path = Path(os.path.abspath(folder), f".{name}.lock")
+    try:
+        path = Path(os.path.abspath(folder), f".{name}.lock")
+    except FileNotFoundError:
+        raise WriteError(
+            f"Cannot write to snapshot prefix '{prefix}': the folder that this process was started in is gone."
+        ) from None
     if path in _held:
         if not _is_there(path, _held[path]):
             _regain(path, prefix)

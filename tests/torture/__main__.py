@@ -45,13 +45,13 @@ def main(argv: list[str] | None = None) -> int:
                 futures[pool.submit(attempt, case, str(work / f"{number}-{index}"))] = (fault, case)
         for done in as_completed(futures):
             fault, case = futures[done]
-            outcome, why = done.result()
+            outcome, tried, why = done.result()
             row = rows[fault.name]
             if outcome == "not here":
                 row.not_here.add(why)
                 continue
-            row.tried += case.faults
-            row.lost += case.faults if outcome == "lost" else 0
+            row.tried += tried
+            row.lost += tried if outcome == "lost" else 0
             if outcome == "lost":
                 print(f"LOST: {fault.name}, {case.name}: {why}", file=sys.stderr, flush=True)
             elif sys.stderr.isatty():

@@ -21,12 +21,13 @@ class Case:
 
     Attributes:
         name: what tells it from the other cases of its row.
-        run: tries it, in the working folder, which is empty; raises Lost, or NotHere before anything was tried.
-        faults: how many faults it tries.
+        run: tries it, in the working folder, which is empty; raises Lost, or NotHere before anything was tried. It may
+            return how many faults it has tried.
+        faults: how many faults it tries, where run does not say.
     """
 
     name: str
-    run: Callable[[], None]
+    run: Callable[[], int | None]
     faults: int = 1
 
 
@@ -44,19 +45,19 @@ def expect(condition: object, otherwise: str) -> None:
         raise Lost(otherwise)
 
 
-def attempt(case: Case, folder: str) -> tuple[str, str]:
-    """Try a case in a folder of its own: ("survived" | "lost" | "not here", why)."""
+def attempt(case: Case, folder: str) -> tuple[str, int, str]:
+    """Try a case in a folder of its own: ("survived" | "lost" | "not here", how many faults, why)."""
     os.makedirs(folder)
     os.chdir(folder)
     try:
-        case.run()
+        tried = case.run()
     except NotHere as reason:
-        return "not here", str(reason)
+        return "not here", 0, str(reason)
     except Lost as loss:
-        return "lost", str(loss)
+        return "lost", case.faults, str(loss)
     except Exception:  # a fault of the torture is no survival
-        return "lost", traceback.format_exc()
+        return "lost", case.faults, traceback.format_exc(limit=-4)
     finally:
         os.chdir("/")
     shutil.rmtree(folder, ignore_errors=True)
-    return "survived", ""
+    return "survived", tried or case.faults, ""

@@ -5,15 +5,17 @@ import shutil
 import signal
 import time
 from functools import partial
+from pathlib import Path
 
 from solvers.snapshots import Snapshot, fault
 from tests.torture.faults import Case, Fault, expect
-from tests.torture.training import Training, kill, wait_for
+from tests.torture.training import Training, forget_ours, kill, wait_for
 
 # The steps of a snapshot (engine/caffe/_whole_file.py): four files are opened, half written, written and flushed
-# to disk; then each is renamed and the folder flushed. One that takes another's place removes two files before.
+# to disk; then each is renamed and the folder flushed. One that takes another's place removes its state before,
+# and its manifest where it has one.
 STEPS = 24
-STEPS_IN_PLACE = 26
+STEPS_IN_PLACE = {True: 26, False: 25}  # of our engine's, of real Caffe's
 STATE_STANDS = 21  # the step after which the pair is there, if not yet its manifest
 
 
@@ -34,12 +36,14 @@ def at_steps(steps: list[int], type: str = "SGD") -> None:
     training.check_end()
 
 
-def at_steps_in_place(steps: list[int]) -> None:
+def at_steps_in_place(steps: list[int], manifests: bool) -> None:
     """Kill while a run writes over an earlier one's snapshot: no pair is ever of both, and other pairs stay."""
     old, new = Training(6, 3, seed=5), Training(3, 3, seed=6, folder="new")
     old.run_to_the_end()
     new.run_to_the_end()
     of_old, of_new = (old.digest(3), old.digest(6)), new.digest(3)
+    if not manifests:
+        forget_ours(Path("runs"))
     shutil.copytree("runs", "old")
     for step in steps:
         shutil.rmtree("runs")
@@ -111,9 +115,12 @@ FAULTS = [
         "SIGKILL at a step, Adam",
         _chains("steps", partial(at_steps, type="Adam"), range(3, STEPS + 1, 4), 6),
     ),
-    Fault(
-        "SIGKILL, one snapshot in another's place",
-        _chains("steps", partial(at_steps_in_place), range(1, STEPS_IN_PLACE + 1), 13),
+    *(
+        Fault(
+            f"SIGKILL, a snapshot in the place of {whose}",
+            _chains("steps", partial(at_steps_in_place, manifests=ours), range(1, STEPS_IN_PLACE[ours] + 1), 13),
+        )
+        for ours, whose in ((True, "another"), (False, "real Caffe's"))
     ),
     Fault(
         "SIGKILL at a random moment of a training",

@@ -21,9 +21,7 @@ type: "{type}"
 test_iter: 3
 test_interval: 40
 base_lr: {rate}
-lr_policy: "plateau"
-plateau_winsize: 60
-plateau_winsize: 90
+{policy}
 gamma: 0.5
 momentum: 0.9
 weight_decay: 0.001
@@ -34,6 +32,8 @@ snapshot: {every}
 snapshot_prefix: "runs/run"
 random_seed: {seed}
 """
+PLATEAU = 'lr_policy: "plateau" plateau_winsize: 60 plateau_winsize: 90'
+MULTISTEP = 'lr_policy: "multistep" stepvalue: 70 stepvalue: 400'  # real Caffe has no plateau
 RATES = {"SGD": 0.05, "Adam": 0.003}
 
 
@@ -43,15 +43,25 @@ class Training:
     Args:
         iterations: to which it goes.
         every: how many iterations a snapshot.
+        policy: of the learning rate.
         folder: is made, with the solver, its net and its LMDBs.
     """
 
-    def __init__(self, iterations: int, every: int, seed: int = 11, type: str = "SGD", folder: str | Path = "."):
+    def __init__(
+        self,
+        iterations: int,
+        every: int,
+        seed: int = 11,
+        type: str = "SGD",
+        policy: str = PLATEAU,
+        folder: str | Path = ".",
+    ):
         self.folder, self.prefix = Path(folder), str(Path(folder, "runs/run"))
         self.iterations, self.every = iterations, every
-        self._kind = (iterations, every, seed, type)
-        solver = SOLVER.format(iterations=iterations, every=every, seed=seed, type=type, rate=RATES[type])
-        make_experiment(self.folder, solver)
+        self._kind = (iterations, every, seed, type, policy)
+        rate = RATES[type]
+        self.solver = SOLVER.format(iterations=iterations, every=every, seed=seed, type=type, policy=policy, rate=rate)
+        make_experiment(self.folder, self.solver)
         (self.folder / "runs").mkdir()
 
     def newest(self) -> Snapshot | None:
@@ -88,10 +98,10 @@ class Training:
 
 
 @functools.cache
-def undisturbed(iterations: int, every: int, seed: int, type: str) -> str:
+def undisturbed(iterations: int, every: int, seed: int, type: str, policy: str) -> str:
     """What a training that nothing disturbed ends with."""
     with tempfile.TemporaryDirectory() as folder:
-        training = Training(iterations, every, seed, type, folder)
+        training = Training(iterations, every, seed, type, policy, folder)
         training.run_to_the_end()
         return training.digest(iterations)
 
@@ -110,3 +120,9 @@ def kill(process: subprocess.Popen) -> None:
     """SIGKILL, and wait until it is gone."""
     process.kill()
     process.communicate()
+
+
+def forget_ours(runs: Path) -> None:
+    """Leave of the snapshots what real Caffe writes."""
+    for path in [*runs.glob("*.manifest.json"), *runs.glob("*.resume.json")]:
+        path.unlink()

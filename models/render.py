@@ -50,6 +50,7 @@ class Variant:
     train_source: str
     test_source: str
     mean_file: str
+    encoded: bool
 
     @property
     def input_size(self) -> int:

@@ -4,7 +4,7 @@
     snapshot runs/nin1/nin1_iter_4000.solverstate
     nin1  epoch 4.06/100  iteration 4060/100000  344 images/s  loss 4.405  lr 0.01  val accuracy 0.0812  7:50:12 left
 
-Caffe's own lines go to the log. Of them only warnings and errors are shown here, and words that are not in
+Caffe's own lines go to the log. Of them only warnings and errors are shown here, each once, and words that are not in
 glog's format (a crash, a traceback), as they are.
 """
 
@@ -60,6 +60,7 @@ class LiveLine:
         self._slowed = False  # by a test or a snapshot since the last display
         self._dump = False  # a prototxt follows, hundreds of lines of it
         self._test: Tested | None = None  # not yet shown
+        self._warned: set[str] = set()
 
     def line(self, text: str, event: caffe_log.Event | None, curves: Curves) -> None:
         """Take in a line of Caffe's and what it says; `curves` has it already."""
@@ -106,7 +107,9 @@ class LiveLine:
         found = caffe_log.PREFIX.match(text)
         if found:
             self._dump = found[4].rstrip().endswith("parameters:")
-            if found[1] in _COLORS:
+            # Real Caffe says some of them for every image.
+            if found[1] in _COLORS and found[4] not in self._warned:
+                self._warned.add(found[4])
                 self._terminal.say(text, _COLORS[found[1]])
         elif text.strip() and not self._dump:
             self._terminal.say(text)

@@ -79,7 +79,7 @@ def test_from_the_start_to_a_test_and_on():
 def test_what_stays_above():
     training = Training()
     warning = "W1231 23:59:50.000000  4711 _device.py:30] No CUDA device is available"
-    training.feed(f"{begin()}\n{warning}\nTraceback (most recent call last):\n")
+    training.feed(f"{begin()}\n{warning}\n{warning.replace('4711', '4712')}\nTraceback (most recent call last):\n")
     place = "I1231 23:59:50.000000  4711 solver.cpp:1]"
     training.feed(
         f"{place} Snapshotting to binary proto file a_iter_3.caffemodel\n"

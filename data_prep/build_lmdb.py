@@ -135,7 +135,11 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m data_prep.build_lmdb", description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, help="zip or folder (default: $TINY_IMAGENET or what `make data` fetched)")
     parser.add_argument("--out", type=Path, default=Path("data/lmdb"))
-    parser.add_argument("--encoded", action="store_true", help="store the JPEG files; the nets need encoded = true in models/variants.toml then")
+    parser.add_argument(
+        "--encoded",
+        action="store_true",
+        help="store the JPEG files; the nets need encoded = true in models/variants.toml then",
+    )
     parser.add_argument("--holdout", type=int, default=0, metavar="N", help="hold N train images a class out as a test")
     parser.add_argument("--seed", type=int, default=0, help="of the train order and the holdout (default 0)")
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that decode")

@@ -10,10 +10,11 @@ glog's format (a crash, a traceback), as they are.
 
 import time
 from collections.abc import Callable
+from itertools import islice
 from typing import NamedTuple
 
 from solvers import caffe_log
-from solvers.curves import Curves, Tested
+from solvers.curves import Curves, Displayed, Tested
 from solvers.terminal import RED, YELLOW, Terminal, duration
 from solvers.training_set import TrainingSet
 
@@ -119,8 +120,9 @@ class LiveLine:
         shown = [f"iteration {test.iteration}"]
         if self._images and self._images.iterations:
             shown.append(f"epoch {test.iteration / self._images.iterations:.4g}")
-        shown += [f"train: loss {point.loss:.4g}" for point in curves.displayed[-1:]]
-        shown += [f"lr {rate:g}" for rate in _rates(curves)]
+        before = [point for point in islice(reversed(curves.displayed), 9) if point.iteration <= test.iteration]
+        shown += [f"train: loss {point.loss:.4g}" for point in before[:1]]
+        shown += [f"lr {rate:g}" for rate in _rates(before)]
         for number, (name, value) in enumerate(test.outputs.items()):
             series = curves.series(name, test.net)
             best = name == "accuracy" and len(series) > 1 and value > max(other for _, other in series[:-1])
@@ -160,7 +162,7 @@ class LiveLine:
             fields.append(_Field(4, ("", f"{number} {long}/s"), ("", f"{number} {short}/s")))
         for point in curves.displayed[-1:]:
             fields.append(_same(8, "loss", f"{point.loss:.4g}"))
-        fields += [_same(7, "lr", f"{rate:g}") for rate in _rates(curves)]
+        fields += [_same(7, "lr", f"{rate:g}") for rate in _rates(curves.displayed[:-3:-1])]
         for name, value in _scores(curves)[:1]:
             fields.append(_Field(6, (f"val {name}", f"{value:.4g}"), ("val", f"{value:.3g}")))
         return fields + ([] if left is None else [_same(5, "", f"{duration(left)} left")])
@@ -191,9 +193,9 @@ def _scores(curves: Curves) -> list[tuple[str, float]]:
     return [(name, value) for name, value in newest.outputs.items() if "acc" in name.lower()] if newest else []
 
 
-def _rates(curves: Curves) -> list[float]:
-    """The rate of the newest display, or of the one before where its line is still to come; [] for none."""
-    return [point.lr for point in curves.displayed[-2:] if point.lr is not None][-1:]
+def _rates(newest: list[Displayed]) -> list[float]:
+    """The rate of the first of some displays, or of the second where its line is still to come; [] for none."""
+    return [point.lr for point in newest[:2] if point.lr is not None][:1]
 
 
 def _same(keep: int, label: str, value: str) -> _Field:

@@ -142,7 +142,8 @@ def train(options: argparse.Namespace) -> int:
             solver=text,
             **provenance.of_run(solver, options.gpu),
         )
-        say(f"{shlex.join(command)}  (log: {folder / curves.LOG})")
+        shown = [min(os.path.relpath(caffe), caffe, key=len), *command[1:]]
+        say(f"{shlex.join(shown)}  (log: {folder / curves.LOG})")
         follower = watch.of_run(name, solver, folder, start, options.keep)
         environment = dict(os.environ)
         if follower.keep:  # our engine looks for room for so many before it trains

@@ -1,23 +1,32 @@
-"""README says what is: its commands exist, and its list of layers is the registry's."""
+"""README says what is: its commands, files, words on the screen and errors exist, its tables are the registries'."""
 
+import errno
+import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from solvers.curves import Curves
+from solvers.live_line import LiveLine
+from solvers.training_set import TrainingSet
+from tests.experiment.test_live_line import Screen
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
 def blocks(language: str) -> str:
-    return "\n".join(re.findall(rf"```{language}\n(.*?)```", README, re.S))
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.M | re.S)
+    return "\n".join(block for of, block in found if of == language)
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"(?:^|`)make ([a-z][\w-]*)", README, re.M))))
-def test_every_make_target_of_readme_exists(target):
-    done = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True)
+def test_every_make_target_of_readme_exists():
+    targets = set(re.findall(r"(?:^|`)make ([a-z][\w-]*)", README, re.M))
+    mine = {target for target in targets if target.endswith("-mine")}  # of the reader's own solver
+    assert {"demo", "train-nin1", "status", "board"} <= targets and mine
+    models = ["MODELS=nin1 mine", "BVLC=x"]
+    done = subprocess.run(["make", "-n", *sorted(targets), *models], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 
@@ -28,8 +37,51 @@ def test_the_two_commands_come_first():
 def test_every_folder_and_file_of_readme_exists():
     named = {path.rstrip("/") for path in re.findall(r"`((?:[\w.-]+/)+[\w.-]*)`", README)}
     made = ("runs", "data", "reference/root")  # by running the commands
-    missing = [path for path in named if not path.startswith(made) and not (ROOT / path).exists()]
+    of_the_reader = ("solvers/mine", "models/mine")
+    missing = [path for path in named if not path.startswith(made + of_the_reader) and not (ROOT / path).exists()]
     assert named and not missing
+
+
+def test_the_screen_shows_what_readme_shows():
+    *above, line = blocks("").strip().splitlines()[-4:]
+    now = [0.0]
+    screen, curves = Screen(150), Curves(2026)
+    live = LiveLine(screen, "alexnet1", 100_000, TrainingSet(100, 100_000), lambda: now[0])
+
+    def say(message: str) -> None:
+        text = f"I1123 19:30:00.000000  1506 solver.cpp:1] {message}"
+        live.line(text, curves.add(text), curves)
+
+    def test(iteration: int, accuracy: float, top5: float, loss: float) -> None:
+        say(f"Iteration {iteration}, Testing net (#0)")
+        for number, output in enumerate((f"accuracy = {accuracy}", f"accuracy_top5 = {top5}", f"loss = {loss}")):
+            say(f"    Test net output #{number}: {output}")
+
+    say("Solving alexnet1")
+    for iteration, loss in ((1980, 4.703), (2980, 4.457), (3060, 4.405)):
+        now[0] = iteration / 3.2922
+        say(f"Iteration {iteration} (3.43882 iter/s, 5.8s/20 iters), loss = {loss}")
+        say(f"Iteration {iteration}, lr = 0.01")
+        if iteration == 1980:
+            test(1000, 0.0175, 0.0762, 5.014)
+            test(2000, 0.0397, 0.1596, 4.662)
+            say("Snapshotting solver state to binary proto file runs/alexnet1/alexnet1_iter_2000.solverstate")
+        elif iteration == 2980:
+            test(3000, 0.0812, 0.2494, 4.369)
+    live.tick(curves)
+    without_time = re.compile(r"\d+:\d\d:\d\d left")
+    assert screen.said[1:] == above and without_time.sub("", screen.drawn) == without_time.sub("", line)
+
+
+def test_the_errors_of_readme_are_said_somewhere():
+    section = README.partition("## When something goes wrong")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`[^|]*`) \|", section, re.M)
+    words = [word for row in rows for word in re.findall(r"`([^`]+)`", row)]
+    assert len(words) > 10
+    sources = [ROOT / "Makefile", *(path for path in ROOT.rglob("*.py") if not {".venv", "tests"} & set(path.parts))]
+    # As one reads it: literals that stand beside each other are one.
+    text = re.sub(r'"\s*\n\s*f?"', "", "\n".join(path.read_text() for path in sources)) + os.strerror(errno.ENOSPC)
+    assert [word for word in words if word not in text] == []
 
 
 def test_the_table_of_what_is_supported_is_the_registries():

@@ -28,7 +28,7 @@ from data_prep.progress import bar
 from data_prep.record_writer import RecordWriter, count_records, disk_bytes
 from data_prep.records import PIXEL_COUNT, RecordBatch
 from data_prep.splits import split
-from data_prep.staging import WriteBehind, staged_folder, step
+from data_prep.staging import WriteBehind, remove_leftovers, staged_folder, step
 from data_prep.tiny_imagenet import TinyImageNet
 from data_prep.workers import Batches, Lists, decoders
 
@@ -157,6 +157,7 @@ def main(argv: list[str] | None = None) -> int:
     def command() -> None:
         data = args.data or find()
         if built(data, args.out, args.encoded, args.holdout, args.seed):
+            remove_leftovers(args.out)
             print(f"{args.out}: holds these images already, built with these options; remove it to build it again")
             return
         try:

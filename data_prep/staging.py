@@ -64,6 +64,22 @@ def staged_folder(final: Path, *, durable: bool = True) -> Iterator[Path]:
         os.close(lock)
 
 
+def remove_leftovers(final: Path) -> None:
+    """Remove what processes that died while making ``final`` have left beside it, where it is there and wanted."""
+    partial, old = _beside(final, "partial"), _beside(final, "old")
+    if partial.is_dir():
+        lock = os.open(partial, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(partial)
+        except BlockingIOError:
+            return  # another process is making it anew
+        finally:
+            os.close(lock)
+    if old.is_dir():
+        shutil.rmtree(old)
+
+
 class WriteBehind:
     """Has the disk work on files while they are still written, so that the fsync at the end finds little to do.
 

@@ -4,6 +4,7 @@ hand.
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,20 @@ def test_real_caffe_goes_on_from_our_snapshot(
     resumed = train(REAL, work, f"real/from_ours_{unstopped}", rate, 40, "ours/straight_iter_20.solverstate")
     expected = weights(OURS, work, f"real/{unstopped}_iter_40.caffemodel")
     assert_goes_on(resumed, reference.runs[unstopped], expected)
+
+
+def test_real_caffe_goes_on_in_a_folder_that_was_moved(real_caffe: None, work: Path, ours: dict[str, Result]) -> None:
+    """Nothing in our snapshot says where it was written."""
+    moved = work / "elsewhere"
+    shutil.copytree(work, moved, ignore=shutil.ignore_patterns("real", "elsewhere"))
+    state, away = "ours/straight_iter_20.solverstate", work / "away.solverstate"
+    (work / state).rename(away)
+    try:
+        resumed = train(REAL, moved, "real/moved", FIXED, 40, state)
+    finally:
+        away.rename(work / state)
+    there = train(REAL, work, "real/not_moved", FIXED, 40, state)
+    assert array_differences(resumed.weights, there.weights, 0) == []
 
 
 @EDITS

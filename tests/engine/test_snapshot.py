@@ -212,3 +212,34 @@ class TestRefused:
         file = pair[1].with_name("run_iter_4.resume.json")
         file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 99}))
         self.refuse(source, tmp_path, pair[1], "resume.json")
+
+
+class TestDuringATest:
+    """A request that comes while a test is under way, whose net draws random numbers too."""
+
+    NET = """layer { name: "d" type: "DummyData" top: "x" top: "y" include { phase: TEST } dummy_data_param {
+        shape { dim: 2 dim: 3 } shape { dim: 2 } data_filler { type: "uniform" } data_filler { value: 1 } } }
+    layer { name: "t" type: "DummyData" top: "x" top: "y" include { phase: TRAIN } dummy_data_param {
+        shape { dim: 2 dim: 3 } shape { dim: 2 } data_filler { type: "gaussian" } data_filler { value: 1 } } }
+    layer { name: "drop" type: "Dropout" bottom: "x" top: "z" }
+    layer { name: "scores" type: "InnerProduct" bottom: "z" top: "scores"
+        inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
+    layer { name: "loss" type: "SoftmaxWithLoss" bottom: "scores" bottom: "y" top: "loss" }"""
+
+    def make_solver(self, folder):
+        text = f"""net_param {{ {self.NET} }} test_iter: 5 test_interval: 4 base_lr: 0.1 lr_policy: "fixed" random_seed: 3
+            max_iter: 10 snapshot_prefix: "{folder}/run" """
+        return get_solver(_prototxt.parse(text, caffe_pb2.SolverParameter(), "test"))
+
+    @pytest.mark.parametrize("request_", ["stop", "snapshot"])
+    def test_goes_on_exactly(self, tmp_path, request_):
+        straight = self.make_solver(tmp_path)
+        straight.solve()
+        solver, asked = self.make_solver(tmp_path), iter([None] * 11 + [request_])  # five batches, four iterations, two
+        solver.set_action_function(lambda: next(asked, None))
+        solver.solve()
+        assert solver.iter == (4 if request_ == "stop" else 10)
+        resumed = self.make_solver(tmp_path)
+        resumed.restore(tmp_path / "run_iter_4.solverstate")
+        resumed.solve()
+        assert_same(resumed, straight)

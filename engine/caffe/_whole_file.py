@@ -89,13 +89,13 @@ class WholeFiles:
             for path in instead_of:
                 if path.exists():
                     path.unlink()
-                    _sync(path.parent)
+                    flush_folder(path.parent)
                     _step()
             # The folder after each: a power cut must not keep a later file and lose an earlier one.
             for path, beside in self._beside.items():
                 os.replace(beside, path)
                 _step()
-                _sync(path.parent)
+                flush_folder(path.parent)
                 _step()
         except OSError as error:
             raise WriteError.of(path, error) from None
@@ -134,17 +134,18 @@ def check_space(folder: Path, needed: int, what: str, advice: str = "") -> None:
         raise WriteError(f"{folder}: {what} {megabytes(needed)}, and {megabytes(disk.free)} are free.{advice}")
 
 
-def megabytes(count: int) -> str:
-    """A number of bytes for people."""
-    return f"{count / 1e6:.3g} MB" if count < 1e9 else f"{count / 1e9:.3g} GB"
-
-
-def _sync(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def megabytes(count: int) -> str:
+    """A number of bytes for people."""
+    return f"{count / 1e6:.3g} MB" if count < 1e9 else f"{count / 1e9:.3g} GB"
 
 
 def _remove(path: Path) -> None:

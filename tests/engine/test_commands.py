@@ -5,7 +5,7 @@ import os
 import lmdb
 import numpy as np
 import pytest
-from caffe import _prototxt
+from caffe import DataError, _prototxt
 from caffe._tools import command_line, compute_image_mean, convert_imageset, extract_features, parse_log, upgrade_proto
 from caffe._tools.record_writer import RecordWriter
 from caffe.proto import caffe_pb2
@@ -147,6 +147,23 @@ def test_record_writer_grows_its_map(tmp_path):
     assert said.index(True) == 999 and sum(said) == 1
     with lmdb.open("db", readonly=True, lock=False) as env:
         assert env.stat()["entries"] == 1500 and env.info()["map_size"] > 1 << 24
+
+
+def test_record_writer_takes_over_what_a_dead_one_left(tmp_path):
+    (tmp_path / ".db.part").mkdir()
+    (tmp_path / ".db.part/data.mdb").write_text("half of it")
+    with RecordWriter("db") as writer:
+        writer.put("a", b"1")
+        with pytest.raises(DataError, match="mkdir db failed: another process is making it"), RecordWriter("db"):
+            pass
+    assert os.listdir(tmp_path) == ["db"]
+
+
+def test_record_writer_counts(tmp_path):
+    with pytest.raises(DataError, match="db: 2 records were written, but 1 are there"), RecordWriter("db") as writer:
+        writer.put("a", b"1")
+        writer.put("a", b"2")
+    assert os.listdir(tmp_path) == []
 
 
 class TestComputeImageMean:

@@ -34,7 +34,7 @@ def test_files_that_are_not_flushed(monkeypatch):
 
 
 def test_folders_that_are_not_flushed(monkeypatch):
-    monkeypatch.setattr(_whole_file, "_sync", lambda folder: None)
+    monkeypatch.setattr(_whole_file, "flush_folder", lambda folder: None)
     with pytest.raises(Lost, match="late names: the newest whole snapshot is 0, but 5 was written"):
         power_cut.snapshots_of_a_training()
 

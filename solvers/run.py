@@ -142,7 +142,7 @@ def train(options: argparse.Namespace) -> int:
             solver=text,
             **provenance.of_run(solver, options.gpu),
         )
-        shown = [min(os.path.relpath(caffe), caffe, key=len), *command[1:]]
+        shown = [min(os.path.relpath(caffe), caffe, key=len) if os.path.isabs(caffe) else caffe, *command[1:]]
         say(f"{shlex.join(shown)}  (log: {folder / curves.LOG})")
         follower = watch.of_run(name, solver, folder, start, options.keep)
         environment = dict(os.environ)

@@ -57,7 +57,7 @@ def _make_jpeg(folder: Path) -> Path:
 # ---- the ensemble --------------------------------------------------------------------------------
 
 
-def _scores() -> score_file.Scores:
+def scores() -> score_file.Scores:
     scores = np.random.default_rng(4).random((6, 200), np.float32)
     names = np.array([f"val/images/val_{i}.JPEG" for i in range(6)])
     labels = np.arange(6, dtype=np.int64) * 7
@@ -66,7 +66,7 @@ def _scores() -> score_file.Scores:
 
 def _make_scores(folder: Path) -> Path:
     path = score_file.score_path(folder / "runs", "one", "val")
-    score_file.save(path, _scores())
+    score_file.save(path, scores())
     return path
 
 
@@ -144,7 +144,7 @@ def _read_scored_model(path: Path) -> Found:
 
 
 def _make_journal(folder: Path) -> Path:
-    from .engine_files import SOLVER
+    from .net_files import SOLVER
 
     for event in (
         {"event": "start", "iteration": 0, "command": ["caffe", "train"], "engine": "caffe 1.0",
@@ -170,10 +170,11 @@ class _NotWhole(Exception):
 
 
 def _make_pair(folder: Path, damaged: str) -> Path:
-    from .engine_files import _make_model, _state
+    from .array_files import make_model
+    from .array_files import state as whole_state
 
-    model = _make_model(folder)
-    state = _write(folder / "small_iter_10.solverstate", _state().to_bytes())
+    model = make_model(folder)
+    state = _write(folder / "small_iter_10.solverstate", whole_state().to_bytes())
     return {"model": model, "state": state}[damaged]
 
 
@@ -185,7 +186,7 @@ def _read_pair(path: Path) -> Found:
 
 
 def _solver(folder: Path) -> Path:
-    from .engine_files import SOLVER
+    from .net_files import SOLVER
 
     return _write(folder / "small.prototxt", SOLVER.encode())
 

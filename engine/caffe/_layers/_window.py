@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from caffe._layers._fused import convolve_relu
 from caffe._layers.base import Layer
 
+INT_MAX = 2**31 - 1
+
 
 class Windows:
     """Kernel, stride, pad and dilation of a layer, each a tuple with one number per spatial axis.
@@ -32,6 +34,8 @@ class Windows:
         self.dilation = self._read("dilation", 1)
         if min((*self.kernel, *self.stride, *self.dilation), default=1) < 1:
             raise layer.error("kernel, stride and dilation must be 1 or more")
+        if max((*self.kernel, *self.stride, *self.pad, *self.dilation), default=1) > INT_MAX:
+            raise layer.error(f"kernel, stride, pad and dilation must be {INT_MAX} or less")
 
     def _read(self, name: str, default: int | None) -> tuple[int, ...]:
         """A parameter given once, per axis, or as <name>_h and <name>_w; default None where it must be given."""

@@ -4,12 +4,14 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
+from caffe._layers._window import INT_MAX
 from caffe._layers.base import Layer, Precision, register
 from caffe.proto import caffe_pb2
 
 
 def _sum_of_neighbours(x: torch.Tensor, size: int) -> torch.Tensor:
     """Sums over ``size`` neighbouring channels, the middle one's place; channels innermost, as convolutions leave it."""
+    size = min(size, 2 * x.shape[1] - 1)  # which are all
     padded = F.pad(x.movedim(1, -1), (size // 2, size // 2))
     channels = x.shape[1]
     total = padded[..., :channels] + padded[..., 1 : 1 + channels] if size > 1 else padded
@@ -64,6 +66,8 @@ class LRN(Layer):
         param = self.param.lrn_param
         if param.local_size % 2 == 0:
             raise self.error(f"LRN only supports odd values for local_size, not {param.local_size}")
+        if param.local_size > INT_MAX:
+            raise self.error(f"local_size must be {INT_MAX} or less")
         if len(bottom[0]) != 4:
             raise self.error(f"input must have 4 axes (num, channels, height, width), not {len(bottom[0])}")
 

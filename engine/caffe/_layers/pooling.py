@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from caffe import _rng
+from caffe._layers._window import INT_MAX
 from caffe._layers.base import Layer, Precision, register
 from caffe.proto import caffe_pb2
 
@@ -61,6 +62,8 @@ class Pooling(Layer):
             raise self.error("with global_pooling only pad 0 and stride 1 are possible")
         if not param.global_pooling and min(self.kernel) < 1 or min(self.stride) < 1:
             raise self.error("kernel and stride must be 1 or more")
+        if max(*self.kernel, *self.stride, *self.pad) > INT_MAX:
+            raise self.error(f"kernel, stride and pad must be {INT_MAX} or less")
         if self.pad != (0, 0) and any(p >= k for p, k in zip(self.pad, self.kernel, strict=True)):
             raise self.error(f"pad {self.pad} must be smaller than the kernel {self.kernel}")
         if self.pad != (0, 0) and param.pool == caffe_pb2.PoolingParameter.STOCHASTIC:
@@ -99,21 +102,27 @@ class Pooling(Layer):
             floor = self.param.pooling_param.round_mode == caffe_pb2.PoolingParameter.FLOOR
             return [_PYTORCH[method](x, self.kernel, self.stride, self.pad, ceil_mode=not floor)]
         # Padding done here, with what hangs over on the right and below.
-        (kernel_h, kernel_w), (stride_h, stride_w), (pad_h, pad_w) = self.kernel, self.stride, self.pad
+        stride = self._within(x.shape[2:])
+        (kernel_h, kernel_w), (stride_h, stride_w), (pad_h, pad_w) = self.kernel, stride, self.pad
         below = (rows - 1) * stride_h + kernel_h - x.shape[2] - pad_h
         right = (columns - 1) * stride_w + kernel_w - x.shape[3] - pad_w
         margins = (pad_w, right, pad_h, below)
         if method == caffe_pb2.PoolingParameter.MAX:
-            return self._max(x, margins)
+            return self._max(x, margins, stride)
         if any(margins):
             x = F.pad(x, margins)
         if method == caffe_pb2.PoolingParameter.STOCHASTIC:
-            return [self._stochastic(x, (rows, columns))]
-        sums = F.avg_pool2d(x, self.kernel, self.stride, divisor_override=1)
+            return [self._stochastic(x, (rows, columns), stride)]
+        sums = F.avg_pool2d(x, self.kernel, stride, divisor_override=1)
         heights = self._clipped(rows, kernel_h, stride_h, pad_h, bottom[0].shape[2])
         widths = self._clipped(columns, kernel_w, stride_w, pad_w, bottom[0].shape[3])
         area = torch.outer(heights, widths).to(x.device, x.dtype)
         return [sums / area]
+
+    def _within(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The stride, but no more than leads out of the padded map: nothing else lies there, and it need not be made."""
+        geometry = zip(size, self.kernel, self.pad, self.stride, strict=True)
+        return tuple(min(s, n + 2 * p + k) for n, k, p, s in geometry)
 
     def _as_pytorch(self, size: tuple[int, int], pooled: tuple[int, int]) -> bool:
         """Whether PyTorch's pooling has the same windows: without padding it drops some that Caffe keeps."""
@@ -127,19 +136,19 @@ class Pooling(Layer):
         starts = torch.arange(count) * stride - pad
         return (starts + kernel).clamp(max=length + pad) - starts
 
-    def _max(self, x: torch.Tensor, margins: tuple[int, int, int, int]) -> list[torch.Tensor]:
+    def _max(self, x: torch.Tensor, margins: tuple[int, int, int, int], stride: tuple[int, int]) -> list[torch.Tensor]:
         lowest = -torch.finfo(x.dtype).max
         padded = F.pad(x, margins, value=lowest) if any(margins) else x
         if len(self.param.top) == 1:
-            return [F.max_pool2d(padded, self.kernel, self.stride)]
-        y, index = F.max_pool2d(padded, self.kernel, self.stride, return_indices=True)
+            return [F.max_pool2d(padded, self.kernel, stride)]
+        y, index = F.max_pool2d(padded, self.kernel, stride, return_indices=True)
         row, column = index // padded.shape[3] - self.pad[0], index % padded.shape[3] - self.pad[1]
         mask = (row * x.shape[3] + column).to(x.dtype)
         return [y, mask.masked_fill(y.detach() == lowest, -1)]
 
-    def _stochastic(self, x: torch.Tensor, pooled: tuple[int, int]) -> torch.Tensor:
+    def _stochastic(self, x: torch.Tensor, pooled: tuple[int, int], stride: tuple[int, int]) -> torch.Tensor:
         num, channels = x.shape[:2]
-        windows = F.unfold(x, self.kernel, stride=self.stride).reshape(num, channels, -1, *pooled)
+        windows = F.unfold(x, self.kernel, stride=stride).reshape(num, channels, -1, *pooled)
         if not self.training:
             total = windows.sum(2)
             mean = windows.square().sum(2) / total.where(total > 0, 1)

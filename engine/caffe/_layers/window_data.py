@@ -151,7 +151,8 @@ class WindowData(Layer):
         (x1, y1, x2, y2), (top, left, right), (height, width) = self._place(window, image.shape)
         rows, columns = image.shape[:2]
         if not (0 <= x1 <= x2 < columns and 0 <= y1 <= y2 < rows and height > 0 and width > 0):
-            raise DataError(f"{window.image}: {window} does not lie in the image of {columns} x {rows}.")
+            source = self.param.window_data_param.source
+            raise DataError(f"Window file {source}: {window} does not lie in the image of {columns} x {rows}.")
         left = right if mirror else left
         # Rounding may make the window a pixel larger than its place.
         height, width = min(height, self.crop - top), min(width, self.crop - left)

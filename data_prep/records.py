@@ -8,7 +8,7 @@ import numpy as np
 from caffe.proto import caffe_pb2
 
 from data_prep.archive import Reader
-from data_prep.decode import CHANNELS, HEIGHT, WIDTH, decode_jpeg
+from data_prep.decode import CHANNELS, HEIGHT, WIDTH, decode_jpeg, new_scratch
 from data_prep.errors import BadImage
 from data_prep.tiny_imagenet import UNKNOWN_LABEL, LabelledImage
 
@@ -70,11 +70,12 @@ def make_records(
     values = memoryview(room).cast("B")
     pixels = room[:, _BEFORE : _BEFORE + PIXEL_COUNT]
     planes = pixels.reshape(-1, CHANNELS, HEIGHT, WIDTH)
+    scratch = new_scratch()
     for index, (entry, label) in enumerate(images, start=first):
         row = len(keys)
         try:
             file = reader.read(entry)
-            planes[row] = decode_jpeg(file, entry.name)
+            planes[row] = decode_jpeg(file, entry.name, scratch)
         except BadImage as error:
             bad.append(str(error))
             continue

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from data_prep import decode
-from data_prep.decode import decode_jpeg
+from data_prep.decode import decode_jpeg, new_scratch
 from data_prep.errors import BadImage, DataError
 
 from .small_tiny_imagenet import jpeg
@@ -84,6 +84,16 @@ def test_both_readers_of_jpeg_agree_on_every_file(monkeypatch):
     assert 100 < fast < len(together) - 100
     monkeypatch.setattr(decode, "simplejpeg", None)
     assert [outcome(file) for file in odd_files()] == together
+
+
+def test_memory_used_again_takes_the_next_image():
+    scratch = new_scratch()
+    assert scratch.ctypes.data % 16 == 8
+    first = decode_jpeg(jpeg(1), "x", scratch)
+    assert np.shares_memory(first, scratch)
+    assert np.array_equal(first, decode_jpeg(jpeg(1), "x"))
+    assert np.array_equal(decode_jpeg(jpeg(2), "x", scratch), decode_jpeg(jpeg(2), "x"))
+    assert np.array_equal(decode_jpeg(jpeg(3, mode="CMYK"), "x", scratch), decode_jpeg(jpeg(3, mode="CMYK"), "x"))
 
 
 def test_wrong_size_is_an_error_without_decoding():

@@ -60,6 +60,7 @@ def build(
         folder = stack.enter_context(staged_folder(out))
         _check_space(out, sum(space.values()))
         batches = stack.enter_context(closing(convert(dataset.reader, lists, encoded)))
+        lists_sha256 = digests(lists)
         pixel_sum, counts, bad = _write_splits(folder, lists, space, batches, allowed)
         write_mean(folder / "mean.binaryproto", pixel_sum, counts["train"])
         write_labels(folder / "labels.txt", dataset.wnids, dataset.words)
@@ -70,7 +71,7 @@ def build(
             "encoded": encoded,
             "holdout_per_class": holdout,
             "seed": seed,
-            "lists_sha256": digests(lists),
+            "lists_sha256": lists_sha256,
             "left_out": bad,
         }
         (folder / "build.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

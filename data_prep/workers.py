@@ -76,7 +76,8 @@ def _in_order(
     free = deque(range(len(rooms)))
     under_way: deque[tuple[str, int, Future[RecordBatch]]] = deque()
     tasks = _tasks(lists)
-    while True:
+
+    def hand_out() -> None:
         while free and (task := next(tasks, None)):
             name, images, start = task
             room = free.popleft()
@@ -84,12 +85,18 @@ def _in_order(
             entries, labels = zip(*images, strict=True)
             columns = list(zip(*entries, strict=True))
             under_way.append((name, room, executor.submit(_work, reader, columns, labels, start, encoded, room)))
-        if not under_way:
-            return
-        name, room, future = under_way.popleft()
-        batch = future.result()
-        yield name, batch if encoded else batch._replace(values=rooms[room])
-        free.append(room)
+
+    def batches() -> Batches:
+        while under_way:
+            name, room, future = under_way.popleft()
+            batch = future.result()
+            yield name, batch if encoded else batch._replace(values=rooms[room])
+            free.append(room)
+            hand_out()
+
+    # At once, not when the first batch is asked for: the caller has other things to do before.
+    hand_out()
+    return batches()
 
 
 @contextmanager

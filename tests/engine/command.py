@@ -79,13 +79,13 @@ def environment() -> dict[str, str]:
     return {**rest, "PYTHONPATH": str(ENGINE), "OMP_NUM_THREADS": "1"}
 
 
-def start(folder: Path, *arguments: str, **variables: str) -> subprocess.Popen:
-    """Start ``caffe`` with its log on a pipe and environment variables; it is killed if it still runs after two minutes."""
+def start(folder: Path, *arguments: str, patience: float = 120, **variables: str) -> subprocess.Popen:
+    """Start ``caffe`` with its log on a pipe and environment variables; it is killed if it runs for longer (seconds)."""
     process = subprocess.Popen(
         [sys.executable, "-m", "caffe", *arguments],
         cwd=folder, env=environment() | variables, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    watchdog = threading.Timer(120, process.kill)
+    watchdog = threading.Timer(patience, process.kill)
     watchdog.daemon = True
     watchdog.start()
     return process

@@ -19,6 +19,7 @@ import lmdb
 from tests.experiment.small_tiny_imagenet import files, write_zip
 from tests.torture.faults import Case, Fault, Lost, expect
 from tests.torture.places import REPOSITORY, small_disk
+from tests.torture.training import PATIENCE
 
 # Of a build of the small set: it begins (2), writes five batches and reads three LMDBs back (8), writes mean and
 # labels (1), flushes nine files (9) and appears (2); an earlier one makes place (1).
@@ -46,7 +47,7 @@ def start(seed: int, *more: str, **variables: str) -> subprocess.Popen:
 def build(seed: int, *more: str) -> None:
     """A build that nobody disturbs."""
     process = start(seed, *more)
-    log, _ = process.communicate(timeout=120)
+    log, _ = process.communicate(timeout=PATIENCE)
     expect(process.returncode == 0, f"the build failed: {log}")
 
 
@@ -92,7 +93,7 @@ def at_steps(steps: list[int], in_place: bool) -> None:
         build(1, "--workers", "1")
     for step in steps:
         process = start(2, "--workers", "1", DATA_PREP_KILL_AT_STEP=str(step))
-        log, _ = process.communicate(timeout=120)
+        log, _ = process.communicate(timeout=PATIENCE)
         expect(process.returncode == -signal.SIGKILL, f"no kill at step {step}: {log}")
         check_nothing_looks_finished(undisturbed(1), undisturbed(2), f"killed at step {step}")
         build(2, "--workers", "1")
@@ -111,7 +112,7 @@ def at_random(seed: int, kills: int) -> None:
         process = start(2, "--workers", "2")
         time.sleep(moments.uniform(0, 1.5))
         process.kill()
-        process.communicate(timeout=60)  # until its decoding processes have ended too
+        process.communicate(timeout=PATIENCE)  # until its decoding processes have ended too
         check_nothing_looks_finished(undisturbed(1), undisturbed(2), "killed")
     build(2, "--workers", "2")
     expect(digest() == undisturbed(2), "built again it holds something else")
@@ -124,7 +125,7 @@ def on_a_full_disk() -> None:
         os.chdir("disk")
         try:
             process = start(2, "--workers", "1")
-            log, _ = process.communicate(timeout=120)
+            log, _ = process.communicate(timeout=PATIENCE)
             expect(process.returncode == 1 and "needs" in log and log.count("\n") == 1, f"not said before: {log}")
             expect(sorted(os.listdir()) == ["set.zip"], f"left behind: {os.listdir()}")
         finally:
@@ -136,7 +137,7 @@ def under_a_limit() -> None:
     build(1, "--workers", "1")
     process = start(2, "--workers", "1")
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
-    log, _ = process.communicate(timeout=120)
+    log, _ = process.communicate(timeout=PATIENCE)
     expect(process.returncode == 1 and "error: " in log and "Traceback" not in log, f"no clear error: {log}")
     expect(digest() == undisturbed(1), "the build before is not as it was")
     expect(sorted(os.listdir()) == ["lmdb", "set.zip"], f"left behind: {os.listdir()}")
@@ -149,10 +150,10 @@ def two_at_once() -> None:
         time.sleep(0.001)
     first.send_signal(signal.SIGSTOP)
     second = start(1, "--workers", "1")
-    log, _ = second.communicate(timeout=120)
+    log, _ = second.communicate(timeout=PATIENCE)
     first.send_signal(signal.SIGCONT)
     expect(second.returncode == 1 and "another process is making it" in log, f"the second was not refused: {log}")
-    log, _ = first.communicate(timeout=120)
+    log, _ = first.communicate(timeout=PATIENCE)
     expect(first.returncode == 0, f"the first build failed: {log}")
     expect(digest() == undisturbed(2), "it holds something else")
 

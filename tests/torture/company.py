@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.engine.command import environment
 from tests.torture.faults import Case, Fault, expect
-from tests.torture.training import Training, wait_for
+from tests.torture.training import PATIENCE, Training, wait_for
 
 
 def two_trainings() -> None:
@@ -73,7 +73,7 @@ def many_snapshots(count: int) -> None:
     """A training that runs for days: no file stays open, and memory does not grow with the snapshots."""
     Training(iterations=10 * count, every=100_000)
     done = subprocess.run(
-        [sys.executable, "-c", MANY, str(count)], capture_output=True, text=True, env=environment(), timeout=600
+        [sys.executable, "-c", MANY, str(count)], capture_output=True, text=True, env=environment(), timeout=PATIENCE
     )
     expect(done.returncode == 0, f"it failed: {done.stderr[-800:]}")
     first, last = re.findall(r"(\d+) handles, (\d+) kB", done.stdout)

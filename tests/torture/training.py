@@ -34,6 +34,8 @@ random_seed: {seed}
 """
 PLATEAU = 'lr_policy: "plateau" plateau_winsize: 60 plateau_winsize: 90'
 MULTISTEP = 'lr_policy: "multistep" stepvalue: 70 stepvalue: 400'  # real Caffe has no plateau
+# Seconds. It ends what hangs; a machine that does much else at the time makes everything else slow.
+PATIENCE = 900
 RATES = {"SGD": 0.05, "Adam": 0.003}
 
 
@@ -72,7 +74,7 @@ class Training:
         """`caffe train`, from the newest whole snapshot where there is one (not ``anew``), with environment variables."""
         newest = None if anew else self.newest()
         resume = [f"--snapshot={newest.state.relative_to(self.folder)}"] if newest else []
-        return start(self.folder, "train", "--solver=solver.prototxt", *resume, **variables)
+        return start(self.folder, "train", "--solver=solver.prototxt", *resume, patience=PATIENCE, **variables)
 
     def run_to_the_end(self) -> str:
         """Train or go on to max_iter; the log."""

@@ -21,7 +21,7 @@ _SETTING = re.compile(rf'base_lr: {_NUMBER}|lr_policy: "(\w+)"')
 
 @dataclass(frozen=True)
 class Started:
-    """The process starts: the first line of a run."""
+    """The process starts: a run's first line, or its second where our engine tells its precision before."""
 
 
 @dataclass(frozen=True)
@@ -118,4 +118,4 @@ def event(line: str) -> Event | None:
         return Resuming(int(found[1]))
     if message.startswith("Solving "):
         return Solving()
-    return Started() if message == "Use CPU." or message.startswith("Using GPUs ") else None
+    return Started() if message == "Use CPU." or message.startswith(("Using GPUs ", "Precision: ")) else None

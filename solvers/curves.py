@@ -81,6 +81,7 @@ class Curves:
     time: datetime | None = None  # of the newest line
     seconds: float = 0.0
     _pause: bool = True
+    _starting: bool = False  # a run has begun and is not at its iterations yet
 
     @property
     def iteration(self) -> int:
@@ -102,8 +103,9 @@ class Curves:
         """Take in one line, without its end; returns what it says about the training."""
         event = caffe_log.event(line)
         if isinstance(event, caffe_log.Started) or (event and not self.runs):
-            self.runs.append(Run())
-            self.testing, self._pause = None, True
+            if not self._starting:
+                self.runs.append(Run())
+            self.testing, self._pause, self._starting = None, True, True
         self._clock(line)
         match event:
             case caffe_log.Setting(base_lr=None, lr_policy=policy):
@@ -113,6 +115,7 @@ class Curves:
             case caffe_log.Resuming():
                 self.runs[-1].iteration = event.iteration
             case caffe_log.Solving():
+                self._starting = False
                 self.forget(self.runs[-1].iteration)
             case caffe_log.Loss() if self.time:
                 _cut(self.displayed, event.iteration)  # a run's last loss is shown again when it goes on

@@ -118,6 +118,14 @@ def test_times_leave_out_the_pauses_and_pass_new_year():
     assert again.seconds == pytest.approx(9.5 + 10 + 1)
 
 
+def test_a_start_of_two_lines_is_one_and_ends_the_pause():
+    precision = "I1231 23:59:59.000000  4711 __main__.py:25] Precision: fp32\n"
+    later = precision + begin(resume=20).replace("23:59:50", "23:59:59")
+    made = of(begin() + shown(0, 5, 0.01) + later + shown(20, 5, 0.01, "1231 23:59:59.750000"))
+    assert len(made.runs) == 2
+    assert [point.seconds for point in made.displayed] == pytest.approx([1, 1 + 0.75])
+
+
 def test_a_clock_set_back_adds_nothing():
     times = ("1231 23:59:52.000000", "1231 22:59:55.000000", "1231 22:59:57.000000")
     log = begin() + "".join(shown(20 * i, 5, 0.01, time) for i, time in enumerate(times))

@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass
 class _Step:
-    """A layer's turn: blobs by their index in the net; ``relu`` if the ReLU after it is done with it."""
+    """A layer's turn: blobs by their index in the net; ``relu`` if the ReLU after it is done with it.
+
+    ``in_place``: the gradient of its top is nobody else's, so that the ReLU's backward may overwrite it.
+    """
 
     index: int
     layer: Layer
     bottoms: list[int]
     tops: list[int]
     relu: bool = False
+    in_place: bool = False
     last_used: list[int] = field(default_factory=list)
 
 
@@ -68,7 +72,9 @@ class WholeNet:
                 continue
             step = _Step(index, layer, bottoms, tops)
             for blob in bottoms:
-                writer.pop(blob, None)
+                read = writer.pop(blob, None)
+                if read is not None:
+                    read.in_place = layer.gives_own_gradient
             writer.update(dict.fromkeys(tops, step))
             steps.append(step)
         wanted = set(net._outputs)
@@ -125,7 +131,7 @@ class WholeNet:
                 weights = [w.detach().requires_grad_(need) for w, need in zip(weights, learned, strict=True)]
                 leaves += [pair for pair in zip(step.layer.blobs, weights, strict=True) if pair[1].requires_grad]
             with torch.set_grad_enabled(recorded):
-                tops = step.layer.compute(bottom, weights, step.relu)
+                tops = step.layer.compute(bottom, weights, step.relu, step.in_place)
                 del bottom
                 for blob, top in zip(step.tops, tops, strict=False):
                     values[blob] = top

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from caffe import TRAIN, Net, _device, _precision, get_solver, set_random_seed
+from caffe._layers.base import LAYERS, create
 from caffe._prototxt import parse
 from caffe._whole_net import WholeNet
 from caffe.proto import caffe_pb2
@@ -210,3 +211,32 @@ def test_a_solver_may_run_either_way(source):
     assert _device.current().type == "cpu"
     for one, other in zip(train(True), train(False), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_gradients_are_overwritten_only_where_nobody_else_has_them():
+    """A layer that hands its own gradient on as it is, as Eltwise does to both of its bottoms, must not be followed."""
+    assert {kind for kind in LAYERS if LAYERS.find(kind, "").gives_own_gradient} == {
+        "Convolution", "Deconvolution", "InnerProduct", "Pooling", "LRN"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["Convolution", "Deconvolution", "InnerProduct", "Pooling", "LRN"])
+def test_own_gradients(kind):
+    """The gradient of the bottom shares no memory with the gradient of the top."""
+    more = {
+        "Convolution": "convolution_param { num_output: 4 kernel_size: 1 }",
+        "Deconvolution": "convolution_param { num_output: 4 kernel_size: 1 }",
+        "InnerProduct": "inner_product_param { num_output: 396 }",
+        "Pooling": "pooling_param { kernel_size: 1 }",
+        "LRN": "lrn_param { local_size: 3 }",
+    }
+    made = create(
+        parse(f'name: "x" type: "{kind}" top: "y" bottom: "x" {more[kind]}', caffe_pb2.LayerParameter(), "test")
+    )
+    x = torch.randn(3, 4, 9, 11, requires_grad=True)
+    made.setup([tuple(x.shape)])
+    made.top_shapes([tuple(x.shape)])
+    (y,) = made.forward([x], [blob._data.tensor() for blob in made.blobs])
+    top = torch.randn_like(y)
+    (bottom,) = torch.autograd.grad(y, x, top)
+    assert bottom.untyped_storage().data_ptr() != top.untyped_storage().data_ptr()

@@ -24,14 +24,16 @@ def _onednn(op: str, x: torch.Tensor) -> bool:
     )
 
 
-def _after_relu(gradient: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """The gradient before a ReLU with top y."""
+def _after_relu(gradient: torch.Tensor, y: torch.Tensor, in_place: bool) -> torch.Tensor:
+    """The gradient before a ReLU with top y; ``in_place`` writes it over the one after it."""
+    if in_place:
+        return torch.ops.aten.threshold_backward.grad_input(gradient, y, 0, grad_input=gradient)
     return torch.ops.aten.threshold_backward(gradient, y, 0)
 
 
 class _ConvolutionReLU(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, weight, bias, stride, pad, dilation, group):
+    def forward(ctx, x, weight, bias, stride, pad, dilation, group, in_place):
         if _onednn("_convolution_pointwise", x):
             pointwise = torch.ops.mkldnn._convolution_pointwise
             y = pointwise(x, weight, bias, pad, stride, dilation, group, "relu", [], "")
@@ -40,6 +42,7 @@ class _ConvolutionReLU(torch.autograd.Function):
         ctx.save_for_backward(x, weight, y)
         ctx.geometry = stride, pad, dilation, group
         ctx.has_bias = bias is not None
+        ctx.in_place = in_place
         return y
 
     @staticmethod
@@ -48,7 +51,7 @@ class _ConvolutionReLU(torch.autograd.Function):
         x, weight, y = ctx.saved_tensors
         stride, pad, dilation, group = ctx.geometry
         needed = [*ctx.needs_input_grad[:2], ctx.has_bias and ctx.needs_input_grad[2]]
-        gradient = _after_relu(gradient, y)
+        gradient = _after_relu(gradient, y, ctx.in_place)
         own = needed[1] and _has_small_maps(x, weight, gradient)
         gradients = list(torch.ops.aten.convolution_backward(
             gradient, x, weight, [len(weight)] if ctx.has_bias else None,
@@ -57,7 +60,7 @@ class _ConvolutionReLU(torch.autograd.Function):
         if own:
             gradients[1] = _weight_gradient(x, gradient, weight.shape, stride, pad, dilation, group)
             gradients[2] = gradient.sum((0, 2, 3)) if needed[2] else None
-        return (*gradients, None, None, None, None)
+        return (*gradients, None, None, None, None, None)
 
 
 def _has_small_maps(x: torch.Tensor, weight: torch.Tensor, gradient: torch.Tensor) -> bool:
@@ -87,9 +90,13 @@ def _weight_gradient(x, gradient, shape, stride, pad, dilation, group: int) -> t
     return torch.cat(parts)
 
 
-def convolve_relu(x, weight, bias, stride, pad, dilation, group: int) -> torch.Tensor:
-    """max(0, a convolution over two spatial axes); the arguments of torch's conv2d."""
-    return _ConvolutionReLU.apply(x, weight, bias, stride, pad, dilation, group)
+def convolve_relu(x, weight, bias, stride, pad, dilation, group: int, in_place: bool = False) -> torch.Tensor:
+    """max(0, a convolution over two spatial axes); the arguments of torch's conv2d.
+
+    Args:
+        in_place: its backward may overwrite the gradient it is given, as nobody else has it.
+    """
+    return _ConvolutionReLU.apply(x, weight, bias, stride, pad, dilation, group, in_place)
 
 
 def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, relu: bool = False):
@@ -112,7 +119,7 @@ class _Linear(torch.autograd.Function):
     def backward(ctx, gradient):
         x, weight, *y = ctx.saved_tensors
         if y:
-            gradient = _after_relu(gradient, *y)
+            gradient = _after_relu(gradient, *y, in_place=False)
         need_x, need_weight, need_bias, _ = ctx.needs_input_grad
         return (
             _product(gradient, weight.t()) if need_x else None,

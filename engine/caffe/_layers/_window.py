@@ -95,17 +95,22 @@ def im2col(
     return x.reshape(num, channels * math.prod(kernel), *x.shape[2 + axes :])
 
 
-def convolve(x, weight, bias, stride, pad, dilation, group: int, relu: bool = False) -> torch.Tensor:
+def convolve(
+    x, weight, bias, stride, pad, dilation, group: int, relu: bool = False, in_place: bool = False
+) -> torch.Tensor:
     """A convolution over any number of spatial axes, none included; the arguments of torch's conv2d.
 
     Args:
         relu: max(0, result) instead.
+        in_place: the ReLU's backward may overwrite the gradient it is given.
     """
     axes = x.dim() - 2
     if axes == 2:
         # Both oneDNN and cuDNN are fastest with channels innermost, and what follows keeps it.
         x = x.contiguous(memory_format=torch.channels_last)
-        return (convolve_relu if relu else F.conv2d)(x, weight, bias, stride, pad, dilation, group)
+        if relu:
+            return convolve_relu(x, weight, bias, stride, pad, dilation, group, in_place)
+        return F.conv2d(x, weight, bias, stride, pad, dilation, group)
     if relu:
         return torch.relu(convolve(x, weight, bias, stride, pad, dilation, group))
     if axes in (1, 3):

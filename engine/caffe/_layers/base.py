@@ -9,6 +9,7 @@ a torch.autograd.Function of its own. Then add its cases to tests/conformance/.
 
 import enum
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 
@@ -79,7 +80,9 @@ class Layer:
         loss_weight: of each top where the prototxt gives none: 1 for the first top of a loss.
         precision: what the layer computes in where bfloat16 is chosen (see _precision.py).
         casts_weights: whether its weights are rounded to that before forward gets them.
-        forward_relu: forward and the ReLU after it in one step; None where there is no such.
+        forward_relu: forward and the ReLU after it in one step; None where there is no such. With in_place its
+            backward may overwrite the gradient of the top.
+        gives_own_gradient: the gradient of its bottom is a new array that nobody else has.
     """
 
     type: str
@@ -90,6 +93,7 @@ class Layer:
     precision: Precision = Precision.FLOAT32
     casts_weights = True
     forward_relu: Callable | None = None
+    gives_own_gradient = False
 
     def __init__(self, param: caffe_pb2.LayerParameter):
         self.param = param
@@ -160,14 +164,19 @@ class Layer:
         raise NotImplementedError
 
     def compute(
-        self, bottom: Sequence[torch.Tensor], weights: Sequence[torch.Tensor], relu: bool = False
+        self,
+        bottom: Sequence[torch.Tensor],
+        weights: Sequence[torch.Tensor],
+        relu: bool = False,
+        in_place: bool = False,
     ) -> Sequence[torch.Tensor]:
         """``forward`` in the precision that is chosen; what a net calls.
 
         Args:
             relu: compute the ReLU of the top as well, in one step: for layers with ``forward_relu``.
+            in_place: of that ReLU; its backward may overwrite the gradient of the top.
         """
-        forward = self.forward_relu if relu else self.forward
+        forward = partial(self.forward_relu, in_place=in_place) if relu else self.forward
         if not _precision.is_reduced() or self.precision is Precision.AS_GIVEN:
             return forward(bottom, weights)
         dtype = torch.bfloat16 if self.precision is Precision.REDUCED else torch.float32

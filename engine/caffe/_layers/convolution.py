@@ -19,6 +19,7 @@ class Convolution(Layer):
     bottoms = (1, None)
     tops = (1, None)
     precision = Precision.REDUCED
+    gives_own_gradient = True
 
     def setup(self, bottom):
         param = self.param.convolution_param
@@ -56,9 +57,9 @@ class Convolution(Layer):
 
     _compute = staticmethod(convolve)
 
-    def forward_relu(self, bottom, weights):
+    def forward_relu(self, bottom, weights, in_place=False):
         """The ReLU of ``forward``, in one step."""
-        return self.forward(bottom, weights, relu=True)
+        return self.forward(bottom, weights, relu=True, in_place=in_place)
 
     def forward(self, bottom, weights, **relu):
         weight, bias = weights[0], weights[1] if len(weights) > 1 else None

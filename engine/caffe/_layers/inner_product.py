@@ -17,6 +17,7 @@ class InnerProduct(Layer):
 
     precision = Precision.REDUCED
     casts_weights = False  # linear does, better
+    gives_own_gradient = True
 
     def setup(self, bottom):
         param = self.param.inner_product_param
@@ -39,7 +40,7 @@ class InnerProduct(Layer):
         bias = weights[1] if len(weights) > 1 else None
         return [linear(bottom[0].flatten(self.axis), weight, bias, relu)]
 
-    def forward_relu(self, bottom, weights):
+    def forward_relu(self, bottom, weights, in_place=False):
         """The ReLU of ``forward``, in one step."""
         return self.forward(bottom, weights, relu=True)
 

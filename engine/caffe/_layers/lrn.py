@@ -61,6 +61,7 @@ class LRN(Layer):
     """
 
     precision = Precision.AS_GIVEN
+    gives_own_gradient = True
 
     def setup(self, bottom):
         param = self.param.lrn_param

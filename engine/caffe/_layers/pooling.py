@@ -43,6 +43,7 @@ class Pooling(Layer):
     """
 
     precision = Precision.AS_GIVEN
+    gives_own_gradient = True
 
     @property
     def tops(self):

@@ -42,6 +42,8 @@ def parse(text: str, message: M, where: str) -> M:
         what = str(error)
     except RecursionError:
         what = "messages are nested too deep"
+    except (UnicodeError, SystemError):  # what protobuf raises for a name that is no text
+        what = "it holds bytes that are no text, other than in comments and strings"
     position = re.match(r"(\d+):(\d+) : ?", what)
     place = f"{where}:{position[1]}:{position[2]}" if position else where
     reason = what[position.end() :] if position else what

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from caffe import _rng
-from caffe._error import SnapshotError
+from caffe._error import DataError, SnapshotError
 from caffe._log import logger
 from caffe._lr_policy import Plateau
 from caffe._manifest import Manifest
@@ -58,6 +58,10 @@ def restore(solver: Solver, path: str | Path) -> None:
     if resume is not None:
         try:
             _restore_forgotten(solver, resume)
+        except DataError as error:
+            raise SnapshotError(
+                f"{resume_path} does not fit: {error} Remove it to resume as real Caffe does."
+            ) from None
         except _BROKEN as error:
             raise _broken(resume_path, error) from None
 

@@ -43,6 +43,23 @@ def test_what_does_not_parse(tmp_path, text, place):
     assert str(error.value).startswith(f"{path}:{place}")
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"name\xff: 'x'",
+        b"name: '\xfe'",
+        b"\xff",
+        b"layers { type: \xff }",
+        b"layers { type: '\xff' }",
+        b"layer { phase: \xe9 }",
+    ],
+)
+def test_bytes_that_are_no_text(tmp_path, content):
+    (tmp_path / "net.prototxt").write_bytes(content)
+    with pytest.raises(PrototxtError, match="net.prototxt:"):
+        _prototxt.read_net_param(tmp_path / "net.prototxt")
+
+
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(PrototxtError, match="Could not open file .*gone.prototxt: No such file"):
         _prototxt.read_net_param(tmp_path / "gone.prototxt")

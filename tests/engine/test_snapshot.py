@@ -208,6 +208,30 @@ class TestRefused:
         pair[1].with_name("run_iter_4.manifest.json").unlink()
         self.refuse(source, tmp_path, pair[1], "resume.json is broken")
 
+    @pytest.mark.parametrize(
+        "change, message",
+        [
+            (
+                lambda state: state.update(next_key="none such"),
+                "resume.json does not fit: Data source .* has no record",
+            ),
+            (lambda state: state.update(next_key=7), "resume.json is broken .AttributeError"),
+            (lambda state: state.pop("random"), "resume.json is broken .KeyError"),
+            (lambda state: state.update(random={"bit_generator": "PCG64"}), "resume.json is broken"),
+            (lambda state: state["random"]["state"].update(state=[2**64] * 4), "resume.json is broken .OverflowError"),
+            (lambda state: state["random"]["state"].update(state="x"), "resume.json is broken .ValueError"),
+        ],
+    )
+    def test_states_of_another_kind(self, source, tmp_path, pair, change, message):
+        file = pair[1].with_name("run_iter_4.resume.json")
+        resume = json.loads(file.read_text())
+        (state,) = (state for state in resume["nets"][0].values() if "next_key" in state)
+        change(state)
+        file.write_text(json.dumps(resume))
+        pair[1].with_name("run_iter_4.manifest.json").unlink()
+        with pytest.raises(SnapshotError, match=message):
+            make_solver(source, tmp_path / "other").restore(pair[1])
+
     def test_resume_file_of_another_format(self, source, tmp_path, pair):
         file = pair[1].with_name("run_iter_4.resume.json")
         file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 99}))

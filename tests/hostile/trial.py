@@ -10,6 +10,7 @@ import resource
 import subprocess
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +19,9 @@ from .damage import KINDS, Damage
 
 ROOT = Path(__file__).parents[2]
 MEMORY = 8 << 30  # bytes of address space a reader may take; PyTorch alone maps three
-PATIENCE = 100.0  # seconds after which a reader is said to hang, on a machine that does other things too
+# When a reader is said to hang: after seconds of its own work, or, if it only waits, of the clock. The machine may do
+# other things too.
+WORK, WAIT = 60.0, 600.0
 
 SURVIVED = ("refused", "unharmed", "unknowable")
 """A documented exception that names the file; the same result; other values where nothing could tell."""
@@ -75,12 +78,12 @@ class Reader:
         damage = f"{kind} {number}"
         try:
             print(json.dumps([artifact, kind, number]), file=self._process.stdin, flush=True)
-            answer = self._lines.get(timeout=PATIENCE)
+            answer = self._answer()
         except BrokenPipeError:
             answer = ""
         except queue.Empty:
             self._again()
-            return Outcome("hang", damage, f"no answer in {PATIENCE:g} seconds")
+            return Outcome("hang", damage, f"no answer after {WORK:g} seconds of work or {WAIT:g} of waiting")
         if answer:
             return Outcome(*json.loads(answer))
         status = self._process.wait()
@@ -90,6 +93,24 @@ class Reader:
             raise AssertionError(f"{artifact}: the whole file is not read\n{last}")
         self._again()
         return Outcome("crash", damage, f"exit status {status}: {last}")
+
+    def _answer(self) -> str:
+        """A line of the child; raises queue.Empty where it hangs."""
+        begun, worked = time.monotonic(), self._work()
+        while True:
+            try:
+                return self._lines.get(timeout=1)
+            except queue.Empty:
+                if self._work() - worked > WORK or time.monotonic() - begun > WAIT:
+                    raise
+
+    def _work(self) -> float:
+        """Seconds of processor time that the child has taken."""
+        try:
+            fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
     def _again(self) -> None:
         self._end()

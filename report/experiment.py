@@ -68,7 +68,7 @@ class Experiment:
                 raise ValueError("records are not numbers")
             return {"source": found["source"], "seed": found["seed"], "records": found["records"],
                     "lists_sha256": dict(found["lists_sha256"])}  # fmt: skip
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             self.problems.append(f"{path}: not what `make lmdb` writes ({error!r}); make it again")
             return None
 

@@ -44,7 +44,7 @@ def read(path: Path) -> dict[str, Kept]:
         return {}
     try:
         found = {name: Kept(**fields) for name, fields in json.loads(path.read_text(encoding="utf-8")).items()}
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise BadInput(f"{path}: not what `make results` writes ({error!r}); restore it from git") from error
     known = [number.name for number in paper.numbers()]
     if stranger := next((name for name in found if name not in known), None):

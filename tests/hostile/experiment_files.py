@@ -1,6 +1,5 @@
-"""The files that the experiment reads: Tiny ImageNet, scores, labels, the journal, and Caffe's files once more."""
+"""The files that the experiment reads: Tiny ImageNet, scores, labels, and Caffe's files once more."""
 
-import json
 import re
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from data_prep.errors import BadImage, DataError
 from data_prep.tiny_imagenet import TinyImageNet
 from ensemble import score_file
 from ensemble.files import BadInput
-from solvers import InputError, journal, snapshots
+from solvers import InputError, snapshots
 from solvers.solver_file import parse_solver, read
 from tests.experiment import small_tiny_imagenet
 
@@ -89,19 +88,6 @@ def _read_labels(path: Path) -> Found:
     return None, read_wnids(path)
 
 
-def _make_best(folder: Path) -> Path:
-    best = {"models": ["one", "two"], "weights": [0.25, 0.375], "rank_cut": 100, "val_accuracy": 0.5,
-            "holdout_accuracy": None, "snapshot_sha256": ["ab" * 32, "cd" * 32]}  # fmt: skip
-    return _write(folder / "runs" / "ensemble" / "best.json", json.dumps(best, indent=2).encode())
-
-
-def _read_best(path: Path) -> Found:
-    from ensemble.submission import read_best
-
-    best = read_best(path.parents[1])
-    return [type(best[key]) for key in ("models", "weights", "rank_cut", "snapshot_sha256")], best
-
-
 def _make_split(folder: Path) -> Path:
     from tests.experiment import small_ensemble
 
@@ -143,24 +129,6 @@ def _read_scored_model(path: Path) -> Found:
 # ---- the solvers ---------------------------------------------------------------------------------
 
 
-def _make_journal(folder: Path) -> Path:
-    from .net_files import SOLVER
-
-    for event in (
-        {"event": "start", "iteration": 0, "command": ["caffe", "train"], "engine": "caffe 1.0",
-         "solver_file": "solvers/small.prototxt", "solver": SOLVER},
-        {"event": "end", "iteration": 20, "status": 0},
-        {"event": "start", "iteration": 20, "command": ["caffe", "train"], "engine": "caffe 1.0",
-         "solver_file": "solvers/small.prototxt", "solver": SOLVER.replace("0.01", "0.001")},
-    ):  # fmt: skip
-        journal.add(folder, **event)
-    return folder / journal.FILE
-
-
-def _read_journal(path: Path) -> Found:
-    return None, journal.told(journal.read(path.parent))
-
-
 def _read_solver_text(path: Path) -> Found:
     return None, str(parse_solver(read(path), path))
 
@@ -198,13 +166,11 @@ EXPERIMENT_FILES = {
     ),
     "score npz": Artifact(_make_scores, _read_scores, (BadInput,)),
     "labels.txt": Artifact(_make_labels, _read_labels, (BadInput,)),
-    "best.json": Artifact(_make_best, _read_best, (BadInput,)),
     "LMDB to score": Artifact(_make_split, _read_split, (BadInput,), ("val_lmdb",)),
     "mean to score": Artifact(
         lambda folder: (_make_split(folder), folder / "data" / "lmdb" / "mean.binaryproto")[1], _read_mean, (BadInput,)
     ),
     "model to score": Artifact(_make_scored_model, _read_scored_model, (BadInput,)),
-    "journal.jsonl": Artifact(_make_journal, _read_journal, (InputError,)),
     "solver to run": Artifact(_solver, _read_solver_text, (InputError,)),
     "model of a pair": Artifact(
         lambda folder: _make_pair(folder, "model"), _read_pair, (_NotWhole,), ("small_iter_10",)

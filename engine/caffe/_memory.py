@@ -42,25 +42,32 @@ def _of_machine() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
+# Where version 2 of control groups, and version 1, keep a group's limit, what it uses, and what caches would give back.
+_CONTROL_GROUPS = (
+    ("", "/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    ("memory", "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
+
+
 def _of_control_groups() -> int:
-    """What the group of this process and those above it allow, in the form of version 2."""
+    """What the group of this process and those above it allow."""
     try:
-        own = next(line[3:] for line in Path("/proc/self/cgroup").read_text().splitlines() if line.startswith("0::"))
-    except (OSError, StopIteration):
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
         return sys.maxsize
-    root = Path("/sys/fs/cgroup")
-    group = root / own.lstrip("/")
+    of_line = (line.split(":", 2) for line in lines)
+    groups = {name: place for _, names, place in of_line for name in names.split(",")}
     least = sys.maxsize
-    for folder in (group, *group.parents):
-        try:
-            limit, used = (folder / "memory.max").read_text().strip(), int((folder / "memory.current").read_text())
-            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-            if limit != "max":
-                least = min(least, int(limit) - used + int(stat["inactive_file"]))
-        except (OSError, KeyError, ValueError):
-            pass  # the root has no such files, nor has a machine of version 1
-        if folder == root:
-            break
+    for controller, root, limit, used, cached in _CONTROL_GROUPS:
+        parts = Path(groups.get(controller, "/")).parts[1:]
+        for depth in range(len(parts) + 1):
+            folder = Path(root).joinpath(*parts[:depth])
+            try:
+                stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+                allowed = int((folder / limit).read_text())  # "max" is no number: no limit
+                least = min(least, allowed - int((folder / used).read_text()) + int(stat[cached]))
+            except (OSError, KeyError, ValueError):
+                pass  # the root of version 2 has no such files
     return least
 
 

@@ -30,21 +30,38 @@ def test_what_there_is():
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
-def test_a_control_group_limits(tmp_path, monkeypatch):
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_control_group_limits(tmp_path, monkeypatch, version):
     """The least of the group's own and those above it, with what its caches would give back."""
-    inner = tmp_path / "sys/fs/cgroup/jobs/mine"
+    root, limit, used, cached, unlimited, line = {
+        1: (
+            "sys/fs/cgroup/memory",
+            "limit_in_bytes",
+            "usage_in_bytes",
+            "total_inactive_file",
+            2**63 - 4096,
+            "4:cpu,memory:",
+        ),
+        2: ("sys/fs/cgroup", "max", "current", "inactive_file", "max", "0::"),
+    }[version]
+    inner = tmp_path / root / "jobs/mine"
     inner.mkdir(parents=True)
-    for folder, limit, used in ((inner, "max", 10), (inner.parent, "5000", 3000)):
-        (folder / "memory.max").write_text(f"{limit}\n")
-        (folder / "memory.current").write_text(f"{used}\n")
-        (folder / "memory.stat").write_text("anon 100\ninactive_file 400\n")
+    for folder, of, taken in ((inner, unlimited, 10), (inner.parent, 5000, 3000)):
+        (folder / f"memory.{limit}").write_text(f"{of}\n")
+        (folder / f"memory.{used}").write_text(f"{taken}\n")
+        (folder / "memory.stat").write_text(f"anon 100\n{cached} 400\n")
     (tmp_path / "proc/self").mkdir(parents=True)
-    (tmp_path / "proc/self/cgroup").write_text("0::/jobs/mine\n")
-    monkeypatch.setattr(_memory, "Path", lambda path: tmp_path / path.lstrip("/"))
+    told = tmp_path / "proc/self/cgroup"
+    monkeypatch.setattr(
+        _memory, "Path", lambda path: tmp_path / path.lstrip("/") if path.startswith(("/proc", "/sys")) else Path(path)
+    )
+    told.write_text(f"7:cpu:/other\n{line}/jobs/mine\n")
     assert _memory._of_control_groups() == 5000 - 3000 + 400
-    (tmp_path / "proc/self/cgroup").write_text("0::/jobs\n")
+    told.write_text(f"{line}/jobs\n")
     assert _memory._of_control_groups() == 2400
-    (tmp_path / "proc/self/cgroup").write_text("3:memory:/old\n")
+    told.write_text("7:cpu:/jobs/mine\n")
+    assert _memory._of_control_groups() > 1 << 60
+    told.unlink()
     assert _memory._of_control_groups() > 1 << 60
 
 

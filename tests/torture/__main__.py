@@ -39,10 +39,12 @@ def main(argv: list[str] | None = None) -> int:
     rows = {fault.name: Row() for fault in faults}
     begun = time.monotonic()
     with ProcessPoolExecutor(options.jobs, get_context("spawn")) as pool:
-        futures = {}
-        for number, fault in enumerate(faults):
-            for index, case in enumerate(fault.cases):
-                futures[pool.submit(attempt, case, str(work / f"{number}-{index}"))] = (fault, case)
+        # The long ones first, so that none is left over in the end.
+        cases = [(fault, case) for fault in faults for case in fault.cases]
+        cases.sort(key=lambda pair: -pair[1].faults)
+        futures = {
+            pool.submit(attempt, case, str(work / str(n))): (fault, case) for n, (fault, case) in enumerate(cases)
+        }
         for done in as_completed(futures):
             fault, case = futures[done]
             outcome, tried, why = done.result()

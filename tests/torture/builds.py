@@ -145,10 +145,7 @@ def under_a_limit() -> None:
 
 def two_at_once() -> None:
     """A second build of the same folder is refused; the first ends well."""
-    first = start(2, "--workers", "1")
-    while not Path("lmdb.partial").exists() and first.poll() is None:
-        time.sleep(0.001)
-    first.send_signal(signal.SIGSTOP)
+    first = _stopped_build()
     second = start(1, "--workers", "1")
     log, _ = second.communicate(timeout=PATIENCE)
     first.send_signal(signal.SIGCONT)
@@ -156,6 +153,21 @@ def two_at_once() -> None:
     log, _ = first.communicate(timeout=PATIENCE)
     expect(first.returncode == 0, f"the first build failed: {log}")
     expect(digest() == undisturbed(2), "it holds something else")
+
+
+def _stopped_build() -> subprocess.Popen:
+    """A build that stands still in the middle."""
+    for _ in range(20):
+        process = start(2, "--workers", "1")
+        while not Path("lmdb.partial").exists() and process.poll() is None:
+            time.sleep(0.001)
+        process.send_signal(signal.SIGSTOP)
+        if Path("lmdb.partial").exists():
+            return process
+        process.send_signal(signal.SIGCONT)  # it was through before it could be stopped
+        process.communicate(timeout=PATIENCE)
+        shutil.rmtree("lmdb")
+    raise Lost("no build could be stopped in the middle")
 
 
 def _every(count: int, steps: int, in_place: bool) -> list[Case]:

@@ -119,7 +119,7 @@ class TestCommand:
     """caffe draw."""
 
     @pytest.fixture
-    def drawn(self, tmp_path, monkeypatch, capfd):
+    def drawn(self, tmp_path, monkeypatch, capfd, log_lines):  # which lets INFO lines through
         monkeypatch.chdir(tmp_path)
         (tmp_path / "net.prototxt").write_text(NET)
 

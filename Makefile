@@ -28,6 +28,15 @@ HOLDOUT       ?= 0
 SEED          ?= 0
 ENCODED       ?=
 
+# Options of `make reproduce`
+LENGTH  ?=
+JOBS    ?=
+MINUTES ?=
+WORK    ?=
+DATA    ?=
+REPRODUCTION = $(TRAINING) --length "$(LENGTH)" --jobs "$(JOBS)" --minutes "$(MINUTES)" --holdout $(HOLDOUT) \
+  --seed $(SEED)$(if $(WORK), --work "$(WORK)")$(if $(DATA), --data "$(DATA)")
+
 export TINY_IMAGENET
 ifneq ($(PRECISION),)
 export CAFFE_PRECISION := $(PRECISION)
@@ -35,7 +44,7 @@ endif
 export PYTHONPATH := $(ROOT)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: bench bench-gpu help setup data lmdb models status board ensemble submission report results report-table demo
+.PHONY: bench bench-gpu help setup data lmdb models status board ensemble submission report reproduce reproduce-status results report-table demo
 .PHONY: test torture conformance record bvlc-tests bvlc-nets reference-caffe supported proto
 .PHONY: $(foreach verb,train resume lr journal scores train-accuracy,$(MODELS:%=$(verb)-%))
 
@@ -97,6 +106,12 @@ submission: setup ## the judge's file: a class for every test image
 
 report: setup ## runs/report.html: the curves, the ensembles and the report's numbers beside ours
 	@$(PYTHON) -m report
+
+reproduce: setup ## the whole report, from where the last call stopped [LENGTH=0.1 JOBS=n MINUTES=m WORK=folder DATA=lmdb]
+	@$(PYTHON) -m reproduce $(REPRODUCTION)
+
+reproduce-status: setup ## what of it is done, what runs, what comes, and how long it will take
+	@$(PYTHON) -m reproduce --status $(REPRODUCTION)
 
 results: setup ## our numbers from runs/ into results/measured.json, which is committed
 	@$(PYTHON) -m report.kept

@@ -42,7 +42,12 @@ def data(solver) -> str | None:
         return None
     found = re.search(r'mean_file: *"([^"]+)"', net.read_text(errors="replace"))
     mean = Path(found[1]) if found else None
-    return f"mean {hashlib.sha256(mean.read_bytes()).hexdigest()}" if mean and mean.is_file() else None
+    return digest_of_mean(mean) if mean and mean.is_file() else None
+
+
+def digest_of_mean(mean: Path) -> str:
+    """What identifies the images that a mean image is of."""
+    return f"mean {hashlib.sha256(mean.read_bytes()).hexdigest()}"
 
 
 def _processor() -> str:

@@ -32,6 +32,8 @@ def say(line: str) -> None:
 
 def own_command(verb: str, options: argparse.Namespace) -> str:
     """The command line that does `verb` with the options of this one, or make's where make runs us."""
+    if options.go_on:
+        return options.go_on
     if "MAKELEVEL" in os.environ:
         return f"make {verb}-{options.name}" + (f" KEEP={options.keep}" if options.keep else "")
     python = min(os.path.relpath(sys.executable), sys.executable, key=len)
@@ -172,8 +174,10 @@ def say_end(options: argparse.Namespace, solver, newest: Snapshot | None, status
     else:
         of = f"iteration {newest.iteration} of {solver.max_iter}"
         say(f"{ended}; the newest snapshot is {newest.state}, {of}")
-        how = "go on with" if newest.iteration < solver.max_iter else "to go on, raise max_iter, then"
-        say(f"{how}: {own_command('resume', options)}")
+        if newest.iteration < solver.max_iter:
+            say(f"go on with: {own_command('resume', options)}")
+        elif not options.go_on:
+            say(f"to go on, raise max_iter, then: {own_command('resume', options)}")
 
 
 def show_journal(options: argparse.Namespace) -> int:
@@ -201,6 +205,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--gpu", default="", help="as caffe's own --gpu: 0, or 0,1, or all")
     parser.add_argument("--keep", type=_count, metavar="N", help="keep the last N snapshots and the best, not all")
     parser.add_argument("--deterministic", action="store_true", help="our engine on a GPU: the same bits in every run")
+    parser.add_argument("--go-on", help=argparse.SUPPRESS)  # what a program that runs this one is gone on with
     options = parser.parse_args(argv)
     try:
         return show_journal(options) if options.verb == "journal" else train(options)

@@ -36,7 +36,7 @@ def test_the_two_commands_come_first():
 
 def test_every_folder_and_file_of_readme_exists():
     named = {path.rstrip("/") for path in re.findall(r"`((?:[\w.-]+/)+[\w.-]*)`", README)}
-    made = ("runs", "data", "reference/root")  # by running the commands
+    made = ("runs", "data", "reference/root", "reproduction", "rehearsal-")  # by running the commands
     of_the_reader = ("solvers/mine", "models/mine")
     missing = [path for path in named if not path.startswith(made + of_the_reader) and not (ROOT / path).exists()]
     assert named and not missing

@@ -1,0 +1,144 @@
+"""The whole report in one command, from wherever the last call left it.
+
+    python -m reproduce [--length 0.1] [--gpu 0] [--jobs 3] [--minutes 60]     (make reproduce)
+    python -m reproduce --status                                              (make reproduce-status)
+
+Images, LMDBs, the five models with the report's drops of the rate (schedule.toml), scores, ensembles, the judge's
+file, the page and results/. What is done already, by the files it makes, is not done again. Ctrl-C and SIGTERM stop
+with a snapshot; after a kill -9 it goes on from the last one.
+"""
+
+import argparse
+import math
+import os
+import shutil
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import commands
+from ensemble.files import BadInput
+from reproduce import place, status, steps
+from reproduce.runner import Runner
+from reproduce.speed import Speeds, precision
+from solvers import InputError, provenance, run
+
+MARGIN_S = 45
+"""Of a time limit, for trainings to stop with a snapshot."""
+
+
+def say(line: str) -> None:
+    print(f"reproduce: {line}" if not line.startswith("====") else f"\n{line}", file=sys.stderr, flush=True)
+
+
+def _length(text: str) -> float:
+    try:
+        length = float(text or 1)
+    except ValueError:
+        length = math.nan
+    if not 0 < length <= 1:
+        raise argparse.ArgumentTypeError(f"LENGTH={text}: give a part of the report's lengths, above 0 and up to 1")
+    return length
+
+
+def _minutes(text: str) -> float | None:
+    try:
+        minutes = float(text) if text else None
+    except ValueError:
+        minutes = math.nan
+    if minutes is not None and not MARGIN_S < minutes * 60 < math.inf:
+        raise argparse.ArgumentTypeError(f"{text}: a time limit is more than {MARGIN_S} s, in minutes, such as 9.5")
+    return minutes
+
+
+def _number(text: str) -> int:
+    if text and not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number, 1 or more")
+    return int(text or 1)
+
+
+def arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m reproduce", description=__doc__.split("\n")[0])
+    parser.add_argument("models", nargs="*", help="some of the schedule's; default: all")
+    parser.add_argument("--status", action="store_true", help="say what is done and what is left, and do nothing")
+    parser.add_argument(
+        "--length", type=_length, default=1.0, metavar="PART", help="a rehearsal: all lengths times this"
+    )
+    parser.add_argument("--work", type=Path, help="default: reproduction, or rehearsal-<length>")
+    parser.add_argument("--data", type=Path, default=place.DATA, help="LMDBs of make lmdb (default: %(default)s)")
+    parser.add_argument("--caffe", default=os.environ.get("CAFFE") or "caffe", help="the caffe command")
+    parser.add_argument("--gpu", default="", help="as caffe's own --gpu; default: the CPU")
+    parser.add_argument("--keep", default="", help="as solvers.run's")
+    parser.add_argument("--deterministic", action="store_true", help="as solvers.run's")
+    parser.add_argument("--holdout", type=int, default=0, help="of make lmdb, where it makes them")
+    parser.add_argument("--seed", type=int, default=0, help="of make lmdb, where it makes them")
+    parser.add_argument("--jobs", type=_number, default=1, metavar="N", help="steps at once: trainings on one GPU, say")
+    parser.add_argument("--minutes", type=_minutes, help="stop with snapshots before so many have passed")
+    return parser
+
+
+def reproduce(options: argparse.Namespace) -> int:
+    """Make the place, and run or tell the steps; returns the exit status."""
+    if options.data != place.DATA and not (options.data / "train_lmdb" / "data.mdb").is_file():
+        raise InputError(f"{options.data}: no train_lmdb there; DATA=… names a folder that make lmdb made")
+    caffe = shutil.which(options.caffe)
+    if caffe is None:
+        raise InputError(f"{options.caffe}: no such command; make setup installs it, --caffe names another")
+    _absolute_environment()
+    data = options.data.absolute()
+    door = steps.Door(caffe=os.path.abspath(caffe), gpu=options.gpu, keep=options.keep,
+                      deterministic=options.deterministic, data=data, holdout=options.holdout,
+                      seed=options.seed)  # fmt: skip
+    folder = options.work or place.folder_of(options.length)
+    with ExitStack() as stack:
+        if options.status and not folder.is_dir():
+            say(f"{folder}: not begun; make reproduce begins it")
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        where = place.plan(folder, options.length, options.models)
+        if options.status:
+            working = status.at_work(folder)
+            if working is None:
+                place.make(where, data)
+            stack.callback(os.chdir, where.root)
+            where.enter()
+            print(status.told(steps.steps(where, door, Speeds(where, options.gpu)), working))
+            return 0
+        folder.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(run.locked(folder))
+        place.make(where, data)
+        stack.callback(os.chdir, where.root)
+        where.enter()
+        return _run(options, steps.steps(where, door, Speeds(where, options.gpu)), folder)
+
+
+def _absolute_environment() -> None:
+    """Paths of the environment as they are seen from here: the steps work in other folders."""
+    paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+    os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, [str(provenance.ROOT), *paths]))
+    if os.environ.get("TINY_IMAGENET"):
+        os.environ["TINY_IMAGENET"] = os.path.abspath(os.environ["TINY_IMAGENET"])
+
+
+def _run(options: argparse.Namespace, found: list[steps.Step], folder: Path) -> int:
+    rehearsal = "" if options.length == 1 else f", a rehearsal of {options.length:g} of every length"
+    say(f"in {folder}{rehearsal}; {precision()} on {f'GPU {options.gpu}' if options.gpu else 'the CPU'}")
+    print(status.told(found, None), file=sys.stderr)
+    runner = Runner(found, say, options.jobs, options.minutes and options.minutes * 60 - MARGIN_S)
+    ended = runner.run()
+    reason = f"{runner.stopping}; " if runner.stopping else ""
+    say(f"{reason}{runner}{'' if runner.done else '; the same command goes on'}")
+    return ended
+
+
+def main(argv: list[str] | None = None) -> int:
+    options = arguments().parse_args(argv)
+    try:
+        return reproduce(options)
+    except (InputError, BadInput, OSError) as error:
+        say(f"error: {error}")
+        return 1
+
+
+if __name__ == "__main__":
+    commands.run(main)

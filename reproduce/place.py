@@ -1,0 +1,126 @@
+"""The reproduction's own folder: solvers, nets and data as in the repository, and its runs."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from ensemble.files import whole_file
+from reproduce import schedule
+from reproduce.schedule import Schedule
+from solvers import InputError, journal, provenance
+from solvers.snapshots import newest_whole
+from solvers.solver_file import parse_solver, read
+
+NETS = ("train_val.prototxt", "deploy.prototxt")
+DATA = Path("data/lmdb")
+RUNS = Path("runs")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A reproduction: where it is, of what length, and each model's schedule at that length.
+
+    Programs work in `folder`: the paths in a solver and in a snapshot are seen from there.
+    """
+
+    root: Path  # where it was started: the repository, or a folder laid out like it
+    folder: Path
+    length: float
+    schedules: dict[str, Schedule]
+
+    def enter(self) -> None:
+        os.chdir(self.folder)
+
+
+def folder_of(length: float) -> Path:
+    """reproduction, or rehearsal-0.1."""
+    return Path("reproduction") if length == 1 else Path(f"rehearsal-{length:g}")
+
+
+def solver_file(model: str) -> Path:
+    return Path("solvers", f"{model}.prototxt")
+
+
+def run_of(model: str) -> Path:
+    return RUNS / model
+
+
+def prefix(model: str) -> str:
+    """Where a model's snapshots lie."""
+    path = solver_file(model)
+    return parse_solver(read(path), path).snapshot_prefix
+
+
+def reached(prefix: str) -> int:
+    """The iteration of the newest whole snapshot, 0 without one."""
+    newest, _ = newest_whole(prefix)
+    return newest.iteration if newest else 0
+
+
+def plan(folder: Path, length: float, models: list[str]) -> Place:
+    """The place as it will be; InputError for a model that has no schedule or no solver here."""
+    schedules = schedule.read()
+    for model in models:
+        if model not in schedules:
+            raise InputError(f"{model}: has no schedule; reproduce/{schedule.FILE} has {', '.join(schedules)}")
+    chosen = {model: of.scaled(length) for model, of in schedules.items() if not models or model in models}
+    for model in chosen:
+        if not solver_file(model).is_file():
+            raise InputError(f"{solver_file(model)}: no such solver, but reproduce/{schedule.FILE} names it")
+    return Place(Path.cwd(), folder.absolute(), length, chosen)
+
+
+def make(place: Place, data: Path) -> None:
+    """Make the folder, or what is missing of it; what is there stays, for its runs were made with it.
+
+    Args:
+        data: the LMDBs that it trains on, as `make lmdb` makes them; they may be still to come.
+
+    Raises:
+        InputError: the folder is of another length, or its runs are of other images than `data`.
+    """
+    for model in place.schedules:
+        source, file = place.root / solver_file(model), place.folder / solver_file(model)
+        if not file.exists():
+            with whole_file(file) as opened:
+                opened.write(schedule.scaled_solver(read(source), place.length, source))
+        found = schedule.length_of(read(file))
+        if found != place.length:
+            raise InputError(f"{file}: of length {found:g}, not {place.length:g}; take another folder: WORK=…")
+        for net in NETS:
+            copied = Path("models", model, net)
+            if not (place.root / copied).is_file():
+                raise InputError(f"{copied}: no such net; render it: make models")
+            if not (place.folder / copied).exists():
+                (place.folder / copied).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(place.root / copied, place.folder / copied)
+    _link(place.folder / DATA, data)
+    _check_images(place, data)
+
+
+def _link(link: Path, data: Path) -> None:
+    target = os.path.relpath(data.resolve(), link.parent.resolve())
+    if link.is_symlink() and os.readlink(link) == target:
+        return
+    if link.exists() and not link.is_symlink():
+        raise InputError(f"{link}: is no link to the data; move it away")
+    link.parent.mkdir(parents=True, exist_ok=True)
+    beside = link.with_name(".lmdb.link")
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(target)
+    beside.replace(link)
+
+
+def _check_images(place: Place, data: Path) -> None:
+    """InputError where a run was trained on other images: by the mean, which its journal remembers."""
+    mean = data / "mean.binaryproto"
+    here = provenance.digest_of_mean(mean) if mean.is_file() else None
+    for model in place.schedules:
+        folder = place.folder / run_of(model)
+        for entry in journal.read(folder):
+            if here and entry.get("data") not in (None, here):
+                raise InputError(
+                    f"{folder}: was trained on other images than {data} holds; name its own with DATA=…, or take "
+                    "another folder with WORK=…"
+                )

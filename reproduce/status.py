@@ -1,0 +1,57 @@
+"""What of a reproduction is done, what runs, what comes, and how long it will take."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from report.duration import duration
+from reproduce.place import run_of
+from reproduce.speed import step_log
+from reproduce.steps import Step
+from solvers import running
+from solvers.status import table
+
+
+def told(steps: Sequence[Step], at_work: int | None) -> str:
+    """A row for each step, and the time that is left.
+
+    Args:
+        at_work: the process that runs the reproduction, None where none does.
+    """
+    rows, seconds, sources, unknown = [("", "step", "state", "time")], 0.0, [], []
+    for number, step in enumerate(steps, 1):
+        if step.done():
+            rows.append((str(number), step.name, "done", ""))
+            continue
+        state = "runs" if _runs(step, at_work) else "waits" if not step.told() else ""
+        left = step.left()
+        if left:
+            seconds += left.seconds
+            sources.append(left.source)
+        else:
+            unknown.append(step.name)
+        shown = duration(left.seconds) if left else "not measured"
+        rows.append((str(number), step.name, "  ".join(part for part in (state, step.told()) if part), shown))
+    lines = [table(rows), ""]
+    if len(unknown) == 0 and not sources:
+        return "\n".join([*lines, "all is done"])
+    if sources:
+        lines.append(
+            f"left: about {duration(seconds)}, one step at a time; measured on: {'; '.join(dict.fromkeys(sources))}"
+        )
+    if unknown:
+        lines.append(f"without a measured time: {', '.join(unknown)}")
+    lines.append(f"process {at_work} is at work" if at_work else "nothing is at work")
+    return "\n".join(lines)
+
+
+def _runs(step: Step, at_work: int | None) -> bool:
+    words = step.name.split()
+    if words[0] == "train" and len(words) == 2:
+        return running.process(run_of(words[1])) is not None
+    last = next((entry for entry in reversed(step_log()) if entry.get("step") == step.name), None)
+    return at_work is not None and last is not None and last.get("event") == "start"
+
+
+def at_work(folder: Path) -> int | None:
+    """The process that runs a reproduction in a folder."""
+    return running.process(folder)

@@ -1,0 +1,224 @@
+"""The steps of the reproduction, in order: what each runs, what it needs, and by which files it is done."""
+
+import hashlib
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from data_prep.dataset import DEFAULT_ZIP, find
+from data_prep.errors import DataError
+from ensemble.files import BadInput
+from ensemble.score_file import load, score_path
+from report.kept import TRAIN_IMAGES
+from reproduce.place import DATA, RUNS, Place, prefix, reached, run_of, solver_file
+from reproduce.speed import Speeds, Time
+from solvers import InputError
+from solvers.snapshots import newest_whole, snapshots
+from solvers.solver_file import parse_solver, read
+
+TRAIN_SAMPLE = 10_000  # train images that the accuracy on train is taken on; a rehearsal takes a part of them
+
+
+@dataclass(frozen=True)
+class Door:
+    """How the steps reach Caffe, and their options: of Make's GPU, KEEP, PRICE and so on."""
+
+    caffe: str = "caffe"
+    gpu: str = ""
+    keep: str = ""
+    deterministic: bool = False
+    data: Path = DATA  # absolute
+    holdout: int = 0
+    seed: int = 0
+
+    @property
+    def scoring(self) -> list[str]:
+        """The GPU for what takes one through pycaffe: the first that is named."""
+        first = self.gpu.partition(",")[0]
+        return ["--gpu", "0" if first == "all" else first] if first else []
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: a module of ours with its arguments, run in `folder`."""
+
+    name: str
+    command: list[str]
+    folder: Path
+    done: Callable[[], bool]
+    needs: tuple[str, ...] = ()
+    package: str | None = None  # without which it cannot run
+    left: Callable[[], Time | None] = lambda: None  # measured time of what is left of it
+    told: Callable[[], str] = field(default=lambda: "")  # how far it is
+
+    @property
+    def words(self) -> list[str]:
+        return [sys.executable, "-m", *self.command]
+
+    @property
+    def lacks(self) -> str | None:
+        """The package that it needs and that is not installed."""
+        return self.package if self.package and importlib.util.find_spec(self.package) is None else None
+
+
+def steps(place: Place, door: Door, speeds: Speeds) -> list[Step]:
+    """All steps of a reproduction; those of a model together, so that what is trained is scored at once."""
+    models = list(place.schedules)
+    found = [*_data(place, door)]
+    for model in models:
+        found += [_train(place, door, speeds, model), _scores(place, door, speeds, model)]
+    found += [
+        _combine(place, models),
+        *_submission(place, door),
+        *(_train_accuracy(place, door, speeds, model) for model in models),
+        *_results(place, door, models),
+    ]
+    return found
+
+
+def _data(place: Place, door: Door) -> Iterable[Step]:
+    def images() -> bool:
+        try:
+            return find(place.root / DEFAULT_ZIP).exists()
+        except DataError:
+            return False
+
+    def built() -> bool:
+        return records(door.data) is not None
+
+    if door.data != place.root / DATA:  # the person's own: theirs to make
+        return
+    command = ["data_prep.dataset", "--out", str(DEFAULT_ZIP)]
+    yield Step("data", command, place.root, lambda: built() or images())
+    command = [
+        "data_prep.build_lmdb",
+        "--out",
+        str(door.data),
+        "--holdout",
+        str(door.holdout),
+        "--seed",
+        str(door.seed),
+    ]
+    yield Step("lmdb", command, place.root, built, ("data",))
+
+
+def records(data: Path) -> dict[str, int] | None:
+    """The records of each split of LMDBs that are whole; None otherwise."""
+    try:
+        counts = json.loads((data / "build.json").read_text(encoding="utf-8"))["records"]
+        files = [data / f"{split}_lmdb" / "data.mdb" for split, count in counts.items() if count]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    whole = all(path.is_file() for path in [*files, data / "mean.binaryproto", data / "labels.txt"])
+    return {split: count for split, count in counts.items() if count} if whole and files else None
+
+
+def _train(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
+    until = place.schedules[model].until
+    options = ["--caffe", door.caffe, "--gpu", door.gpu, "--keep", door.keep]
+    options += ["--deterministic"] if door.deterministic else []
+
+    def at() -> int:
+        try:
+            return reached(prefix(model))
+        except (InputError, OSError):  # no folder yet
+            return 0
+
+    def left() -> Time | None:
+        time = speeds.iteration(model)
+        return time and time.of(max(0, until - at()))
+
+    command = ["reproduce.training", model, *options]
+    return Step(f"train {model}", command, place.folder, lambda: at() >= until, ("lmdb",), None, left,
+                lambda: f"iteration {at()} of {until}")  # fmt: skip
+
+
+def _scores(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
+    splits = [split for split in ("val", "test", "holdout") if split in (records(door.data) or ("val",))]
+
+    def done() -> bool:
+        digest = _newest_digest(model)
+        return digest is not None and all(_scored(model, split) == digest for split in splits)
+
+    def left() -> Time | None:
+        time = speeds.image(model)
+        return time and time.of(sum((records(door.data) or {}).get(split, 0) for split in splits))
+
+    command = ["ensemble.scores", model, "--split", *splits, *door.scoring]
+    return Step(f"scores {model}", command, place.folder, done, (f"train {model}",), None, left)
+
+
+def _newest_digest(model: str) -> str | None:
+    """SHA-256 of the newest whole snapshot's weights."""
+    try:
+        newest, _ = newest_whole(prefix(model))
+    except (InputError, OSError):
+        return None
+    return hashlib.sha256(newest.model.read_bytes()).hexdigest() if newest else None
+
+
+def _scored(model: str, split: str) -> str | None:
+    try:
+        return load(RUNS, model, split).snapshot_sha256
+    except BadInput:
+        return None
+
+
+def _combine(place: Place, models: list[str]) -> Step:
+    folder = RUNS / "ensemble"
+    made = [folder / name for name in ("best.json", "combinations.csv", "ensemble.md")]
+    of = [score_path(RUNS, model, "val") for model in models]
+    needs = tuple(f"scores {model}" for model in models)
+    return Step("ensembles", ["ensemble.combine", *models], place.folder, lambda: newer(made, of), needs)
+
+
+def _submission(place: Place, door: Door) -> Iterable[Step]:
+    if "test" not in (records(door.data) or ("test",)):
+        return
+    made, of = RUNS / "ensemble" / "submission.txt", RUNS / "ensemble" / "best.json"
+    yield Step("submission", ["ensemble.submission"], place.folder, lambda: newer([made], [of]), ("ensembles",))
+
+
+def _train_accuracy(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
+    made = run_of(model) / "train_accuracy.csv"
+    sample, until = max(100, round(TRAIN_SAMPLE * place.length)), place.schedules[model].until
+
+    def weights() -> list[Path]:
+        try:
+            return [snapshot.model for snapshot in snapshots(prefix(model))]
+        except (InputError, OSError):
+            return []
+
+    def left() -> Time | None:
+        time = speeds.image(model)
+        path = solver_file(model)
+        every = parse_solver(read(path), path).snapshot or until
+        return time and time.of(sample * -(-until // every))
+
+    command = ["ensemble.train_accuracy", model, "--limit", str(sample), *door.scoring]
+    name, needs = f"train accuracy {model}", (f"train {model}",)
+    return Step(name, command, place.folder, lambda: newer([made], weights()), needs, None, left)
+
+
+def _results(place: Place, door: Door, models: list[str]) -> Iterable[Step]:
+    needs = ("ensembles", *(f"train accuracy {model}" for model in models))
+    made, of = RUNS / "report.html", RUNS / "ensemble" / "best.json"
+    curves = [run_of(model) / "train_accuracy.csv" for model in models]
+    yield Step("page", ["report"], place.folder, lambda: newer([made], [of, *curves]), needs, "matplotlib")
+    whole = records(door.data) or {}
+    if place.length == 1 and whole.get("train", 0) + whole.get("holdout", 0) == TRAIN_IMAGES:
+        # Into the repository: a rehearsal's numbers, and those of a part of the images, never go there.
+        kept = place.root / "results/measured.json"
+        command = ["report.kept", "--out", str(kept)]
+        yield Step("results", command, place.folder, lambda: newer([kept], [of]), ("ensembles",))
+
+
+def newer(made: list[Path], of: list[Path]) -> bool:
+    """Whether all of `made` are there and none is older than what it is made of, which is there too."""
+    try:
+        return bool(of) and min(path.stat().st_mtime_ns for path in made) >= max(path.stat().st_mtime_ns for path in of)
+    except OSError:
+        return False

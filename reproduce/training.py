@@ -1,0 +1,111 @@
+"""Train one model by its schedule, from wherever its run stands: train, edit the rate, resume, to the end.
+
+    python -m reproduce.training nin1 [--caffe CAFFE] [--gpu 0] [--keep 3]     in a reproduction's folder
+
+A phase of the schedule ends at an iteration, max_iter of the solver, with a snapshot. Then base_lr and max_iter are
+edited as a person edits them, and the run goes on: the journal tells it as it would of a person. How far a run is,
+its snapshots say; at which rates it was trained, its journal.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import commands
+from ensemble.files import whole_file
+from reproduce import schedule
+from reproduce.place import reached
+from reproduce.schedule import Schedule
+from solvers import InputError, journal, run, running, set_rate
+from solvers.edits import changes
+from solvers.snapshots import snapshots
+from solvers.solver_file import parse_solver, read, solver_path
+
+STOPPED = 130
+
+
+def own_schedule(model: str) -> Schedule:
+    """The schedule of a model here, at the length of its solver."""
+    schedules = schedule.read()
+    if model not in schedules:
+        raise InputError(f"{model}: has no schedule; reproduce/{schedule.FILE} has {', '.join(schedules)}")
+    return schedules[model].scaled(schedule.length_of(read(solver_path(model))))
+
+
+def check_history(model: str, folder: Path, plan: Schedule, now: int) -> None:
+    """InputError where the journal tells of a run, which stands at iteration `now`, that left the schedule."""
+    entries = journal.read(folder)
+    for entry, went_to in zip(entries, [*(after["iteration"] for after in entries[1:]), now]):
+        solver = parse_solver(entry.get("solver", ""), Path(f"{entry['where']}, solver"))
+        begin = entry["iteration"]
+        phase = plan.at(begin)
+        if phase is None or went_to > phase.end:
+            wrong = f"from iteration {begin} on it went to {went_to} with base_lr {solver.base_lr:.7g}"
+        elif solver.lr_policy != "fixed" or not schedule.same_rate(solver.base_lr, phase.rate):
+            wrong = f"from iteration {begin} on base_lr was {solver.base_lr:.7g}, not {phase.rate:g}"
+        else:
+            continue
+        raise InputError(
+            f"{folder}: was not trained by the schedule: {wrong} ({entry['where']}); "
+            f"move that folder away, and {model} is trained anew"
+        )
+
+
+def train(model: str, options: list[str]) -> int:
+    """Train to the schedule's end; 0 there, STOPPED where it was asked to stop, else Caffe's exit status."""
+    plan, path = own_schedule(model), solver_path(model)
+    solver = parse_solver(read(path), path)
+    folder = Path(solver.snapshot_prefix).parent
+    left = running.process(folder)
+    if left is not None:
+        run.say(f"{folder}: process {left} still trains here, of a reproduction that was killed")
+        set_rate.stop(left, folder)
+    check_history(model, folder, plan, reached(solver.snapshot_prefix))
+    while (phase := plan.at(begin := reached(solver.snapshot_prefix))) is not None:
+        if not begin:
+            _remove_broken(solver.snapshot_prefix)
+        _edit(path, phase)
+        status = run.main(["resume" if begin else "train", model, "--go-on=make reproduce", *options])
+        if status:
+            return status
+        if reached(solver.snapshot_prefix) < phase.end:
+            return STOPPED
+    return 0
+
+
+def _remove_broken(prefix: str) -> None:
+    """What a first snapshot that was cut off has left: there is nothing to go on from."""
+    for snapshot in snapshots(prefix):
+        run.say(f"removed: {snapshot.model} and what belongs to it are not whole")
+        snapshot.remove()
+
+
+def _edit(path: Path, phase: schedule.Phase) -> None:
+    before = read(path)
+    after = schedule.solver_of(before, phase, path)
+    if after != before:
+        with whole_file(path) as file:
+            file.write(after)
+        edited = changes(parse_solver(before, path), parse_solver(after, path))
+        run.say(f"edited {path}: " + ", ".join(f"{field}: {change}" for field, change in edited.items()))
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m reproduce.training", description=__doc__.split("\n")[0])
+    parser.add_argument("model", help="a model of the schedule, with solvers/<model>.prototxt")
+    parser.add_argument("--caffe", default=os.environ.get("CAFFE") or "caffe", help="the caffe command")
+    parser.add_argument("--gpu", default="", help="as caffe's own --gpu: 0, or 0,1, or all")
+    parser.add_argument("--keep", default="", help="as solvers.run's")
+    parser.add_argument("--deterministic", action="store_true", help="as solvers.run's")
+    options = parser.parse_args(argv)
+    given = [f"--{word}={value}" for word in ("caffe", "gpu", "keep") if (value := getattr(options, word))]
+    given += ["--deterministic"] if options.deterministic else []
+    try:
+        return train(options.model, given)
+    except (InputError, OSError) as error:
+        run.say(f"error: {error}")
+        return 1
+
+
+if __name__ == "__main__":
+    commands.run(main)

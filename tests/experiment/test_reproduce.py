@@ -1,0 +1,307 @@
+"""make reproduce, with a stand-in for Caffe: what it trains, and how it goes on after whatever stopped it."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from caffe.proto import caffe_pb2
+
+from reproduce import __main__ as command
+from reproduce import place as places
+from reproduce import status, training
+from reproduce.runner import Runner
+from reproduce.steps import Step
+from solvers import InputError, journal
+
+from .tiny_run import SOLVER
+
+NET = Path(__file__).with_name("tiny_run.py")
+LENGTH = 0.0006  # nin1: 24, 42 and 60 iterations; the stand-in ends by itself up to 100
+
+
+@pytest.fixture
+def two(place) -> Path:
+    """The tiny working folder with solvers and nets for nin1 and alexnet1."""
+    net = (place / "models/tiny/train_val.prototxt").read_text()
+    for model, rate in (("nin1", 0.01), ("alexnet1", 0.01)):
+        text = SOLVER.replace("tiny", model).replace("0.01", str(rate)) + "snapshot: 2000\n"
+        (place / f"solvers/{model}.prototxt").write_text(text)
+        (place / "models" / model).mkdir()
+        for name in places.NETS:
+            (place / "models" / model / name).write_text(net)
+    return place
+
+
+@pytest.fixture
+def inside(two, monkeypatch) -> Path:
+    """A rehearsal's folder of nin1 and alexnet1, entered."""
+    where = places.plan(Path("rehearsal"), LENGTH, ["nin1", "alexnet1"])
+    places.make(where, two / "data/lmdb")
+    monkeypatch.chdir(where.folder)
+    return where.folder
+
+
+def train(model: str = "nin1") -> int:
+    return training.main([model, "--caffe", "../caffe"])
+
+
+def weights(model: str, iteration: int, folder: Path = Path()) -> list[float]:
+    path = folder / f"runs/{model}/{model}_iter_{iteration}.caffemodel"
+    return list(caffe_pb2.NetParameter.FromString(path.read_bytes()).layer[0].blobs[0].data)
+
+
+def undisturbed(model: str) -> list[float]:
+    """What the stand-in gives where a rate lasts its iterations: the sum of the rates, in its order of adding."""
+    total = 0.0
+    for rate, count in {"nin1": ((0.01, 24), (0.001, 18), (0.0001, 18)), "alexnet1": ((0.01, 12), (0.001, 6))}[model]:
+        for _ in range(count):
+            total += float(caffe_pb2.SolverParameter(base_lr=rate).base_lr)
+    return [total] * 2
+
+
+def test_it_trains_with_the_drops_and_the_journal_tells_them(inside):
+    assert train() == 0
+    assert weights("nin1", 60) == pytest.approx(undisturbed("nin1"), rel=1e-6)
+    runs = journal.read(Path("runs/nin1"))
+    assert [run["iteration"] for run in runs] == [0, 24, 42]
+    assert [edits for _, edits in journal.edits(runs)] == [
+        {}, {"base_lr": "0.01 -> 0.001", "max_iter": "24 -> 42"}, {"base_lr": "0.001 -> 0.0001", "max_iter": "42 -> 60"}
+    ]  # fmt: skip
+    assert train() == 0 and len(journal.read(Path("runs/nin1"))) == 3, "what is trained is not trained again"
+
+
+def test_the_persons_own_solver_stays(inside, two):
+    before = (two / "solvers/nin1.prototxt").read_text()
+    assert train() == 0
+    assert (two / "solvers/nin1.prototxt").read_text() == before
+    assert "base_lr: 0.0001" in Path("solvers/nin1.prototxt").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_it_goes_on_where_it_was_stopped(inside, number):
+    """Twice in the middle: after a kill -9 the Caffe that it left is stopped with a snapshot."""
+    for _ in range(2):
+        words = [sys.executable, "-m", "reproduce.training", "nin1", "--caffe", "../caffe"]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+            for line in process.stdout:
+                if "Solving" in line:
+                    break
+            process.send_signal(number)
+            process.stdout.read()
+            assert process.wait() != 0
+    assert train() == 0
+    assert weights("nin1", 60) == pytest.approx(undisturbed("nin1"), rel=1e-6)
+    at = [run["iteration"] for run in journal.read(Path("runs/nin1"))]
+    assert at == sorted(at) and len(at) > 3
+
+
+def test_a_first_snapshot_that_is_cut_is_no_obstacle(inside, capfd):
+    folder = Path("runs/nin1")
+    folder.mkdir(parents=True)
+    (folder / "nin1_iter_7.caffemodel").write_bytes(b"\xff")
+    assert train() == 0
+    assert "nin1_iter_7.caffemodel and what belongs to it are not whole" in capfd.readouterr().err
+    assert weights("nin1", 60) == pytest.approx(undisturbed("nin1"), rel=1e-6)
+
+
+def test_a_run_that_left_the_schedule_is_not_gone_on_with(inside, capfd):
+    assert train("alexnet1") == 0
+    path = Path("runs/alexnet1/journal.jsonl")
+    path.write_text(path.read_text().replace("base_lr: 0.001", "base_lr: 0.005"))
+    assert train("alexnet1") == 1
+    said = capfd.readouterr().err
+    assert "was not trained by the schedule: from iteration 12 on base_lr was 0.005, not 0.001" in said
+    assert "move that folder away" in said
+
+
+def test_a_rate_that_lasted_too_long(inside, capfd):
+    solver = Path("solvers/nin1.prototxt")
+    solver.write_text(solver.read_text().replace("max_iter: 100000", "max_iter: 30"))
+    assert subprocess.run([sys.executable, "-m", "solvers.run", "train", "nin1", "--caffe", "../caffe"]).returncode == 0
+    assert train() == 1
+    assert "from iteration 0 on it went to 30 with base_lr 0.01" in capfd.readouterr().err
+
+
+def test_a_hand_edit_before_the_start_is_put_right(inside, capfd):
+    solver = Path("solvers/alexnet1.prototxt")
+    solver.write_text(solver.read_text().replace("base_lr: 0.01", "base_lr: 0.5"))
+    assert train("alexnet1") == 0
+    assert weights("alexnet1", 18) == pytest.approx(undisturbed("alexnet1"), rel=1e-6)
+    assert "base_lr: 0.5 -> 0.01" in capfd.readouterr().err
+
+
+def reproduce(*words: str) -> int:
+    return command.main(["--caffe", "./caffe", "--length", str(LENGTH), "--data", "data/lmdb", *words])
+
+
+def test_two_at_once(two, capfd):
+    folder = two / places.folder_of(LENGTH)
+    folder.mkdir()
+    from solvers import run
+
+    with run.locked(folder):
+        assert reproduce("nin1") == 1
+        assert f"{folder.name}: in use by another run, process {os.getpid()}" in capfd.readouterr().err
+        assert status.at_work(folder) == os.getpid()
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["mine"], "mine: has no schedule; reproduce/schedule.toml has alexnet1, nin1"),
+        (["nin2"], "solvers/nin2.prototxt: no such solver, but reproduce/schedule.toml names it"),
+        (["nin1", "--data", "nowhere"], "nowhere: no train_lmdb there; DATA=… names a folder that make lmdb made"),
+        (["nin1", "--caffe", "no-such-caffe"], "no-such-caffe: no such command"),
+    ],
+)
+def test_what_cannot_be_reproduced(two, capfd, words, said):
+    assert reproduce(*words) == 1
+    assert said in capfd.readouterr().err
+    assert not (two / places.folder_of(LENGTH) / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (["--length", "0"], "LENGTH=0: give a part"),
+        (["--length", "nan"], "LENGTH=nan: give a part"),
+        (["--length", "2"], "LENGTH=2: give a part"),
+        (["--length", "half"], "LENGTH=half: give a part"),
+        (["--minutes", "0.7"], "0.7: a time limit is more than 45 s"),
+        (["--minutes", "soon"], "soon: a time limit is more than 45 s"),
+        (["--jobs", "0"], "'0' is not a number, 1 or more"),
+    ],
+)
+def test_options_that_make_no_sense(two, capfd, words, said):
+    with pytest.raises(SystemExit):
+        reproduce(*words)
+    assert said in capfd.readouterr().err
+
+
+def test_a_folder_of_another_length_or_other_images(two, inside, monkeypatch):
+    monkeypatch.chdir(two)
+    with pytest.raises(InputError, match=r"of length 0.0006, not 0.5; take another folder: WORK="):
+        places.make(places.plan(inside, 0.5, ["nin1"]), two / "data/lmdb")
+    (inside / "runs/nin1").mkdir(parents=True)
+    entry = {"event": "start", "iteration": 0, "time": "2026-01-01T00:00:00+00:00", "data": "mean 0"}
+    (inside / "runs/nin1/journal.jsonl").write_text(json.dumps(entry) + "\n")
+    with pytest.raises(InputError, match="was trained on other images than .*data/lmdb holds"):
+        places.make(places.plan(inside, LENGTH, ["nin1"]), two / "data/lmdb")
+
+
+def test_the_nets_and_solvers_it_began_with_stay(two, inside, monkeypatch):
+    monkeypatch.chdir(two)
+    (two / "models/nin1/deploy.prototxt").write_text("name: 'another'")
+    shutil.copytree(two / "data/lmdb", two / "elsewhere")  # the same images, moved
+    places.make(places.plan(inside, LENGTH, ["nin1"]), two / "elsewhere")
+    assert "another" not in (inside / "models/nin1/deploy.prototxt").read_text()
+    assert (inside / "data/lmdb").samefile(two / "elsewhere")
+
+
+# ---- the steps, as small programs --------------------------------------------------------------------------
+
+
+def step(name: str, code: str, *needs: str, package: str | None = None) -> Step:
+    """A step that runs a program and is done where a file of its name is there."""
+    made = Path.cwd() / name
+    Path(f"step_{name}.py").write_text(f"import signal, sys, time\nname = {str(made)!r}\n{code}")
+    return Step(name, [f"step_{name}"], Path.cwd(), made.is_file, needs, package)
+
+
+MAKES = "open(name, 'w').close()"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch) -> list[str]:
+    monkeypatch.chdir(tmp_path)
+    return []
+
+
+def test_steps_run_in_order_and_what_is_there_is_not_made_again(here):
+    found = [step("a", MAKES), step("b", MAKES, "a"), step("c", MAKES, "a", "b")]
+    Path("a").touch()
+    runner = Runner(found, here.append)
+    assert runner.run() == 0 and runner.done
+    assert [line for line in here if line.startswith("====")] == ["==== 2 of 3: b", "==== 3 of 3: c"]
+    assert Runner(found, here.append).run() == 0 and len(here) == 2
+
+
+def test_what_fails_holds_up_only_what_needs_it(here):
+    found = [step("a", "sys.exit(3)"), step("b", MAKES, "a"), step("c", MAKES), step("d", "", "c"),
+             step("e", MAKES, package="no_such_package")]  # fmt: skip
+    runner = Runner(found, here.append)
+    assert runner.run() == 1 and not runner.done
+    assert Path("c").exists() and not Path("b").exists()
+    assert "a: failed with status 3" in here and "d: ended, but what it makes is not there" in here
+    assert "e: no_such_package is missing; make setup installs it" in here
+    assert str(runner) == "1 of 5 steps are done"
+
+
+OBEYS = """
+signal.signal(signal.SIGINT, lambda *_: (open(name + ".snapshot", "w").close(), sys.exit(130)))
+open(name + ".begun", "w").close()
+time.sleep(60)
+"""
+
+
+def test_the_time_limit_asks_all_to_stop_and_starts_no_more(here):
+    found = [step("a", OBEYS), step("b", OBEYS), step("c", MAKES)]
+    runner = Runner(found, here.append, jobs=2, seconds=3)
+    assert runner.run() == 0, "what is left is for the next call"
+    assert runner.stopping == "the time limit is reached"
+    assert Path("a.snapshot").exists() and Path("b.snapshot").exists() and not Path("c").exists()
+    assert Path("log/a.log").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_reaches_the_step_and_no_other_is_started(here, number):
+    code = OBEYS.replace("signal.SIGINT,", f"{number:d},") + MAKES
+    found = [step("a", code), step("b", MAKES)]
+    told: list[str] = []
+
+    def say(line: str) -> None:
+        told.append(line)
+
+    runner = Runner(found, say)
+    child = os.fork()
+    if child == 0:  # a person, elsewhere
+        while not Path("a.begun").exists():
+            time.sleep(0.05)
+        os.kill(os.getppid(), number)
+        os._exit(0)
+    assert runner.run() == 130 and runner.stopping == "asked to stop"
+    os.waitpid(child, 0)
+    assert Path("a.snapshot").exists() and not Path("b").exists()
+
+
+def test_a_log_of_steps_that_was_cut(here, monkeypatch):
+    from reproduce.speed import step_log
+
+    Path("steps.jsonl").write_bytes(b'{"step": "a", "ev\n[]\n{"step": "b"')
+    assert Runner([step("a", MAKES)], here.append).run() == 0
+    assert [(entry["step"], entry.get("event")) for entry in step_log()] == [("a", "start"), ("a", "end")]
+
+
+# ---- what it tells -----------------------------------------------------------------------------------------
+
+
+def test_status_before_and_after(two, capfd):
+    assert reproduce("--status", "nin1") == 0
+    out, err = capfd.readouterr()
+    assert "not begun; make reproduce begins it" in err and not (two / places.folder_of(LENGTH)).exists()
+    assert re.search(r"^\d  train nin1 +iteration 0 of 60 +not measured$", out, re.M)
+    where = places.plan(places.folder_of(LENGTH), LENGTH, ["nin1"])
+    places.make(where, two / "data/lmdb")
+    os.chdir(where.folder)
+    assert train() == 0
+    os.chdir(two)
+    assert reproduce("--status", "nin1") == 0
+    out, _ = capfd.readouterr()
+    assert re.search(r"^\d  train nin1 +done$", out, re.M) and "nothing is at work" in out

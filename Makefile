@@ -16,6 +16,10 @@ GPU    ?= 0
 # fp32 as real Caffe, or bf16 (tf32 on a GPU): faster, with fewer digits
 PRECISION ?=
 MODELS ?= $(basename $(notdir $(wildcard solvers/*.prototxt)))
+# `make ensemble` takes the trained ones of them, or exactly those that MODELS="nin1 nin2" names.
+TRAINED  := $(strip $(foreach model,$(MODELS),$(if $(wildcard runs/$(model)/$(model)_iter_*.caffemodel),$(model))))
+ENSEMBLE := $(if $(filter file,$(origin MODELS)),$(TRAINED),$(MODELS))
+LEFT_OUT := $(filter-out $(ENSEMBLE),$(MODELS))
 
 # Options of `make train-MODEL`, `make resume-MODEL` and `make lr-MODEL`
 KEEP          ?=
@@ -92,8 +96,10 @@ $(MODELS:%=scores-%): scores-%: setup ## class scores of the model's newest snap
 $(MODELS:%=train-accuracy-%): train-accuracy-%: setup ## accuracy of every snapshot on train images, for the curves of the report page
 	@$(PYTHON) -m ensemble.train_accuracy $* $(if $(GPU),--gpu $(GPU))
 
-ensemble: $(MODELS:%=scores-%) ## scores of all models, and every combination [MODELS="nin1 nin2"]
-	@$(PYTHON) -m ensemble.combine $(MODELS)
+ensemble: $(ENSEMBLE:%=scores-%) ## scores of all trained models, and every combination [MODELS="nin1 nin2"]
+	$(if $(ENSEMBLE),,@echo "make ensemble: no model is trained yet; make train-nin1 trains one" >&2; exit 1)
+	$(if $(LEFT_OUT),@echo "Left out (no snapshot in runs/): $(LEFT_OUT)" >&2)
+	@$(PYTHON) -m ensemble.combine $(ENSEMBLE)
 
 status: setup ## every run: iteration, best val accuracy, newest snapshot, and whether its loss still falls
 	@$(PYTHON) -m solvers.status

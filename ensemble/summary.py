@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ensemble.combine import Combination
     from ensemble.score_file import Scores
 
-#: The report's numbers (section 5), by how a model's name begins.
+#: The report's numbers (section 5), by the name of a model of its own without the number: nin of nin2.
 REPORT = {
     "nin": "about 0.47 on val (its best single model), 0.43 on test",
     "alexnet": "about 0.33 on val, at about 30,000 iterations",
@@ -59,7 +59,7 @@ def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _model_table(models: Sequence[str], val: Sequence[Scores], holdout: Sequence[Scores] | None) -> str:
     rows = []
     for at, (model, file) in enumerate(zip(models, val)):
-        reported = next((text for begin, text in REPORT.items() if model.startswith(begin)), "-")
+        reported = REPORT.get(model.rstrip("0123456789"), "-")
         iteration = "?" if file.iteration < 0 else str(file.iteration)
         held = _share(holdout[at].accuracy if holdout else None)
         rows.append([model, iteration, _share(file.accuracy), _share(file.accuracy_top5), held, reported])

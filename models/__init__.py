@@ -1,1 +1,1 @@
-"""The report's five nets (sections 3 and 4): two templates, one table of variants, and what renders them."""
+"""The report's five nets (sections 3 and 4) and those it wished for (section 6): templates, one table, a renderer."""

@@ -1,5 +1,6 @@
 """The report's numbers, as paper.toml has them."""
 
+import re
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -45,5 +46,6 @@ def curve(family: str) -> list[tuple[int, float]]:
 
 
 def family_of(model: str) -> str | None:
-    """The architecture of a model, by how its name begins; None for one that the report does not have."""
-    return next((family for family in ("nin", "alexnet") if model.startswith(family)), None)
+    """The architecture of one of the report's models, as nin of nin2; None for others, as nin1_prelu."""
+    found = re.fullmatch(r"(nin|alexnet)\d*", model)
+    return found and found[1]

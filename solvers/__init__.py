@@ -1,4 +1,4 @@
-"""The five solvers, edited by hand as the report did (section 4), and the command that trains and resumes."""
+"""A solver for each model, edited by hand as the report did (section 4), and the command that trains and resumes."""
 
 
 class InputError(Exception):

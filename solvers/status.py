@@ -33,15 +33,15 @@ class Status:
     advice: str
 
 
-def status(name: str) -> Status:
-    """How the run of solvers/<name>.prototxt stands; InputError where the solver cannot be read."""
+def status(name: str) -> Status | None:
+    """How the run of solvers/<name>.prototxt stands, None without one; InputError where the solver cannot be read."""
     path = solver_path(name)
     solver = parse_solver(read(path), path)
     folder = Path(solver.snapshot_prefix).parent
     seen = curves.read(folder)
     process = running.process(folder)
     if not seen.runs and process is None and not snapshots(solver.snapshot_prefix):
-        return Status(name, ("no run yet",), f"start with: make train-{name}")
+        return None
     images = training_set(solver)
     epoch = images.iterations if images else None
     newest, faults = newest_whole(solver.snapshot_prefix)
@@ -92,7 +92,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m solvers.status", description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="solvers; default: all in solvers/")
     names = parser.parse_args(argv).names or sorted(path.stem for path in Path("solvers").glob("*.prototxt"))
-    rows, advices, wrong = [HEAD], [], 0
+    rows, advices, untrained, wrong = [HEAD], [], [], 0
     for name in names:
         try:
             found = status(name)
@@ -100,12 +100,18 @@ def main(argv: list[str] | None = None) -> int:
             print(f"solvers.status: error: {error}", file=sys.stderr)
             wrong = 1
         else:
+            if found is None:
+                untrained.append(name)
+                continue
             rows.append((found.name, *found.cells))
             advices.append(f"{found.name}: {found.advice}")
     if not names:
         print(f"solvers.status: error: no solver in {os.path.abspath('solvers')}", file=sys.stderr)
         return 1
-    print("\n".join([table(rows), "", *advices]))
+    if advices:
+        print("\n".join([table(rows), "", *advices]))
+    if untrained:
+        print(f"no run yet: {', '.join(untrained)}; start one with: make train-{untrained[0]}")
     return wrong
 
 

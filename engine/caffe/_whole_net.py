@@ -2,8 +2,9 @@
 
 The passes of _layered_net.py leave every blob's values and gradients behind, because pycaffe's users look at
 them; where nobody looks, a net runs here as one graph. Layers are the same ones. What is gained: no memory for
-blobs that no backward pass needs, gradients freed as soon as they are used, a convolution or inner product and
-the ReLU in place after it in one step, and one call into PyTorch for the whole backward pass.
+blobs that no backward pass needs, gradients freed as soon as they are used, one call into PyTorch for the whole
+backward pass, and in one step what are several layers in Caffe: a convolution or inner product and the ReLU in
+place after it; a BatchNorm, the Scale that gives it factors and summands, and the ReLU in place after them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import torch
 
 from caffe._blob import Blob
 from caffe._layers.base import BlobLayer, Layer
+from caffe._layers.batch_norm import BatchNorm
 
 if TYPE_CHECKING:
     from caffe._layered_net import LayeredNet
@@ -25,13 +27,15 @@ if TYPE_CHECKING:
 class _Step:
     """A layer's turn: blobs by their index in the net; ``relu`` if the ReLU after it is done with it.
 
-    ``in_place``: the gradient of its top is nobody else's, so that the ReLU's backward may overwrite it.
+    ``scale``: the index of the Scale that is done with it. ``in_place``: the gradient of its top is nobody
+    else's, so that the ReLU's backward may overwrite it.
     """
 
     index: int
     layer: Layer
     bottoms: list[int]
     tops: list[int]
+    scale: int | None = None
     relu: bool = False
     in_place: bool = False
     last_used: list[int] = field(default_factory=list)
@@ -70,6 +74,11 @@ class WholeNet:
             if before and self._is_its_relu(index, before):
                 before.relu = True
                 continue
+            if before and self._is_its_scale(index, before):
+                del writer[bottoms[0]]
+                before.scale, before.tops = index, tops
+                writer[tops[0]] = before
+                continue
             step = _Step(index, layer, bottoms, tops)
             for blob in bottoms:
                 read = writer.pop(blob, None)
@@ -85,13 +94,32 @@ class WholeNet:
         return steps
 
     def _is_its_relu(self, index: int, before: _Step) -> bool:
-        """Whether a layer is the ReLU in place of the only top of the layer before it, and both learn or neither."""
+        """Whether a layer is the ReLU in place of the only top of the layer before it."""
         net, layer = self._net, self._net._layers[index]
         return (
             layer.type == "ReLU"
             and not layer.param.relu_param.negative_slope
             and before.layer.forward_relu is not None
-            and before.tops == net._layer_tops[index] == net._layer_bottoms[index]
+            and before.tops == net._layer_tops[index]
+            and self._only_reads(index, before)
+        )
+
+    def _is_its_scale(self, index: int, before: _Step) -> bool:
+        """Whether a layer is the Scale that a BatchNorm before it can do."""
+        return (
+            self._net._layers[index].type == "Scale"
+            and isinstance(before.layer, BatchNorm)
+            and before.scale is None
+            and not before.relu
+            and before.layer.takes_scale(self._net._layers[index])
+            and self._only_reads(index, before)
+        )
+
+    def _only_reads(self, index: int, before: _Step) -> bool:
+        """Whether a layer's one bottom is the only top of the step before it, no loss, and both learn or neither."""
+        net = self._net
+        return (
+            before.tops == net._layer_bottoms[index]
             and not net._blob_loss_weights[before.tops[0]]
             and net._layer_need_backward[index] == net._layer_need_backward[before.index]
             and net._bottom_need_backward[index] == [net._layer_need_backward[index]]
@@ -122,14 +150,16 @@ class WholeNet:
             bottom = [values[blob] for blob in step.bottoms]
             self._shape(step, bottom)
             step.layer.begin_pass()
-            weights = [blob._data.tensor() for blob in step.layer.blobs]
+            layers = [step.index] if step.scale is None else [step.index, step.scale]
+            blobs = [blob for index in layers for blob in net._layers[index].blobs]
+            weights = [blob._data.tensor() for blob in blobs]
             recorded = leaves is not None and net._layer_need_backward[step.index]
             if recorded:
-                learned = net._param_need_backward[step.index]
+                learned = [need for index in layers for need in net._param_need_backward[index]]
                 propagate = net._bottom_need_backward[step.index]
                 bottom = [x if need else x.detach() for x, need in zip(bottom, propagate, strict=True)]
                 weights = [w.detach().requires_grad_(need) for w, need in zip(weights, learned, strict=True)]
-                leaves += [pair for pair in zip(step.layer.blobs, weights, strict=True) if pair[1].requires_grad]
+                leaves += [pair for pair in zip(blobs, weights, strict=True) if pair[1].requires_grad]
             with torch.set_grad_enabled(recorded):
                 tops = step.layer.compute(bottom, weights, step.relu, step.in_place)
                 del bottom
@@ -152,3 +182,5 @@ class WholeNet:
             for blob, shape in zip(step.bottoms, shapes, strict=True):
                 net._blobs[blob].reshape(*shape)
             net._reshape_layer(step.index)
+            if step.scale is not None:
+                net._reshape_layer(step.scale)

@@ -12,6 +12,7 @@ _STANDS_FOR_TEST = "on held-out train images"
 def _singles(experiment: Experiment) -> dict[str, tuple[float, float]]:
     """(accuracy on val, on the held-out images) of each model that has both."""
     both = {name: (experiment.scores(name, "val"), experiment.scores(name, "holdout")) for name in experiment.scored}
+    both = {name: files for name, files in both.items() if paper.family_of(name)}
     return {name: (val.accuracy, held.accuracy) for name, (val, held) in both.items() if val and held}
 
 
@@ -51,7 +52,9 @@ def ensemble_members(experiment: Experiment) -> Ours | None:
 def best_ensemble(experiment: Experiment) -> Ours | None:
     if experiment.ensembles is None:
         return None
-    best = experiment.ensembles.table[0]
+    best = next((one for one in experiment.ensembles.table if all(map(paper.family_of, one.models))), None)
+    if best is None:
+        return None
     return Ours(" + ".join(best.models), f"{best.val_accuracy:.3f} on val", tuple(best.models))
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from caffe.proto import caffe_pb2
 
+from report import paper
 from report.experiment import Experiment
 from report.ours import Ours, measures
 from solvers import InputError
@@ -13,10 +14,13 @@ from solvers.solver_file import parse, parse_solver, read
 _CONVOLUTION, _FULLY_CONNECTED = "Convolution", "InnerProduct"
 
 
-def nets(family: str = "") -> dict[str, object]:
-    """The NetParameters of models/<family>*/train_val.prototxt by model; a file that is no net is left out."""
+def nets(family: str | None = None) -> dict[str, object]:
+    """The NetParameters of the report's models, or of one family, by model; a file that is no net is left out."""
     found = {}
-    for path in sorted(Path("models").glob(f"{family}*/train_val.prototxt")):
+    for path in sorted(Path("models").glob("*/train_val.prototxt")):
+        of = paper.family_of(path.parent.name)
+        if of is None or family not in (None, of):
+            continue
         try:
             found[path.parent.name] = parse(read(path), caffe_pb2.NetParameter(), path)
         except (InputError, OSError):
@@ -25,9 +29,11 @@ def nets(family: str = "") -> dict[str, object]:
 
 
 def solvers() -> dict[str, object]:
-    """The SolverParameters of solvers/ by model."""
+    """The SolverParameters of the report's models by model."""
     found = {}
     for path in sorted(Path("solvers").glob("*.prototxt")):
+        if paper.family_of(path.stem) is None:
+            continue
         try:
             found[path.stem] = parse_solver(read(path), path)
         except (InputError, OSError):

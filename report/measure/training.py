@@ -9,6 +9,11 @@ FIRST_RATE_EPOCHS = 20  # section 5: "within 20 epochs"
 SECOND_RATE_ITERATIONS = 30_000  # section 5: "until about 30k iterations"
 
 
+def _reports(experiment: Experiment) -> list[Model]:
+    """The report's models; what is beside them, as nin1_prelu, has numbers of its own."""
+    return [model for model in experiment.models if paper.family_of(model.name)]
+
+
 def _family(experiment: Experiment, family: str) -> list[Model]:
     return [model for model in experiment.models if paper.family_of(model.name) == family]
 
@@ -40,19 +45,19 @@ def _each(values: dict[Model, str]) -> Ours | None:
 
 @measures("models-trained")
 def models_trained(experiment: Experiment) -> Ours | None:
-    names = tuple(model.name for model in experiment.models)
+    names = tuple(model.name for model in _reports(experiment))
     if not names:
         return None
-    told = ", ".join(f"{model.name} {_epochs(model, model.curves.iteration)}" for model in experiment.models)
+    told = ", ".join(f"{model.name} {_epochs(model, model.curves.iteration)}" for model in _reports(experiment))
     return Ours(str(len(names)), told, names)
 
 
 @measures("hours")
 def hours(experiment: Experiment) -> Ours | None:
-    if not experiment.models:
+    if not _reports(experiment):
         return None
-    total = sum(model.curves.seconds for model in experiment.models)
-    return Ours(duration(total), "tests and snapshots included", tuple(model.name for model in experiment.models))
+    total = sum(model.curves.seconds for model in _reports(experiment))
+    return Ours(duration(total), "tests and snapshots included", tuple(model.name for model in _reports(experiment)))
 
 
 @measures("alexnet-saturates")
@@ -68,7 +73,7 @@ def alexnet_saturates(experiment: Experiment) -> Ours | None:
 @measures("epochs-between-drops")
 def epochs_between_drops(experiment: Experiment) -> Ours | None:
     values = {}
-    for model in experiment.models:
+    for model in _reports(experiment):
         at = [0, *(drop.iteration for drop in model.hand_drops)]
         epochs = [model.epoch(end - start) for start, end in zip(at, at[1:])]
         if epochs and None not in epochs:
@@ -78,7 +83,7 @@ def epochs_between_drops(experiment: Experiment) -> Ours | None:
 
 @measures("drop-factor")
 def drop_factor(experiment: Experiment) -> Ours | None:
-    dropped = [model for model in experiment.models if model.hand_drops]
+    dropped = [model for model in _reports(experiment) if model.hand_drops]
     factors = sorted({round(drop.before / drop.after, 2) for model in dropped for drop in model.hand_drops})
     return Ours(", ".join(f"{f:g}" for f in factors), "", tuple(m.name for m in dropped)) if factors else None
 
@@ -161,4 +166,4 @@ def nin_second_drop_accuracy(experiment: Experiment) -> Ours | None:
 
 @measures("best-single")
 def best_single(experiment: Experiment) -> Ours | None:
-    return _best([(model, *model.curves.best()) for model in experiment.models if model.curves.best()])
+    return _best([(model, *model.curves.best()) for model in _reports(experiment) if model.curves.best()])

@@ -33,9 +33,19 @@ def relu(name, bottom, more=""):
     return layer(name, "ReLU", bottom, bottom, more)
 
 
+def norm(name, bottom, top=None, more=""):
+    return layer(name, "BatchNorm", bottom, top or bottom, more)
+
+
+def scale(name, bottom, top=None):
+    fillers = 'filler { type: "gaussian" std: 1 } bias_filler { type: "gaussian" std: 0.5 }'
+    return layer(name, "Scale", bottom, top or bottom, f"scale_param {{ bias_term: true {fillers} }}")
+
+
 LOSS = 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "out" bottom: "label" top: "loss" }'
 HEAD = dense("out", "x", 5) + LOSS
 STOPPED_HEAD = HEAD.replace('bottom: "x"', 'bottom: "x" propagate_down: false', 1)
+UNBIASED = "kernel_size: 3 bias_term: false"  # under BatchNorm the gradient of a bias is 0 but for rounding
 FROZEN, SHARED = "param { lr_mult: 0 } param { lr_mult: 0 }", 'param { name: "w" }'
 
 
@@ -71,6 +81,51 @@ NETS = {
     + conv("b", "c", 6, "kernel_size: 3 pad: 1")
     + 'layer { name: "e" type: "Eltwise" bottom: "c" bottom: "b" top: "x" }'
     + relu("re", "x")
+    + HEAD,
+    "normalised": conv("c", "data", 6, UNBIASED)
+    + norm("b", "c")
+    + scale("s", "c")
+    + relu("r", "c")
+    + conv("d", "c", 5, UNBIASED)
+    + norm("x1", "d", "x1")
+    + scale("x2", "x1", "x2")
+    + layer("xr", "ReLU", "x2", "x")
+    + HEAD,
+    "normalised, sum": conv("c", "data", 6, UNBIASED + " pad: 1")
+    + norm("bc", "c")
+    + scale("sc", "c")
+    + conv("d", "data", 6, "kernel_size: 1 bias_term: false")
+    + norm("bd", "d")
+    + scale("sd", "d")
+    + 'layer { name: "e" type: "Eltwise" bottom: "c" bottom: "d" top: "x" }'
+    + relu("re", "x")
+    + HEAD,
+    "normalised, the Scale frozen": conv("c", "data", 6, UNBIASED)
+    + norm("b", "c")
+    + scale("s", "c").replace("scale_param", FROZEN + " scale_param")
+    + relu("r", "c")
+    + dense("x", "c", 7)
+    + HEAD,
+    "normalised by what is given": conv("c", "data", 6, UNBIASED)
+    + norm("b", "c", more="batch_norm_param { use_global_stats: true eps: 1 }")
+    + scale("s", "c")
+    + dense("x", "c", 7)
+    + HEAD,
+    "normalised data": norm("b", "data", "c") + scale("s", "c") + dense("x", "c", 7) + HEAD,
+    "normalised, one factor": conv("c", "data", 6, UNBIASED)
+    + norm("b", "c")
+    + layer("s", "Scale", "c", "c", "scale_param { num_axes: 0 bias_term: true filler { value: 1.5 } }")
+    + dense("x", "c", 7)
+    + HEAD,
+    "normalised, no summand": conv("c", "data", 6, UNBIASED)
+    + norm("b", "c")
+    + layer("s", "Scale", "c", "c", 'scale_param { filler { type: "gaussian" std: 1 } }')
+    + dense("x", "c", 7)
+    + HEAD,
+    "PReLU": conv("c", "data", 6)
+    + layer("p", "PReLU", "c", "c", 'prelu_param { filler { type: "gaussian" std: 0.4 } }')
+    + dense("x", "c", 7)
+    + layer("px", "PReLU", "x", "x", "prelu_param { channel_shared: true }")
     + HEAD,
     "stops": conv("c", "data", 6) + relu("r", "c") + dense("x", "c", 7) + STOPPED_HEAD,
     "frozen": with_param(conv("c", "data", 6), FROZEN)
@@ -151,6 +206,17 @@ def test_fuses_what_it_can(source):
     assert fused["fused"] == ["c", "x"]
     assert fused["leaky"] == fused["two readers before the ReLU's top"] == fused["in place, twice"] == []
     assert fused["residual"] == ["c"]
+    assert fused["normalised"] == fused["normalised, the Scale frozen"] == ["b"]
+    assert fused["normalised, sum"] == fused["PReLU"] == []
+    scaled = {
+        name: [step.layer.name for step in WholeNet(make(text, source))._steps if step.scale is not None]
+        for name, text in NETS.items()
+    }
+    assert scaled.pop("normalised") == ["b", "x1"]
+    assert scaled.pop("normalised, sum") == ["bc", "bd"]
+    for name in ("normalised, the Scale frozen", "normalised by what is given", "normalised data"):
+        assert scaled.pop(name) == ["b"]
+    assert set(map(tuple, scaled.values())) == {()}
 
 
 def test_does_not_fit_where_blobs_are_looked_at(source):

@@ -40,3 +40,30 @@ def test_n_does_nothing_and_help_is_the_default(tmp_path):
 
 def test_board_listens_to_this_machine_alone():
     assert "--host 127.0.0.1" in make("-n", "board")
+
+
+def ensemble(folder, *arguments) -> subprocess.CompletedProcess:
+    command = ["make", "-f", str(ROOT / "Makefile"), "-o", "setup", "PYTHON=echo", "ensemble", "GPU=", *arguments]
+    environment = {
+        name: value for name, value in os.environ.items() if name != "MODELS" and not name.startswith("MAKE")
+    }
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_an_ensemble_is_of_the_trained_models(tmp_path):
+    (tmp_path / "solvers").mkdir()
+    for name in ("nin1", "nin2", "nin1_prelu"):
+        (tmp_path / f"solvers/{name}.prototxt").touch()
+    none = ensemble(tmp_path)
+    assert none.returncode and "no model is trained yet; make train-nin1 trains one" in none.stderr
+    assert "ensemble.combine" not in none.stdout
+    for name in ("nin1", "nin1_prelu"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / f"{name}_iter_20.caffemodel").touch()
+    some = ensemble(tmp_path)
+    assert some.stdout.splitlines() == [
+        "-m ensemble.scores nin1", "-m ensemble.scores nin1_prelu", "-m ensemble.combine nin1 nin1_prelu"
+    ]  # fmt: skip
+    assert some.stderr.splitlines()[-1:] == ["Left out (no snapshot in runs/): nin2"]
+    named = ensemble(tmp_path, "MODELS=nin1 nin2")
+    assert named.stdout.splitlines()[-1] == "-m ensemble.combine nin1 nin2" and "Left out" not in named.stderr

@@ -1,4 +1,5 @@
-"""The five nets: what the report says of them, and that the committed files are the templates'."""
+"""The report's five nets: what it says of them, and that the committed files are the templates'. The others, which
+its section 6 wished for, are in test_models_wished_for.py."""
 
 import difflib
 import subprocess

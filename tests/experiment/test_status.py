@@ -40,7 +40,16 @@ def tiny(place):
 
 
 def test_a_run_that_has_not_begun(tiny, capsys):
-    assert lines(capsys)[1:] == ["tiny  no run yet", "", "tiny: start with: make train-tiny"]
+    assert lines(capsys) == ["no run yet: tiny; start one with: make train-tiny"]
+
+
+def test_those_without_a_run_take_one_line(tiny, capsys):
+    log(lambda i: 5 - i / 1000, 1500)
+    for name in ("nin8", "nin9"):
+        Path(f"solvers/{name}.prototxt").write_text(Path("solvers/tiny.prototxt").read_text().replace("tiny", name))
+    _, row, _, advice, rest = lines(capsys)
+    assert row.startswith("tiny ") and advice.startswith("tiny: ")
+    assert rest == "no run yet: nin8, nin9; start one with: make train-nin8"
 
 
 def test_a_run_that_goes_well(tiny, capsys):
@@ -103,7 +112,7 @@ def test_a_solver_that_cannot_be_read_does_not_hide_the_others(tiny, capsys):
     Path("solvers/broken.prototxt").write_text("base_lrr: 1")
     assert status.main([]) == 1
     told = capsys.readouterr()
-    assert "tiny  no run yet" in told.out and "solvers/broken.prototxt:1:1" in told.err
+    assert "no run yet: tiny" in told.out and "solvers/broken.prototxt:1:1" in told.err
     assert status.main(["nin9"]) == 1
     assert "solvers/nin9.prototxt: no such solver; those here: broken, tiny" in capsys.readouterr().err
 

@@ -3,6 +3,7 @@
 import torch
 import torch.nn.functional as F
 
+from caffe._layers._prelu import prelu
 from caffe._layers.base import Precision, register
 from caffe._layers.neuron import Neuron, NeuronBySlope
 from caffe.proto import caffe_pb2
@@ -26,6 +27,8 @@ class PReLU(Neuron):
     Parameters (blobs): slopes (channels), or () with channel_shared; 0.25 unless there is a filler.
     """
 
+    precision = Precision.AS_GIVEN
+
     def setup(self, bottom):
         if not 2 <= len(bottom[0]) <= 4:
             raise self.error(f"input must have 2 to 4 axes, the second of channels, not {len(bottom[0])}")
@@ -41,7 +44,7 @@ class PReLU(Neuron):
         return [bottom[0]]
 
     def forward(self, bottom, weights):
-        return [F.prelu(bottom[0], weights[0].reshape(-1))]
+        return [prelu(bottom[0], weights[0].reshape(-1))]
 
 
 @register("ELU")

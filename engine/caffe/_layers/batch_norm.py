@@ -2,7 +2,7 @@
 
 import torch
 
-from caffe._layers.base import Layer, register
+from caffe._layers.base import Layer, Precision, register
 from caffe.proto import caffe_pb2
 
 
@@ -14,7 +14,12 @@ class BatchNorm(Layer):
     (channels), and the sum of weights (1) by which both are divided. In TRAIN the statistics are
     the batch's and each pass adds them to the sums, which first shrink by moving_average_fraction;
     in TEST they are the sums'. use_global_stats says otherwise. The sums are not trained.
+
+    Its mean and variance are float32 sums whatever the bottom is. Where nobody looks between them, the Scale
+    after it is done in the same step (see _whole_net.py); forward gets that layer's weights behind its own.
     """
+
+    precision = Precision.AS_GIVEN
 
     def setup(self, bottom):
         param = self.param.batch_norm_param
@@ -39,16 +44,32 @@ class BatchNorm(Layer):
     def begin_pass(self):
         self._add_to_sums = True
 
+    def takes_scale(self, scale: Layer) -> bool:
+        """Whether a Scale of its top can be done in the same step: a learned factor and summand for each channel."""
+        param = scale.param.scale_param
+        return (
+            len(scale.param.bottom) == 1
+            and param.bias_term
+            and [blob.shape for blob in scale.blobs] == [[self.channels]] * 2
+            and param.axis == 1
+        )
+
+    def forward_relu(self, bottom, weights, in_place=False):
+        # Neither pass of batch_norm reads its result, so it may be overwritten.
+        return [y.relu_() for y in self.forward(bottom, weights)]
+
     def forward(self, bottom, weights):
         (x,) = bottom
+        weights, factors = weights[:3], [*weights[3:], None, None][:2]
         eps = self.param.batch_norm_param.eps
         if self.use_global_stats:
             mean, variance, count = (w.detach() for w in weights)
             scale = torch.where(count == 0, 0, 1 / count)
-            return [torch.batch_norm(x, None, None, mean * scale, variance * scale, False, 0, eps, True)]
+            return [torch.batch_norm(x, *factors, mean * scale, variance * scale, False, 0, eps, True)]
         # PyTorch's running statistics with momentum 1 are the batch's: its mean and unbiased variance.
-        mean, variance = x.new_zeros(self.channels), x.new_zeros(self.channels)
-        y = torch.batch_norm(x, None, None, mean, variance, True, 1, eps, True)
+        dtype = torch.float32 if x.dtype == torch.bfloat16 else x.dtype
+        mean, variance = (x.new_zeros(self.channels, dtype=dtype) for _ in range(2))
+        y = torch.batch_norm(x, *factors, mean, variance, True, 1, eps, True)
         if self._add_to_sums:
             self._add_to_sums = False
             if x.numel() == self.channels:  # one value a channel: unbiased would be 0 / 0

@@ -44,15 +44,17 @@ def build(
     seed: int = 0,
     workers: int = 1,
     max_bad: float = DEFAULT_MAX_BAD,
+    test: bool = True,
 ) -> dict:
     """Build everything under ``out`` and return what build.json says.
 
-    ``max_bad`` is the share of all images that may fail to decode; these are left out and named. Raises
-    ``DataError`` for a set that is not whole, more bad images, too little disk; ``out`` is then as before.
+    ``max_bad`` is the share of all images that may fail to decode; these are left out and named. Without
+    ``test`` there is no test_lmdb. Raises ``DataError`` for a set that is not whole, more bad images, too little
+    disk; ``out`` is then as before.
     """
     with ExitStack() as stack:
         convert = stack.enter_context(decoders(workers))
-        dataset = TinyImageNet.open(data)
+        dataset = TinyImageNet.open(data, test)
         lists = split(dataset, seed, holdout)
         space = {name: disk_bytes(dataset.reader, images, encoded) for name, images in lists.items()}
         allowed = int(max_bad * sum(map(len, lists.values())))
@@ -67,7 +69,7 @@ def build(
         step()
         summary = {
             "source": data.name,
-            "records": counts,
+            "records": counts | {"test": counts.get("test", 0)},
             "encoded": encoded,
             "holdout_per_class": holdout,
             "seed": seed,
@@ -151,13 +153,14 @@ def main(argv: list[str] | None = None) -> int:
         metavar="SHARE",
         help="share of all images that may fail to decode and are left out (default 0.001)",
     )
+    parser.add_argument("--without-test", action="store_true", help="no test images: for where only training is wanted")
     args = parser.parse_args(argv)
     if args.holdout < 0 or args.workers < 1 or not 0 <= args.max_bad < 1:
         parser.error("--holdout is 0 or more, --workers 1 or more, --max-bad from 0 to below 1")
 
     def command() -> None:
         data = args.data or find()
-        if built(data, args.out, args.encoded, args.holdout, args.seed):
+        if built(data, args.out, args.encoded, args.holdout, args.seed, not args.without_test):
             remove_leftovers(args.out)
             print(f"{args.out}: holds these images already, built with these options; remove it to build it again")
             return
@@ -170,12 +173,14 @@ def main(argv: list[str] | None = None) -> int:
                 seed=args.seed,
                 workers=args.workers,
                 max_bad=args.max_bad,
+                test=not args.without_test,
             )
         except lmdb.Error as error:
             raise DataError(f"{args.out}: LMDB says: {error}") from error
         for name in summary["left_out"]:
             print(f"warning: left out {name}", file=sys.stderr)
-        print(f"{args.out}: " + ", ".join(f"{count} {name}" for name, count in summary["records"].items()) + " records")
+        counts = ", ".join(f"{count} {name}" for name, count in summary["records"].items() if count)
+        print(f"{args.out}: {counts} records")
         if args.encoded:
             print("These are encoded: set encoded = true in models/variants.toml, then: make models")
 

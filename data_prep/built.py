@@ -9,7 +9,7 @@ from data_prep.splits import split
 from data_prep.tiny_imagenet import LabelledImage, TinyImageNet
 
 
-def built(data: Path, out: Path, encoded: bool, holdout: int, seed: int) -> dict | None:
+def built(data: Path, out: Path, encoded: bool, holdout: int, seed: int, test: bool = True) -> dict | None:
     """What ``out/build.json`` says where it was built with these options from the same images, else None.
 
     The same images: as many, with the same names, labels and order, from a source of the same name. Raises
@@ -22,7 +22,7 @@ def built(data: Path, out: Path, encoded: bool, holdout: int, seed: int) -> dict
     options = {"source": data.name, "encoded": encoded, "holdout_per_class": holdout, "seed": seed}
     if not isinstance(found, dict) or any(found.get(key) != value for key, value in options.items()):
         return None
-    lists = split(TinyImageNet.open(data), seed, holdout)
+    lists = split(TinyImageNet.open(data, test), seed, holdout)
     files = [out / f"{name}_lmdb" / "data.mdb" for name in lists]
     whole = all(path.is_file() for path in [*files, out / "mean.binaryproto", out / "labels.txt"])
     return found if whole and found.get("lists_sha256") == digests(lists) else None

@@ -17,13 +17,15 @@ def split(dataset: TinyImageNet, seed: int, holdout_per_class: int = 0) -> dict[
     """Lists by name: ``train`` (shuffled), ``val``, ``test``, and ``holdout`` when asked for.
 
     The held-out images leave train and keep their labels: a local stand-in for the judge's test set, as many
-    of each class. Val is never touched. Raises ``DataError`` when a class would have no image left to train
-    on.
+    of each class. Val is never touched. A set opened without its test images has no ``test``. Raises
+    ``DataError`` when a class would have no image left to train on.
     """
     train, held_out = dataset.train, []
     if holdout_per_class:
         train, held_out = _hold_out(train, seed, holdout_per_class, dataset.wnids)
-    lists = {"train": _shuffled(train, seed, "order"), "val": dataset.val, "test": dataset.test}
+    lists = {"train": _shuffled(train, seed, "order"), "val": dataset.val}
+    if dataset.test:
+        lists["test"] = dataset.test
     if held_out:
         lists["holdout"] = held_out
     return lists

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from data_prep.archive import Entry, Reader
-from data_prep.classes import parse_wnids, parse_words
+from data_prep.classes import official_classes, parse_wnids, parse_words
 from data_prep.errors import DataError
 from data_prep.listing import list_files
 
@@ -51,13 +51,17 @@ class TinyImageNet:
     test: list[LabelledImage]
 
     @classmethod
-    def open(cls, path: Path) -> "TinyImageNet":
-        """Read the lists of the zip or folder at ``path``. Raises ``DataError`` when the set is not whole."""
+    def open(cls, path: Path, test: bool = True) -> "TinyImageNet":
+        """Read the lists of the zip or folder at ``path``. Raises ``DataError`` when the set is not whole.
+
+        Without ``test`` the set need have no test images, and no words.txt where its classes are the official ones:
+        what is left out where only training and val are wanted.
+        """
         with _no_search_for_garbage():
-            return cls._open(path)
+            return cls._open(path, test)
 
     @classmethod
-    def _open(cls, path: Path) -> "TinyImageNet":
+    def _open(cls, path: Path, with_test: bool) -> "TinyImageNet":
         reader, entries = list_files(path)
 
         def text(name: str) -> str:
@@ -69,12 +73,16 @@ class TinyImageNet:
                 raise DataError(f"{path}: {name} is not text") from error
 
         wnids = parse_wnids(text("wnids.txt"), f"{path}: wnids.txt")
-        words = parse_words(text("words.txt"), wnids, f"{path}: words.txt")
+        if with_test or "words.txt" in entries:
+            words = parse_words(text("words.txt"), wnids, f"{path}: words.txt")
+        else:
+            official = "".join(f"{wnid}\t{words}\n" for wnid, words in official_classes().items())
+            words = parse_words(official, wnids, f"{path}: no words.txt, and its classes are not the official ones")
         images = _group_images(entries, path)
         train = _train_list(images, wnids, path)
         val = _val_list(text("val/val_annotations.txt"), images["val"], wnids, path)
-        test = [LabelledImage(entry, UNKNOWN_LABEL) for _, entry in sorted(images["test"])]
-        if not test:
+        test = [LabelledImage(entry, UNKNOWN_LABEL) for _, entry in sorted(images["test"]) if with_test]
+        if with_test and not test:
             raise DataError(f"{path}: no image in test/images")
         return cls(path, reader, wnids, words, train, val, test)
 

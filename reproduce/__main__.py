@@ -32,7 +32,7 @@ def say(line: str) -> None:
     print(f"reproduce: {line}" if not line.startswith("====") else f"\n{line}", file=sys.stderr, flush=True)
 
 
-def _length(text: str) -> float:
+def length_argument(text: str) -> float:
     try:
         length = float(text or 1)
     except ValueError:
@@ -42,7 +42,7 @@ def _length(text: str) -> float:
     return length
 
 
-def _minutes(text: str) -> float | None:
+def minutes_argument(text: str) -> float | None:
     try:
         minutes = float(text) if text else None
     except ValueError:
@@ -52,7 +52,7 @@ def _minutes(text: str) -> float | None:
     return minutes
 
 
-def _number(text: str) -> int:
+def number_argument(text: str) -> int:
     if text and not (text.isdecimal() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number, 1 or more")
     return int(text or 1)
@@ -63,7 +63,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("models", nargs="*", help="some of the schedule's; default: all")
     parser.add_argument("--status", action="store_true", help="say what is done and what is left, and do nothing")
     parser.add_argument(
-        "--length", type=_length, default=1.0, metavar="PART", help="a rehearsal: all lengths times this"
+        "--length", type=length_argument, default=1.0, metavar="PART", help="a rehearsal: all lengths times this"
     )
     parser.add_argument("--work", type=Path, help="default: reproduction, or rehearsal-<length>")
     parser.add_argument("--data", type=Path, default=place.DATA, help="LMDBs of make lmdb (default: %(default)s)")
@@ -73,8 +73,10 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--deterministic", action="store_true", help="as solvers.run's")
     parser.add_argument("--holdout", type=int, default=0, help="of make lmdb, where it makes them")
     parser.add_argument("--seed", type=int, default=0, help="of make lmdb, where it makes them")
-    parser.add_argument("--jobs", type=_number, default=1, metavar="N", help="steps at once: trainings on one GPU, say")
-    parser.add_argument("--minutes", type=_minutes, help="stop with snapshots before so many have passed")
+    parser.add_argument(
+        "--jobs", type=number_argument, default=1, metavar="N", help="steps at once: trainings on one GPU, say"
+    )
+    parser.add_argument("--minutes", type=minutes_argument, help="stop with snapshots before so many have passed")
     return parser
 
 

@@ -16,10 +16,13 @@ def of_run(solver, gpu: str) -> dict[str, str | None]:
 
 
 def commit() -> str | None:
-    """The commit of this code, "763cb14" or "763cb14 with changes"; None where it is no git checkout."""
+    """The commit of this code, "763cb14" or "763cb14 with changes".
+
+    Where it is no git checkout it is what COMMIT says, of whoever copied the code there; else None.
+    """
     head = _answer("git", "-C", str(ROOT), "rev-parse", "--short=10", "HEAD")
     if head is None:
-        return None
+        return os.environ.get("COMMIT")
     changed = _answer("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")
     return f"{head} with changes" if changed else head
 

@@ -4,18 +4,41 @@ An HDF5 file can point elsewhere: its links and its datasets' values may lie in 
 made it cannot read but who opens it can. Only what lies in the file itself is read.
 """
 
+from __future__ import annotations
+
 import contextlib
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import h5py
 import numpy as np
+
+try:
+    import h5py
+except ImportError:  # where nets are trained from LMDBs, nothing needs it
+    h5py = None
 
 from caffe import _memory
 from caffe._error import CaffeError
 
 _LONGEST_STRING = 65536
+_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+def is_hdf5(path: str | Path) -> bool:
+    """Whether a file is there and begins as an HDF5 file does."""
+    if h5py:
+        return h5py.is_hdf5(path)
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(_SIGNATURE)) == _SIGNATURE
+    except OSError:
+        return False
+
+
+def _need(error: type[CaffeError], what: str) -> None:
+    if h5py is None:
+        raise error(f"{what}: h5py is not installed, HDF5 needs it; pip install h5py.")
 
 
 @contextlib.contextmanager
@@ -25,6 +48,7 @@ def reading(path: str | Path, error: type[CaffeError]) -> Iterator[h5py.File]:
     Args:
         error: what to raise where the file, or something read from it, is missing or broken.
     """
+    _need(error, str(path))
     try:
         with h5py.File(path, "r") as file:
             yield file
@@ -108,6 +132,7 @@ def write_string(group: h5py.Group, name: str, value: str) -> None:
 
 def to_bytes(fill: Callable[[h5py.File], None]) -> bytes:
     """The content of an HDF5 file that ``fill`` writes, in the format that every HDF5 library reads."""
+    _need(CaffeError, "HDF5 output")
     memory = io.BytesIO()
     with h5py.File(memory, "w", libver=("earliest", "v108")) as file:
         fill(file)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import h5py
 import numpy as np
 
 from caffe import _hdf5
 from caffe._blobproto import RAW, from_array, read_message, to_array
 from caffe._error import SnapshotError
+
+if TYPE_CHECKING:
+    import h5py
 
 
 @dataclasses.dataclass

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import h5py
 import numpy as np
 import torch
 
@@ -16,6 +15,7 @@ from caffe._log import logger
 from caffe._whole_file import write_file
 
 if TYPE_CHECKING:
+    import h5py
     from google.protobuf.message import Message
 
     from caffe._net import Net
@@ -30,7 +30,7 @@ def read_weights(path: str | Path) -> Weights:
     Raises:
         SnapshotError: the file is missing, cut, or no model.
     """
-    if h5py.is_hdf5(path):
+    if _hdf5.is_hdf5(path):
         return read_hdf5_weights(path)
     net = read_message(path, "NetParameter")
     old = [layer.layer if layer.HasField("layer") else layer for layer in net.layers]

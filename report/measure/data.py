@@ -12,8 +12,8 @@ def _each(experiment: Experiment, *splits: str) -> Ours | None:
     """Images a class of some splits together."""
     if experiment.build is None:
         return None
-    records = experiment.build["records"]
-    return Ours(f"{sum(records.get(split, 0) for split in splits) / rule.CLASSES:g}")
+    images = sum(experiment.build["records"].get(split, 0) for split in splits)
+    return Ours(f"{images / rule.CLASSES:g}") if images else None
 
 
 @measures("classes")

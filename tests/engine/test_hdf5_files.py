@@ -1,6 +1,8 @@
 """HDF5 snapshots and weights: exact resume, real Caffe's layout, and what is refused."""
 
 import os
+import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -195,3 +197,25 @@ def test_values_that_take_no_room_in_the_file(tmp_path):
     (tmp_path / "list").write_text(str(tmp_path / "rows.h5"))
     with pytest.raises(DataError, match=r"rows.h5 .*dataset rows of shape \(1099511627776, 2\) takes .* GB of memory"):
         make_layer(f'type: "HDF5Data" top: "rows" hdf5_data_param {{ source: "{tmp_path}/list" batch_size: 1 }}')
+
+
+def test_what_is_not_hdf5_needs_no_h5py(tmp_path):
+    """Nets are trained from LMDBs where h5py is not installed; an HDF5 file says what is missing."""
+    model, other = tmp_path / "a.caffemodel", tmp_path / "a.caffemodel.h5"
+    model.write_bytes(b"\x0a\x01n\xa2\x06\x03\x0a\x01l")
+    other.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(600))
+    program = f"""
+import sys
+sys.modules["h5py"] = None
+from caffe import _weights
+print(_weights.read_weights({str(model)!r}))
+try:
+    _weights.read_weights({str(other)!r})
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.splitlines()
+    assert first == "[('l', {})]"
+    assert second == f"SnapshotError {other}: h5py is not installed, HDF5 needs it; pip install h5py."

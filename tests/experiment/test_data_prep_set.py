@@ -12,6 +12,7 @@ from random import Random
 import pytest
 
 from data_prep import listing
+from data_prep.classes import official_classes
 from data_prep.errors import BadImage, DataError
 from data_prep.splits import split
 from data_prep.tiny_imagenet import TinyImageNet
@@ -38,6 +39,28 @@ def test_lists_and_labels(made, tmp_path):
     assert names(dataset.val)[0] == ("val/images/val_229.JPEG", 229 * 37 % 200)
     assert names(dataset.val)[-1] == ("val/images/val_0.JPEG", 0) and len(dataset.val) == VAL
     assert names(dataset.test) == [(f"test/images/test_{number}.JPEG", -1) for number in range(TEST)]
+
+
+def test_a_set_without_its_test_images(made, tmp_path):
+    """As it is carried to where only training is wanted: no test images, and no words of all of WordNet."""
+    part = {name: content for name, content in made.items() if not name.startswith("test/")}
+    dataset = TinyImageNet.open(write_folder(tmp_path / "part", part), test=False)
+    assert dataset.test == [] and "test" not in split(dataset, 0) and len(dataset.val) == VAL
+    assert TinyImageNet.open(write_folder(tmp_path / "whole", made), test=False).test == []
+    with pytest.raises(DataError, match="no image in test/images"):
+        TinyImageNet.open(tmp_path / "part")
+    (tmp_path / "part/words.txt").unlink()
+    with pytest.raises(DataError, match="no words.txt, and its classes are not the official ones"):
+        TinyImageNet.open(tmp_path / "part", test=False)
+    names = dict(zip(WNIDS, sorted(official_classes())))
+    for old, new in names.items():
+        (tmp_path / "part/train" / old).rename(tmp_path / "part/train" / new)
+        for image in (tmp_path / "part/train" / new).rglob("*.JPEG"):
+            image.rename(image.with_name(image.name.replace(old, new)))
+    for file in ("wnids.txt", "val/val_annotations.txt"):
+        text = (tmp_path / "part" / file).read_text()
+        (tmp_path / "part" / file).write_text(re.sub("|".join(names), lambda found: names[found[0]], text))
+    assert TinyImageNet.open(tmp_path / "part", test=False).words["n01443537"] == "goldfish, Carassius auratus"
 
 
 @pytest.mark.parametrize("top", ["", "tiny-imagenet-200/"])

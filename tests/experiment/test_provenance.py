@@ -31,11 +31,14 @@ def test_commit_and_changes(checkout):
 
 
 def test_no_checkout_and_no_git(checkout, monkeypatch):
+    monkeypatch.delenv("COMMIT", raising=False)
     monkeypatch.setenv("PATH", "")
     assert provenance.commit() is None
     monkeypatch.undo()
     monkeypatch.setattr(provenance, "ROOT", Path("/"))
     assert provenance.commit() is None
+    monkeypatch.setenv("COMMIT", "0123456789")  # of whoever copied it there
+    assert provenance.commit() == "0123456789"
 
 
 def test_machine_and_its_gpus(tmp_path, monkeypatch):

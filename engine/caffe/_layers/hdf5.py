@@ -1,6 +1,7 @@
 """HDF5Data and HDF5Output (Caffe's hdf5_data_layer.cpp, hdf5_output_layer.cpp)."""
 
-import h5py
+from typing import TYPE_CHECKING
+
 import numpy as np
 import torch
 
@@ -10,6 +11,9 @@ from caffe._layers.base import Layer, register
 from caffe._log import logger
 from caffe._read_file import MESSAGE, read_file
 from caffe._whole_file import write_file
+
+if TYPE_CHECKING:
+    import h5py
 
 
 @register("HDF5Data")
@@ -133,7 +137,7 @@ class HDF5Output(Layer):
         if self._written:
             raise self.error(f"{self.file_name} holds a batch already: the layer can write only one")
 
-        def fill(file: h5py.File) -> None:
+        def fill(file: "h5py.File") -> None:
             for name, values in zip(("data", "label"), bottom, strict=True):
                 shape = (*values.shape, 1, 1, 1, 1)[:4]
                 file[name] = values.detach().cpu().to(torch.float32).reshape(shape).numpy()

@@ -26,6 +26,11 @@ KEEP          ?=
 DETERMINISTIC ?=
 TRAINING       = --caffe $(CAFFE) --gpu "$(GPU)" --keep "$(KEEP)"$(if $(DETERMINISTIC), --deterministic)
 
+# Options of `make scores-MODEL`, `make ensemble` and `make submission`: 10crop, dense, whole or another view
+VIEW ?=
+VIEWS    = center+mirror 10crop dense
+LABELLED = val $(if $(wildcard data/lmdb/holdout_lmdb),holdout)
+
 # Options of `make data` and `make lmdb`
 TINY_IMAGENET ?=
 HOLDOUT       ?= 0
@@ -50,7 +55,7 @@ export PYTHONPATH := $(ROOT)$(if $(PYTHONPATH),:$(PYTHONPATH))
 .DEFAULT_GOAL := help
 .PHONY: bench bench-gpu help setup data lmdb models status board ensemble submission report reproduce reproduce-status results report-table demo
 .PHONY: test torture conformance record bvlc-tests bvlc-nets reference-caffe supported proto
-.PHONY: $(foreach verb,train resume lr journal scores train-accuracy,$(MODELS:%=$(verb)-%))
+.PHONY: $(foreach verb,train resume lr journal scores views train-accuracy,$(MODELS:%=$(verb)-%))
 
 help: ## this list
 	@awk '/## / && /^[a-z$$]/ { text = name = $$0; sub(/.*## /, "", text); \
@@ -90,16 +95,20 @@ $(MODELS:%=lr-%): lr-%: setup ## LR=0.001 drops the rate: stop with a snapshot i
 $(MODELS:%=journal-%): journal-%: setup ## which solver text was in force from which iteration
 	@$(PYTHON) -m solvers.run journal $*
 
-$(MODELS:%=scores-%): scores-%: setup ## class scores of the model's newest snapshot
-	@$(PYTHON) -m ensemble.scores $* $(if $(GPU),--gpu $(GPU))
+$(MODELS:%=scores-%): scores-%: setup ## class scores of the model's newest snapshot [VIEW=10crop]
+	@$(PYTHON) -m ensemble.scores $* $(if $(VIEW),--view $(VIEW)) $(if $(GPU),--gpu $(GPU))
+
+$(MODELS:%=views-%): views-%: setup ## what 10 crops and a dense grid gain over the centre, into results/ [VIEW="10crop dense:2"]
+	@$(PYTHON) -m ensemble.scores $* --split $(LABELLED) --view $(or $(VIEW),$(VIEWS)) $(if $(GPU),--gpu $(GPU))
+	@$(PYTHON) -m ensemble.view_gain $* $(or $(VIEW),$(VIEWS)) --gpu "$(GPU)"
 
 $(MODELS:%=train-accuracy-%): train-accuracy-%: setup ## accuracy of every snapshot on train images, for the curves of the report page
 	@$(PYTHON) -m ensemble.train_accuracy $* $(if $(GPU),--gpu $(GPU))
 
-ensemble: $(ENSEMBLE:%=scores-%) ## scores of all trained models, and every combination [MODELS="nin1 nin2"]
+ensemble: $(ENSEMBLE:%=scores-%) ## scores of all trained models, and every combination [MODELS="nin1 nin2" VIEW=10crop]
 	$(if $(ENSEMBLE),,@echo "make ensemble: no model is trained yet; make train-nin1 trains one" >&2; exit 1)
 	$(if $(LEFT_OUT),@echo "Left out (no snapshot in runs/): $(LEFT_OUT)" >&2)
-	@$(PYTHON) -m ensemble.combine $(ENSEMBLE)
+	@$(PYTHON) -m ensemble.combine $(ENSEMBLE) $(if $(VIEW),--view $(VIEW))
 
 status: setup ## every run: iteration, best val accuracy, newest snapshot, and whether its loss still falls
 	@$(PYTHON) -m solvers.status
@@ -108,7 +117,7 @@ board: setup ## TensorBoard on this machine's own address: loss, accuracy, rate 
 	@$(PYTHON) -m tensorboard.main --logdir runs --host 127.0.0.1 --reload_interval 5
 
 submission: setup ## the judge's file: a class for every test image
-	@$(PYTHON) -m ensemble.submission
+	@$(PYTHON) -m ensemble.submission $(if $(VIEW),--view $(VIEW))
 
 report: setup ## runs/report.html: the curves, the ensembles and the report's numbers beside ours
 	@$(PYTHON) -m report

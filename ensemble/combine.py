@@ -5,6 +5,8 @@ holdout.npz where every model has one, and writes to runs/ensemble/ combinations
 best.json, which the submission follows. The choice is made on val, so the val accuracy of the chosen one is
 a little too good; the held-out images took no part in it. Combinations that are equally right are ordered by
 fewer models first, then by the order in which the models are named.
+
+``--view 10crop`` combines the scores of that view, of every model, in runs/ensemble/10crop/.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import commands
-from ensemble import rule, summary
+from ensemble import rule, summary, views
 from ensemble.files import BadInput, whole_file
 from ensemble.score_file import Scores, check_same_records, load, score_path
 
@@ -34,19 +36,19 @@ class Combination:
     holdout_accuracy: float | None  #: None without held-out scores
 
 
-def load_all(runs: Path, models: Sequence[str], split: str) -> list[Scores]:
-    """The score files of several models over one split, checked to be of the same records."""
-    files = [load(runs, model, split) for model in models]
+def load_all(runs: Path, models: Sequence[str], split: str, view: str = views.CENTER) -> list[Scores]:
+    """The score files of several models over one split, in one view, checked to be of the same records."""
+    files = [load(runs, model, split, view) for model in models]
     check_same_records(models, files)
     return files
 
 
-def load_labelled(runs: Path, models: Sequence[str], split: str) -> list[Scores]:
+def load_labelled(runs: Path, models: Sequence[str], split: str, view: str = views.CENTER) -> list[Scores]:
     """As `load_all`, for a split whose labels are needed."""
-    files = load_all(runs, models, split)
+    files = load_all(runs, models, split, view)
     for model, file in zip(models, files):
         if np.isnan(file.accuracy) or file.labels.min() < 0:
-            path = score_path(runs, model, split)
+            path = score_path(runs, model, split, view)
             raise BadInput(f"{path}: has images without a label; `make lmdb` labels {split}")
     return files
 
@@ -57,15 +59,20 @@ def check_same_snapshots(models: Sequence[str], digests: Sequence[str], files: S
         if file.snapshot_sha256 != digest:
             raise BadInput(
                 f"{file.split} scores of {model} (iteration {file.iteration}) are of another snapshot than "
-                f"those on val; `make ensemble` makes them all again"
+                f"those on val; `make ensemble{_option(file.view)}` makes them all again"
             )
 
 
+def _option(view: str) -> str:
+    return "" if view == views.CENTER else f" VIEW={view}"
+
+
 def held_out(runs: Path, models: Sequence[str], val: Sequence[Scores]) -> list[Scores] | None:
-    """The models' scores on the held-out images, None if a model has none."""
-    if not all(score_path(runs, model, "holdout").is_file() for model in models):
+    """The models' scores on the held-out images, in the view of those on val; None if a model has none."""
+    view = val[0].view
+    if not all(score_path(runs, model, "holdout", view).is_file() for model in models):
         return None
-    files = load_labelled(runs, models, "holdout")
+    files = load_labelled(runs, models, "holdout", view)
     check_same_snapshots(models, [file.snapshot_sha256 for file in val], files)
     return files
 
@@ -100,6 +107,7 @@ def _write(out: Path, rank_cut: int, models: Sequence[str], val: Sequence[Scores
     digests = dict(zip(models, (file.snapshot_sha256 for file in val)))
     chosen = {
         "models": best.models,
+        "view": val[0].view,
         "weights": best.weights,
         "rank_cut": rank_cut,
         "val_accuracy": best.val_accuracy,
@@ -123,16 +131,22 @@ def _run(options: argparse.Namespace) -> None:
     models = options.models
     if len(set(models)) != len(models):
         raise BadInput(f"{' '.join(models)}: a model is named twice")
-    val = load_labelled(options.runs, models, "val")
+    view = views.named(options.view)
+    val = load_labelled(options.runs, models, "val", view)
     holdout = held_out(options.runs, models, val)
     table = combinations(models, val, holdout, options.rank_cut)
-    out = options.out or options.runs / "ensemble"
+    out = options.out or folder(options.runs, view)
     _write(out, options.rank_cut, models, val, holdout, table)
     print(summary.table(table))
     print(summary.verdict(table))
     if holdout is None:
         print("No held-out accuracy: `make lmdb HOLDOUT=50` before the training holds images out.")
     print(f"-> {out}/ensemble.md, combinations.csv, best.json")
+
+
+def folder(runs: Path, view: str) -> Path:
+    """Where the combinations of the models' scores in a view live."""
+    return runs / "ensemble" / views.folder(view)
 
 
 def rank(text: str) -> int:
@@ -150,6 +164,7 @@ def main(arguments: list[str] | None = None) -> str | None:
     parser.add_argument("--rank-cut", type=rank, default=rule.RANK_CUT, metavar="K",
                         help="neglect a model's score for a class it ranks below K; 0: off "
                         "(default: %(default)s)")  # fmt: skip
+    parser.add_argument("--view", default=views.CENTER, help=f"of the scores (default: center): {views.KNOWN}")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: %(default)s")
     parser.add_argument("--out", type=Path, help="default: ensemble in the runs folder")
     options = parser.parse_args(arguments)

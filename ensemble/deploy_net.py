@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from google.protobuf import text_format
 
+from ensemble import views
 from ensemble.files import BadInput, read_message, read_text
 from ensemble.rule import CLASSES
 
@@ -16,6 +18,9 @@ from ensemble.rule import CLASSES
 os.environ.setdefault("GLOG_minloglevel", "2")
 import caffe  # noqa: E402
 from caffe.proto import caffe_pb2  # noqa: E402
+
+#: Layers whose weights fit one size of image.
+_ONE_SIZE = ("InnerProduct",)
 
 
 class Outputs(NamedTuple):
@@ -52,28 +57,52 @@ class DeployNet:
         self._prob_has_all_classes(deploy)
         _check_weights(self._net, definition.name, snapshot)
         self._net.copy_from(str(snapshot))
-        height, width = self._net.blobs[self._input].data.shape[2:]
-        self._crop = _centre_crop(deploy, mean.shape, self._net.blobs[self._input].data.shape[1:])
-        self._mean = mean[self._crop]
-        self.input_shape = (mean.shape[0], height, width)
+        channels, height, width = self._net.blobs[self._input].data.shape[1:]
+        if channels != mean.shape[0] or height > mean.shape[1] or width > mean.shape[2]:
+            raise BadInput(f"{deploy}: takes {(channels, height, width)}, more than images of {tuple(mean.shape)} have")
+        self._mean = mean
+        self._deploy = deploy
+        # Its weights are as many as its input has numbers; real Caffe ends the process at another size.
+        self._one_size = next((layer.name for layer in definition.layer if layer.type in _ONE_SIZE), None)
+        self.image, self.crop = (int(mean.shape[1]), int(mean.shape[2])), (int(height), int(width))
 
     def _prob_has_all_classes(self, deploy: Path) -> None:
         blob = self._net.blobs["prob"].data
         if blob.size != len(blob) * CLASSES:
             raise BadInput(f"{deploy}: `prob` is {blob.shape}, not {CLASSES} classes an image; `make models`")
 
-    def __call__(self, images: np.ndarray) -> Outputs:
-        """Centre crop, less the mean at the same place, no mirror: uint8 (n, C, H, W) -> Outputs."""
-        count = len(images)
+    def windows(self, view: str) -> list[views.Window]:
+        """The windows of a view for this net; raises BadInput for one that is unknown or that it cannot take."""
+        found = views.windows(view, self.image, self.crop)
+        size = (found[0].height, found[0].width)
+        if size != self.crop and self._one_size:
+            raise BadInput(
+                f"--view {view}: layer {self._one_size} of {self._deploy} takes images of {self.crop[0]} x {self.crop[1]} "
+                f"alone, not of {size[0]} x {size[1]}; 10crop and dense move that window over the image"
+            )
+        return found
+
+    def __call__(self, images: np.ndarray, chosen: views.Window | Sequence[views.Window] | None = None) -> Outputs:
+        """A window of each image, less the mean at the same place: uint8 (n, C, H, W) -> Outputs.
+
+        `chosen` is one window for all images or one for each; the default is the TEST phase's, the centre.
+        """
+        chosen = views.center(self.image, self.crop) if chosen is None else chosen
+        first = chosen if isinstance(chosen, views.Window) else chosen[0]
+        shape = (*images.shape[:2], first.height, first.width)
         blob = self._net.blobs[self._input]
-        if blob.data.shape[0] != count:
-            blob.reshape(count, *self.input_shape)
+        if tuple(blob.data.shape) != shape:
+            blob.reshape(*shape)
             self._net.reshape()
-        np.subtract(images[(slice(None), *self._crop)], self._mean, out=blob.data)
+        views.cut(images, self._mean, chosen, blob.data)
         self._net.forward()
-        # The net writes over its blobs at the next batch, so these are copies.
-        names = (self._before, "prob")
-        return Outputs(*(np.array(self._net.blobs[name].data).reshape(count, -1) for name in names))
+        return Outputs(*(self._classes(name, len(images)) for name in (self._before, "prob")))
+
+    def _classes(self, name: str, count: int) -> np.ndarray:
+        """A blob as (n, 200), the mean over its places where a net that slides has several."""
+        # The net writes over its blobs at the next batch, so this is a copy.
+        scores = np.array(self._net.blobs[name].data).reshape(count, CLASSES, -1)
+        return scores[:, :, 0] if scores.shape[2] == 1 else scores.mean(axis=2)
 
 
 def _definition(deploy: Path):
@@ -97,15 +126,6 @@ def _image_input(deploy: Path, net) -> str:
     if len(inputs) != 1 or net.blobs[inputs[0]].data.ndim != 4:
         raise BadInput(f"{deploy}: inputs {inputs}, not one of images; `make models` renders a deploy net")
     return inputs[0]
-
-
-def _centre_crop(deploy: Path, image: tuple[int, ...], net_input: tuple[int, ...]) -> tuple[slice, ...]:
-    """Where Caffe crops in the TEST phase, (H - crop) / 2 rounded down, as slices of (C, H, W)."""
-    channels, height, width = net_input
-    if channels != image[0] or height > image[1] or width > image[2]:
-        raise BadInput(f"{deploy}: takes {tuple(net_input)}, more than images of {tuple(image)} have")
-    top, left = (image[1] - height) // 2, (image[2] - width) // 2
-    return slice(None), slice(top, top + height), slice(left, left + width)
 
 
 def _check_weights(net, name: str, snapshot: Path) -> None:

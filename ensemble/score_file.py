@@ -1,4 +1,7 @@
-"""The score files, ``runs/<name>/scores/<split>.npz``: what the three steps hand to each other."""
+"""The score files, ``runs/<name>/scores/<split>.npz``: what the three steps hand to each other.
+
+Those of another view than the centre lie a folder deeper, ``scores/10crop/<split>.npz``, and say so inside.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ensemble import views
 from ensemble.files import BadInput, whole_file
 from ensemble.rule import CLASSES
 
@@ -19,7 +23,7 @@ SPLITS = ("val", "test", "holdout")
 class Scores:
     """The scores of one model, at one snapshot, over one split, in the order of the LMDB's records."""
 
-    scores: np.ndarray  #: float32 (N, 200), the deploy net's `prob`
+    scores: np.ndarray  #: float32 (N, 200), the deploy net's `prob`, the mean over the view's windows
     labels: np.ndarray  #: int64 (N,), -1 where unknown
     names: np.ndarray  #: text (N,), paths as in the zip: test/images/test_0.JPEG
     split: str
@@ -29,19 +33,22 @@ class Scores:
     snapshot: str  #: its path
     snapshot_sha256: str
     engine: str = ""  #: the folder of the Caffe that made them
+    view: str = views.CENTER  #: what of each image the net saw: a name of `ensemble.views`
+    windows: int = 1  #: in that view, so many passes through the net
+    seconds: float = float("nan")  #: that it took, reading the records included; nan if not told
 
 
 #: The kind of each field's dtype and its number of axes, as NumPy's savez writes them.
 _KINDS = {"scores": ("f", 2), "labels": ("i", 1), "names": ("U", 1), "split": ("U", 0), "iteration": ("i", 0),
           "accuracy": ("f", 0), "accuracy_top5": ("f", 0), "snapshot": ("U", 0), "snapshot_sha256": ("U", 0),
-          "engine": ("U", 0)}  # fmt: skip
+          "engine": ("U", 0), "view": ("U", 0), "windows": ("i", 0), "seconds": ("f", 0)}  # fmt: skip
 #: Fields that files of before they were there do not have.
-_LATER = ("engine",)
+_LATER = ("engine", "view", "windows", "seconds")
 
 
-def score_path(runs: Path, model: str, split: str) -> Path:
-    """Where the scores of a model live."""
-    return runs / model / "scores" / f"{split}.npz"
+def score_path(runs: Path, model: str, split: str, view: str = views.CENTER) -> Path:
+    """Where the scores of a model live; `view` is a name as `views.named` gives it."""
+    return runs / model / "scores" / views.folder(view) / f"{split}.npz"
 
 
 def save(path: Path, scores: Scores) -> None:
@@ -50,17 +57,17 @@ def save(path: Path, scores: Scores) -> None:
         np.savez(file, **asdict(scores))
 
 
-def load(runs: Path, model: str, split: str) -> Scores:
+def load(runs: Path, model: str, split: str, view: str = views.CENTER) -> Scores:
     """Read and check a model's score file; raises BadInput if it is missing, broken or not of 200 classes."""
-    path = score_path(runs, model, split)
-    again = f"`make scores-{model}` makes it"
+    path = score_path(runs, model, split, view)
+    again = f"`make scores-{model}{'' if view == views.CENTER else f' VIEW={view}'}` makes it"
     if not path.is_file():
         raise BadInput(f"{path}: no {split} scores of {model}; {again}")
     try:
         found = Scores(**_stored(path))
     except Exception as error:  # a damaged file makes zipfile and NumPy raise nearly anything
         raise BadInput(f"{path}: not a whole score file ({str(error)[:200]}); {again}") from error
-    _check(path, found, split, again)
+    _check(path, found, split, view, again)
     return found
 
 
@@ -82,21 +89,23 @@ def _stored(path: Path) -> dict:
     return {name: values if values.ndim else values.item() for name, values in found.items()}
 
 
-def is_made(path: Path, snapshot_sha256: str, engine: str, sources: Sequence[Path]) -> bool:
-    """Whether a score file is of this snapshot and this Caffe, and newer than all else that it is made from."""
+def is_made(path: Path, snapshot_sha256: str, engine: str, sources: Sequence[Path], view: str = views.CENTER) -> bool:
+    """Whether a score file is of this snapshot, Caffe and view, and newer than all else that it is made from."""
     try:
         stored = _stored(path)
-        of = (stored["snapshot_sha256"], stored["engine"])
+        of = (stored["snapshot_sha256"], stored["engine"], stored.get("view", views.CENTER))
         made = path.stat().st_mtime_ns
     except Exception:
         return False
-    return of == (snapshot_sha256, engine) and all(made > source.stat().st_mtime_ns for source in sources)
+    return of == (snapshot_sha256, engine, view) and all(made > source.stat().st_mtime_ns for source in sources)
 
 
-def _check(path: Path, found: Scores, split: str, again: str) -> None:
+def _check(path: Path, found: Scores, split: str, view: str, again: str) -> None:
     count = len(found.names)
     if found.split != split:
         raise BadInput(f"{path}: holds scores of {found.split}, not {split}; {again}")
+    if found.view != view:
+        raise BadInput(f"{path}: holds scores of the view {found.view}, not {view}; {again}")
     if count == 0 or found.labels.shape != (count,) or found.scores.shape[:1] != (count,):
         raise BadInput(f"{path}: scores, labels and names differ in number, or there are none; {again}")
     if found.scores.shape[1] != CLASSES:

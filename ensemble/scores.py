@@ -4,6 +4,11 @@
 the LMDBs, and writes runs/nin1/scores/{val,test}.npz (and holdout.npz where that LMDB exists). The images go
 through what Caffe's Data layer does in the TEST phase, but never mirrored, so the accuracy printed is that of
 ``caffe test``. Ties count against, as in Caffe since August 2017. One NIN takes minutes on a CPU.
+
+With ``--view 10crop`` (or another of `ensemble.views`) the scores are the mean of the Softmax's outputs over
+the windows of an image, as in AlexNet's paper (Krizhevsky et al. 2012, section 4.1): probabilities weigh every
+window the same, where the numbers before the Softmax let the window with the largest ones decide. They go to
+runs/nin1/scores/10crop/, and what they gain over the centre is told with its interval.
 """
 
 from __future__ import annotations
@@ -19,9 +24,9 @@ import numpy as np
 
 import commands
 from data_prep.progress import bar
-from ensemble import rule
+from ensemble import rule, view_gain, views
 from ensemble.files import BadInput
-from ensemble.score_file import SPLITS, Scores, is_made, save, score_path
+from ensemble.score_file import SPLITS, Scores, is_made, load, save, score_path
 
 DATA = Path("data/lmdb")
 
@@ -40,8 +45,10 @@ def newest_snapshot(run: Path, model: str) -> Path:
     return max(found, key=iteration_of)
 
 
-def score(net, split, name: str, size: int, shape: tuple[int, ...], snapshot: Path, digest: str) -> Scores:
+def score(net, split, name: str, size: int, shape: tuple[int, ...], snapshot: Path, digest: str,
+          view: str = views.CENTER) -> Scores:  # fmt: skip
     """Run all records of a split through the net, `size` at a time; images are of `shape` (C, H, W)."""
+    start, chosen = time.perf_counter(), net.windows(view)
     prob = np.empty((len(split), rule.CLASSES), dtype=np.float32)
     labels = np.empty(len(split), dtype=np.int64)
     names: list[str] = []
@@ -49,19 +56,34 @@ def score(net, split, name: str, size: int, shape: tuple[int, ...], snapshot: Pa
     batches, total = split.batches(size, shape), -(-len(split) // size)
     for batch in bar(batches, desc=name, total=total, unit="batch"):
         rows = slice(len(names), len(names) + len(batch.names))
-        before, prob[rows] = net(batch.images)
+        decides, prob[rows] = _through(net, batch.images, chosen)
         labels[rows] = batch.labels
         names.extend(batch.names)
         if batch.labels.min() < -1 or batch.labels.max() >= rule.CLASSES:
             raise BadInput(f"{split.path}: a label not in -1 to {rule.CLASSES - 1}; `make lmdb` makes it")
-        # From before the Softmax, where the TEST phase reads too: it can round two scores into a tie.
         if batch.labels.min() >= 0:
             for top_k in right:
-                right[top_k] += int(rule.hits(before, batch.labels, top_k).sum())
+                right[top_k] += int(rule.hits(decides, batch.labels, top_k).sum())
     known = labels.min() >= 0
     top1, top5 = (right[top_k] / len(labels) if known else float("nan") for top_k in (1, 5))
-    iteration = iteration_of(snapshot)
-    return Scores(prob, labels, np.array(names), name, iteration, top1, top5, str(snapshot), digest)
+    seconds = time.perf_counter() - start
+    return Scores(prob, labels, np.array(names), name, iteration_of(snapshot), top1, top5, str(snapshot), digest,
+                  view=view, windows=len(chosen), seconds=seconds)  # fmt: skip
+
+
+def _through(net, images: np.ndarray, chosen: list[views.Window]) -> tuple[np.ndarray, np.ndarray]:
+    """What decides the class, and the probabilities, of some images: each (n, 200).
+
+    The images are read once, and go through the net once a window, so that memory is that of one.
+    """
+    if len(chosen) == 1:
+        # Before the Softmax, where the TEST phase reads too: it can round two scores into a tie.
+        return net(images, chosen[0])
+    total = np.zeros((len(images), rule.CLASSES))
+    for window in chosen:
+        total += net(images, window).prob
+    total /= len(chosen)
+    return total, total
 
 
 def _splits(data: Path, asked: list[str] | None) -> list[str]:
@@ -75,8 +97,14 @@ def _is_usual(options: argparse.Namespace) -> bool:
     return options.deploy is None and options.data == DATA
 
 
+def _views(split: str, asked: list[str]) -> list[str]:
+    """What is asked for, after the centre where there are labels to tell what a view gains over it."""
+    return asked if split == "test" else list(dict.fromkeys([views.CENTER, *asked]))
+
+
 def _run(options: argparse.Namespace) -> None:
     run = options.runs / options.model
+    asked = list(dict.fromkeys(views.named(view) for view in options.view))
     snapshot = options.snapshot or newest_snapshot(run, options.model)
     if not snapshot.is_file():
         raise BadInput(f"{snapshot}: no such snapshot; without --snapshot the newest in {run} is taken")
@@ -88,22 +116,42 @@ def _run(options: argparse.Namespace) -> None:
     digest, engine = hashlib.sha256(snapshot.read_bytes()).hexdigest(), str(Path(deploy_net.caffe.__file__).parent)
     net = None
     for name in _splits(options.data, options.split):
-        path = score_path(options.runs, options.model, name)
         sources = [deploy, options.data / "mean.binaryproto", options.data / f"{name}_lmdb" / "data.mdb"]
-        if not options.again and _is_usual(options) and is_made(path, digest, engine, sources):
-            print(f"{options.model} {name}: {path} is of {snapshot} already; --again makes it again")
-            continue
-        net = net or deploy_net.DeployNet(deploy, snapshot, mean)
-        with records.Split(options.data / f"{name}_lmdb") as split:
-            start = time.perf_counter()
-            result = score(net, split, name, options.batch, mean.shape, snapshot, digest)
-            speed = len(split) / (time.perf_counter() - start)
-        if not np.isfinite(result.scores).all():
-            raise BadInput(f"{snapshot}: the training diverged, scores are not finite; name an earlier one")
-        save(path, replace(result, engine=engine))
-        known = f"accuracy {result.accuracy:.4f}, top-5 {result.accuracy_top5:.4f}"
-        told = "no labels" if np.isnan(result.accuracy) else known
-        print(f"{options.model} {name}: {told}; {len(result.names)} images, {speed:.0f} images/s -> {path}")
+        for view in _views(name, asked):
+            path = score_path(options.runs, options.model, name, view)
+            wanted = not options.again or view not in asked
+            if wanted and _is_usual(options) and is_made(path, digest, engine, sources, view):
+                if view in asked:
+                    print(f"{options.model} {name}: {path} is of {snapshot} already; --again makes it again")
+            else:
+                net = net or deploy_net.DeployNet(deploy, snapshot, mean)
+                net.windows(view)  # before the records are looked at
+                with records.Split(options.data / f"{name}_lmdb") as split:
+                    result = score(net, split, name, options.batch, mean.shape, snapshot, digest, view)
+                if not np.isfinite(result.scores).all():
+                    raise BadInput(f"{snapshot}: the training diverged, scores are not finite; name an earlier one")
+                save(path, replace(result, engine=engine))
+                _tell(options.model, result, net, path)
+            if view != views.CENTER and name != "test":
+                _tell_gain(options, name, view)
+
+
+def _tell(model: str, result: Scores, net, path: Path) -> None:
+    known = f"accuracy {result.accuracy:.4f}, top-5 {result.accuracy_top5:.4f}"
+    told = "no labels" if np.isnan(result.accuracy) else known
+    view = "" if result.view == views.CENTER else f" {result.view}"
+    each = "" if result.windows == 1 else f" of {result.windows} windows each"
+    speed = len(result.names) / result.seconds
+    print(f"{model} {result.split}{view}: {told}; {len(result.names)} images{each}, {speed:.0f} images/s -> {path}")
+    if result.view != views.CENTER and net.crop == net.image:
+        print(f"{model} takes whole images, so {result.view} is the image{' and its mirror' * (result.windows > 1)}")
+
+
+def _tell_gain(options: argparse.Namespace, split: str, view: str) -> None:
+    both = [load(options.runs, options.model, split, each) for each in (view, views.CENTER)]
+    if np.isnan(both[0].accuracy):
+        return
+    print(f"{options.model} {split}: {view_gain.line(*both)}")
 
 
 def main(arguments: list[str] | None = None) -> str | None:
@@ -111,6 +159,8 @@ def main(arguments: list[str] | None = None) -> str | None:
     parser = argparse.ArgumentParser("python -m ensemble.scores", description=__doc__.partition("\n")[0])
     parser.add_argument("model", help="a name in models/, as nin1")
     parser.add_argument("--split", nargs="+", choices=SPLITS, help="default: all, holdout if there is one")
+    parser.add_argument("--view", nargs="+", default=[views.CENTER], metavar="VIEW",
+                        help=f"what the net sees of an image (default: center): {views.KNOWN}")  # fmt: skip
     parser.add_argument("--snapshot", type=Path, help="default: the newest in the run's folder")
     parser.add_argument("--deploy", type=Path, help="default: models/<model>/deploy.prototxt")
     parser.add_argument("--data", type=Path, default=DATA, help="default: %(default)s")

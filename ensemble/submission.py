@@ -2,6 +2,7 @@
 
 ``python -m ensemble.submission`` follows runs/ensemble/best.json and writes runs/ensemble/submission.txt.
 ``--models nin1`` submits one model, or several weighted by their val accuracies, as submission-nin1.txt.
+``--view 10crop`` follows what `ensemble.combine --view 10crop` chose, in runs/ensemble/10crop/.
 Where classes tie, the one of the lowest label is written.
 """
 
@@ -16,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 import commands
-from ensemble import rule, summary
-from ensemble.combine import check_same_snapshots, load_all, load_labelled, rank
+from ensemble import rule, summary, views
+from ensemble.combine import check_same_snapshots, folder, load_all, load_labelled, rank
 from ensemble.files import BadInput, read_text, whole_file
 
 #: How many test images the judge wants a line for.
@@ -58,15 +59,16 @@ def lines(scores: np.ndarray, names: Sequence[str], wnids: Sequence[str]) -> lis
     return [f"{names[i].rpartition('/')[2]} {wnids[predicted[i]]}" for i in numeric_order(names)]
 
 
-def read_best(runs: Path) -> dict:
+def read_best(runs: Path, view: str = views.CENTER) -> dict:
     """What `make ensemble` chose: models, their weights and snapshots, the rank cut; BadInput without it."""
-    path = runs / "ensemble" / "best.json"
+    path = folder(runs, view) / "best.json"
+    command = "`make ensemble`" if view == views.CENTER else f"`make ensemble VIEW={view}`"
     if not path.is_file():
-        raise BadInput(f"{path}: no chosen ensemble; `make ensemble` chooses one")
-    again = "`make ensemble` writes it anew"
+        raise BadInput(f"{path}: no chosen ensemble; {command} chooses one")
+    again = f"{command} writes it anew"
     try:
         best = json.loads(read_text(path, again), parse_constant=_no_number)
-        _check_best(best)
+        _check_best(best, view)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadInput(f"{path}: not what `make ensemble` writes ({str(error)[:200]!r}); {again}") from error
     return best
@@ -76,7 +78,7 @@ def _no_number(name: str) -> float:
     raise ValueError(f"{name} is no number")
 
 
-def _check_best(best: dict) -> None:
+def _check_best(best: dict, view: str) -> None:
     lists = {"models": str, "weights": (int, float), "snapshot_sha256": str}
     for name, kind in lists.items():
         if not (isinstance(best[name], list) and all(isinstance(each, kind) for each in best[name])):
@@ -89,17 +91,19 @@ def _check_best(best: dict) -> None:
         raise ValueError("a weight is no accuracy")
     if type(best["rank_cut"]) is not int or best["rank_cut"] < 0:
         raise ValueError("rank_cut is not 0 or more")
+    if best.get("view", views.CENTER) != view:  # before there were views it was not told
+        raise ValueError(f"it is of the view {best['view']}, not {view}")
 
 
-def _chosen(options: argparse.Namespace) -> dict:
+def _chosen(options: argparse.Namespace, view: str) -> dict:
     """What best.json holds, or the same for the models named on the command line."""
     if options.models:
-        val = load_labelled(options.runs, options.models, "val")
+        val = load_labelled(options.runs, options.models, "val", view)
         cut = rule.RANK_CUT if options.rank_cut is None else options.rank_cut
         weights = rule.weights([file.accuracy for file in val]).tolist()
         digests = [file.snapshot_sha256 for file in val]
         return {"models": options.models, "weights": weights, "rank_cut": cut, "snapshot_sha256": digests}
-    best = read_best(options.runs)
+    best = read_best(options.runs, view)
     if options.rank_cut is not None:
         best["rank_cut"] = options.rank_cut
     return best
@@ -107,14 +111,15 @@ def _chosen(options: argparse.Namespace) -> dict:
 
 def _run(options: argparse.Namespace) -> None:
     wnids = read_wnids(options.data / "labels.txt")
-    best = _chosen(options)
+    view = views.named(options.view)
+    best = _chosen(options, view)
     models = best["models"]
-    test = load_all(options.runs, models, "test")
+    test = load_all(options.runs, models, "test", view)
     check_same_snapshots(models, best["snapshot_sha256"], test)
     total = rule.combine([file.scores for file in test], best["weights"], best["rank_cut"])
     names = test[0].names.tolist()
     suffix = f"-{'-'.join(options.models)}" if options.models else ""
-    out = options.out or options.runs / "ensemble" / f"submission{suffix}.txt"
+    out = options.out or folder(options.runs, view) / f"submission{suffix}.txt"
     with whole_file(out) as file:
         file.writelines(line + "\n" for line in lines(total, names, wnids))
     balance = summary.class_balance(total.argmax(axis=1))
@@ -128,6 +133,7 @@ def main(arguments: list[str] | None = None) -> str | None:
     parser = argparse.ArgumentParser("python -m ensemble.submission", description=__doc__.partition("\n")[0])
     parser.add_argument("--models", nargs="+", help="submit these, not the best combination")
     parser.add_argument("--rank-cut", type=rank, metavar="K", help="default: as combine chose or would")
+    parser.add_argument("--view", default=views.CENTER, help=f"of the scores (default: center): {views.KNOWN}")
     parser.add_argument("--data", type=Path, default=Path("data/lmdb"), help="default: %(default)s")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: %(default)s")
     parser.add_argument("--out", type=Path, help="default: submission.txt in runs/ensemble")

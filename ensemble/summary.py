@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ensemble import rule
+from ensemble import rule, views
 
 if TYPE_CHECKING:
     from ensemble.combine import Combination
@@ -72,6 +72,7 @@ def page(rank_cut: int, models: Sequence[str], val: Sequence[Scores], holdout: S
     best = combinations[0]
     images = f"{len(val[0].labels)} validation images"
     images += f" and {len(holdout[0].labels)} held-out ones" if holdout else "; no held-out images"
+    images += "" if val[0].view == views.CENTER else f"; scores are means over the view {val[0].view}"
     cut = f"a class it ranks below {rank_cut} gets nothing from a model" if rank_cut else "no ranks are cut"
     weighed = ", ".join(f"{model} {weight:.4f}" for model, weight in zip(best.models, best.weights))
     return f"""# Report of the ensemble

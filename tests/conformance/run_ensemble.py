@@ -1,4 +1,5 @@
-"""Run the ensemble's three steps with the engine that runs this, on the experiment in the current folder.
+"""Run the ensemble's three steps with the engine that runs this, on the experiment in the current folder, then
+again with ten windows of every image.
 
 python run_ensemble.py MODEL...     runs in an engine's Python (3.9 and NumPy 1.19 too)
 """
@@ -8,8 +9,9 @@ import sys
 from ensemble import combine, scores, submission
 
 models = sys.argv[1:]
-steps = [(scores.main, [model, "--batch", "6"]) for model in models]
-for step, arguments in [*steps, (combine.main, models), (submission.main, [])]:
-    error = step(arguments)
-    if error:
-        sys.exit(error)
+for view in ([], ["--view", "10crop"]):
+    steps = [(scores.main, [model, "--batch", "6", *view]) for model in models]
+    for step, arguments in [*steps, (combine.main, [*models, *view]), (submission.main, view)]:
+        error = step(arguments)
+        if error:
+            sys.exit(error)

@@ -35,15 +35,19 @@ def test_both_engines_give_the_same_ensemble(real_caffe: None, work: Path) -> No
     expected = small.make(experiment)
     ours, real = run(OURS, experiment), run(REAL, experiment)
     for model in small.MODELS:
-        for split in small.SIZES:
-            path = Path(model, "scores", f"{split}.npz")
+        for split, view in [(split, view) for split in small.SIZES for view in (".", "10crop")]:
+            path = Path(model, "scores", view, f"{split}.npz")
             with np.load(ours / path) as here, np.load(real / path) as there:
                 assert here.files == there.files
-                for field in set(here.files) - {"scores", "engine"}:
+                for field in set(here.files) - {"scores", "engine", "seconds"}:
                     np.testing.assert_array_equal(here[field], there[field], err_msg=f"{path} {field}")
                 np.testing.assert_allclose(here["scores"], there["scores"], rtol=0, atol=TOLERANCE)
-                np.testing.assert_allclose(there["scores"], expected[model][split], rtol=0, atol=TOLERANCE)
-    for name in ("best.json", "combinations.csv", "ensemble.md", "submission.txt"):
+                if view == ".":
+                    np.testing.assert_allclose(there["scores"], expected[model][split], rtol=0, atol=TOLERANCE)
+                else:
+                    assert (there["view"], there["windows"]) == ("10crop", 10)
+    names = ("best.json", "combinations.csv", "ensemble.md", "submission.txt")
+    for name in (*names, *(f"10crop/{name}" for name in names)):
         assert (ours / "ensemble" / name).read_text() == (real / "ensemble" / name).read_text(), name
 
 

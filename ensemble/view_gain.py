@@ -1,0 +1,115 @@
+"""What views gain over the centre, and what they cost: ``python -m ensemble.view_gain nin1 10crop dense``.
+
+Reads the score files that `ensemble.scores --view` wrote of one snapshot, on val and on the held-out images
+where those are scored, and writes results/views_nin1.json: each view's accuracy, its gain over the centre on
+the same images with the 95 % interval and McNemar's test, and the time that it took. (`make views-nin1`)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+
+import commands
+from ensemble import intervals, rule, views
+from ensemble.files import BadInput, whole_file
+from ensemble.score_file import Scores, check_same_records, load, score_path
+
+SPLITS = ("val", "holdout")
+
+
+def gain(of: Scores, center: Scores) -> intervals.Paired:
+    """How much better a view is than the centre, image by image; both of one snapshot and of the same records."""
+    if of.snapshot_sha256 != center.snapshot_sha256:
+        raise BadInput(
+            f"{of.split} scores of the view {of.view} (iteration {of.iteration}) are of another snapshot than those of "
+            f"the centre (iteration {center.iteration}); `python -m ensemble.scores --view {of.view}` makes both"
+        )
+    check_same_records([center.view, of.view], [center, of])
+    return intervals.paired(*(rule.hits(each.scores, each.labels) for each in (of, center)))
+
+
+def line(of: Scores, center: Scores) -> str:
+    """The gain and the cost of a view in words."""
+    found = gain(of, center)
+    cost = f"{of.windows} windows instead of {center.windows}"
+    if center.seconds > 0 and of.seconds > 0:
+        cost += f", {of.seconds:.0f} s instead of {center.seconds:.0f} s"
+    return f"{of.view} over center {told(found.gain)}, McNemar p = {found.p:.2g}; {cost}"
+
+
+def told(one: intervals.Interval) -> str:
+    """A difference in words: +0.0123 (95 %: +0.0080 to +0.0166), and that it may be noise where it may."""
+    noise = "" if one.low > 0 or one.high < 0 else ", which may be noise"
+    return f"{one.value:+.4f} (95 %: {one.low:+.4f} to {one.high:+.4f}{noise})"
+
+
+def row(of: Scores, center: Scores) -> dict:
+    """What results/ keeps of a view on a split; the centre's own row has no gain."""
+    images = len(of.names)
+    right = int(rule.hits(of.scores, of.labels).sum())
+    found = {
+        "split": of.split, "view": of.view, "windows": of.windows, "images": images, "accuracy": of.accuracy,
+        "interval": intervals.accuracy(right, images)[1:], "accuracy_top5": of.accuracy_top5, "seconds": of.seconds,
+    }  # fmt: skip
+    if of.view != views.CENTER:
+        paired = gain(of, center)
+        found.update(gain=paired.gain.value, gain_interval=paired.gain[1:], better=paired.better,
+                     worse=paired.worse, p=paired.p)  # fmt: skip
+    return found
+
+
+def _run(options: argparse.Namespace) -> None:
+    from solvers import provenance  # not where only scores are made, as on real Caffe's Python
+
+    asked = list(dict.fromkeys([views.CENTER, *map(views.named, options.view)]))
+    splits = [split for split in SPLITS if split == "val" or score_path(options.runs, options.model, split).is_file()]
+    rows = []
+    for split in splits:
+        center, *others = (load(options.runs, options.model, split, view) for view in asked)
+        if np.isnan(center.accuracy):
+            raise BadInput(f"{score_path(options.runs, options.model, split)}: has images without a label; `make lmdb`")
+        rows += [row(each, center) for each in (center, *others)]
+        print(f"{options.model} {split}: center {center.accuracy:.4f} of {len(center.names)} images")
+        for each in others:
+            print(f"{options.model} {split}: {line(each, center)}")
+    about = {
+        "model": options.model,
+        "iteration": center.iteration,
+        "snapshot_sha256": center.snapshot_sha256,
+        "command": shlex.join(["python", "-m", "ensemble.view_gain", *sys.argv[1:]]),
+        "commit": provenance.commit(),
+        "machine": provenance.machine(options.gpu),
+        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+    out = options.out or Path("results", f"views_{options.model}.json")
+    with whole_file(out) as file:
+        json.dump({**about, "rows": rows}, file, indent=1)
+        file.write("\n")
+    print(f"-> {out}")
+
+
+def main(arguments: list[str] | None = None) -> str | None:
+    """Run the command; what it returns is the error to print, None if all went well."""
+    parser = argparse.ArgumentParser("python -m ensemble.view_gain", description=__doc__.partition("\n")[0])
+    parser.add_argument("model", help="a name in models/, as nin1")
+    parser.add_argument("view", nargs="+", metavar="VIEW", help=views.KNOWN)
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: %(default)s")
+    parser.add_argument("--out", type=Path, help="default: results/views_<model>.json")
+    parser.add_argument("--gpu", default="", help="the GPU that made the scores, for the machine's name")
+    options = parser.parse_args(arguments)
+    try:
+        _run(options)
+    except (BadInput, OSError) as error:
+        return f"ensemble.view_gain: {error}"
+    return None
+
+
+if __name__ == "__main__":
+    commands.run(main)

@@ -37,6 +37,9 @@ HOLDOUT       ?= 0
 SEED          ?= 0
 ENCODED       ?=
 
+# Options of `make kmeans`, which takes several of each; SEED is its option too
+CLUSTERS      ?= 200
+
 # Options of `make reproduce`
 LENGTH  ?=
 JOBS    ?=
@@ -53,7 +56,7 @@ endif
 export PYTHONPATH := $(ROOT)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: bench bench-gpu help setup data lmdb models status board ensemble submission report reproduce reproduce-status results report-table demo
+.PHONY: bench bench-gpu help setup data lmdb kmeans models status board ensemble submission report reproduce reproduce-status results report-table demo
 .PHONY: test torture conformance record bvlc-tests bvlc-nets reference-caffe supported proto
 .PHONY: $(foreach verb,train resume lr journal scores views train-accuracy,$(MODELS:%=$(verb)-%))
 
@@ -79,6 +82,9 @@ data: setup ## Tiny ImageNet: TINY_IMAGENET=zip or folder, else downloaded and v
 
 lmdb: setup ## images to LMDBs, mean and labels in data/lmdb [HOLDOUT=50 SEED=0 ENCODED=1]
 	@$(PYTHON) -m data_prep.build_lmdb --out data/lmdb --holdout $(HOLDOUT) --seed $(SEED) $(if $(ENCODED),--encoded)
+
+kmeans: setup ## the report's K-means, from pixels: error on val [CLUSTERS="200 1000" SEED="0 1"]
+	@$(PYTHON) -m baselines.kmeans --clusters $(CLUSTERS) --seed $(SEED)
 
 models: setup ## the nets' prototxts, from models/*.j2 and models/variants.toml
 	@$(PYTHON) -m models.render

@@ -3,8 +3,9 @@
     python -m report.kept [--out results/measured.json]        (make results)
 
 measures what runs/ holds and puts it into the file: numbers that are measured again are replaced, all others
-stay. Each says its value, of what it is, and the command, commit, machine, data, seeds and times behind it.
-Numbers of a part of Tiny ImageNet are refused: they would not stand for what the report measured.
+stay. What stands behind one in more rows, as kmeans.json, is laid beside it. Each number says its value, of what
+it is, and the command, commit, machine, data, seeds and times behind it. Numbers of a part of Tiny ImageNet are
+refused: they would not stand for what the report measured.
 """
 
 import argparse
@@ -14,9 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import commands
+from baselines import kmeans
 from ensemble.files import BadInput, whole_file
 from report import paper
 from report.experiment import Experiment, open_experiment
+from report.measure.first_pass import kmeans_rows
 from report.ours import Ours, measured
 
 FILE = Path("results/measured.json")
@@ -34,8 +37,8 @@ class Kept:
     machine: str | None
     data: str | None
     seeds: list[int]
-    hours: float  # of training
-    time: str | None  # when the last of its runs ended
+    hours: float  # of training or fitting
+    time: str | None  # when the last of it ended
 
 
 def read(path: Path) -> dict[str, Kept]:
@@ -53,7 +56,11 @@ def read(path: Path) -> dict[str, Kept]:
 
 
 def keep(ours: Ours, experiment: Experiment) -> Kept:
-    """A number with what its runs' journals say."""
+    """A number with what its runs' journals say, or what it says itself."""
+    if made := ours.made:
+        hours = round(made.seconds / 3600, 3)
+        behind = (made.command, made.commit, made.machine, made.data, list(made.seeds), hours, made.time)
+        return Kept(ours.value, ours.note, *behind)
     models = [model for model in experiment.models if model.name in ours.models]
     runs = [run for model in models for run in model.journal]
     verbs = [f"{verb}-{model.name}" for model in models for verb in ("train", "resume")[: len(model.journal)]]
@@ -97,6 +104,8 @@ def _run(options: argparse.Namespace) -> None:
         ordered = {number.name: asdict(merged[number.name]) for number in paper.numbers() if number.name in merged}
         json.dump(ordered, file, indent=2, ensure_ascii=False)
         file.write("\n")
+    if rows := kmeans_rows(experiment):
+        kmeans.write(options.out.with_name(kmeans.NAME), rows)
     for name, kept in after.items():
         old = f" (was {before[name].value})" if name in before and before[name].value != kept.value else ""
         print(f"{name}: {kept.value}{old}")

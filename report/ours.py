@@ -8,12 +8,26 @@ from report.experiment import Experiment
 
 
 @dataclass(frozen=True)
+class Made:
+    """What stands behind a number that no run's journal tells of."""
+
+    command: str
+    commit: str | None
+    machine: str | None
+    data: str | None
+    seeds: tuple[int, ...]
+    seconds: float
+    time: str | None  # when it ended
+
+
+@dataclass(frozen=True)
 class Ours:
     """A number of ours: its value as shown, and what it is of ("nin1, 12.0 epochs")."""
 
     value: str
     note: str = ""
     models: tuple[str, ...] = ()  # whose runs it comes from
+    made: Made | None = None  # where it comes from no run
 
 
 Measure = Callable[[Experiment], Ours | None]
@@ -36,7 +50,7 @@ def measures(name: str) -> Callable[[Measure], Measure]:
 
 def measured(experiment: Experiment) -> dict[str, Ours]:
     """Every number that this experiment gives, by name, in the report's order."""
-    from report.measure import data, ensembles, settings, training  # noqa: F401  they register themselves
+    from report.measure import data, ensembles, first_pass, settings, training  # noqa: F401  they register themselves
 
     found = {number.name: MEASURES[number.name](experiment) for number in paper.numbers() if number.name in MEASURES}
     return {name: ours for name, ours in found.items() if ours is not None}

@@ -12,11 +12,12 @@ from report import Missing, paper
 from report.experiment import Experiment
 from report.kept import TRAIN_IMAGES
 from report.palette import DARK, LIGHT
-from report.sections import classes, ensembles, examples, nets, numbers, provenance, submission, training
+from report.sections import classes, ensembles, examples, first_pass, nets, numbers, provenance, submission, training
 from solvers import InputError
 
 SECTIONS: tuple[tuple[str, str, ModuleType], ...] = (
     ("numbers", "The report beside ours", numbers),
+    ("first_pass", "Before the nets", first_pass),
     ("training", "Training", training),
     ("ensembles", "Ensembles", ensembles),
     ("classes", "Classes", classes),

@@ -54,6 +54,7 @@ class Row:
     val: Error
     holdout: Error | None
     seconds: float  # of the fit
+    processor_seconds: float  # the same without what other programs took of the machine
     command: str
     commit: str | None
     machine: str | None
@@ -124,9 +125,9 @@ def _run(options: argparse.Namespace) -> None:
 
 def _fit(sets: dict, count: int, seed: int, data: str) -> Row:
     train, labels = sets["train"]
-    begun = time.perf_counter()
+    begun, spent = time.perf_counter(), time.process_time()
     fitted = clusters.fit(train, labels, count, seed)
-    seconds = time.perf_counter() - begun
+    seconds, processor_seconds = time.perf_counter() - begun, time.process_time() - spent
     errors = {split: interval(fitted.wrong(*of), len(of[1])) for split, of in sets.items() if split != "train"}
     return Row(
         count,
@@ -138,6 +139,7 @@ def _fit(sets: dict, count: int, seed: int, data: str) -> Row:
         errors["val"],
         errors.get("holdout"),
         round(seconds, 1),
+        round(processor_seconds, 1),
         f"make kmeans CLUSTERS={count} SEED={seed}",
         provenance.commit(),
         provenance.machine(),

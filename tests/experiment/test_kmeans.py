@@ -159,7 +159,9 @@ def test_without_scikit_learn_it_says_so(place):
 
 def rows_of(data: str) -> list[kmeans.Row]:
     error = kmeans.Error(0.9632, 10_000, 0.9593, 0.9667)
-    row = kmeans.Row(200, 0, 768, 60, 400, 0.95, error, None, 90.0, "make kmeans", "abc", "a machine", data, "2026")
+    row = kmeans.Row(
+        200, 0, 768, 60, 400, 0.95, error, None, 90.0, 80.0, "make kmeans", "abc", "a machine", data, "2026"
+    )
     best = replace(error, error=0.9611)
     return [replace(row, seed=1, val=best), row, replace(row, clusters=1000, val=best)]
 

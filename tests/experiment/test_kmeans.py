@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -157,20 +156,10 @@ def test_without_scikit_learn_it_says_so(place):
     assert done.stderr.splitlines()[-1] == "baselines.kmeans: scikit-learn is missing; make setup installs it"
 
 
-def rows_of(data: str) -> list[kmeans.Row]:
-    error = kmeans.Error(0.9632, 10_000, 0.9593, 0.9667)
-    row = kmeans.Row(
-        200, 0, 768, 60, 400, 0.95, error, None, 90.0, 80.0, "make kmeans", "abc", "a machine", data, "2026"
-    )
-    best = replace(error, error=0.9611)
-    return [replace(row, seed=1, val=best), row, replace(row, clusters=1000, val=best)]
-
-
 def test_the_reports_number_and_its_section(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     small_report.make(tmp_path)
     data = provenance.digest_of_mean(Path("data/lmdb/mean.binaryproto"))
-    kmeans.write(Path("runs/kmeans.json"), rows_of(data))
     here = open_experiment(Path("runs"), Path("data/lmdb"))
     found = ours.measured(here)["kmeans-error"]
     # Of 200 clusters the first seed's, not the best one's.
@@ -187,7 +176,7 @@ def test_the_reports_number_and_its_section(tmp_path, monkeypatch):
     assert json.loads(Path("results/measured.json").read_text())["kmeans-error"]["seeds"] == [0]
     assert kmeans.read(Path("results/kmeans.json")) == kmeans.read(Path("runs/kmeans.json"))
     # Of other images: not this experiment's, but the page shows what is kept.
-    kmeans.write(Path("runs/kmeans.json"), rows_of("mean of others"))
+    kmeans.write(Path("runs/kmeans.json"), small_report.kmeans_rows("mean of others"))
     other = open_experiment(Path("runs"), Path("data/lmdb"))
     assert "kmeans-error" not in ours.measured(other)
     assert "from\nresults/kmeans.json" in page(other, progress=lambda sections, **_: sections)

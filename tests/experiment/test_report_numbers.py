@@ -104,8 +104,8 @@ def test_held_out_images_stand_for_test(measured):
 
 
 def test_what_was_not_done_has_no_number(measured):
-    # Two NIN are no three; nothing was tried with K-means.
-    assert measured.keys().isdisjoint({"ensemble-accuracy", "ensemble-error", "kmeans-error"})
+    # Two NIN are no three.
+    assert measured.keys().isdisjoint({"ensemble-accuracy", "ensemble-error"})
     assert (
         ours.measured(open_experiment(Path("nowhere"), Path("nowhere"), Path("nowhere")))
         .keys()
@@ -122,10 +122,10 @@ def test_kept_numbers_say_what_stands_behind_them(place, tmp_path, monkeypatch, 
     monkeypatch.setattr(kept, "TRAIN_IMAGES", 400)
     out = tmp_path / "measured.json"
     first = kept.Kept("0.5", "by hand", "make x", None, None, None, [], 0.0, None)
-    out.write_text(json.dumps({"kmeans-error": vars(first), "best-single": vars(first)}))
+    out.write_text(json.dumps({"gpu-memory": vars(first), "best-single": vars(first)}))
     assert kept.main(["--out", str(out)]) is None
     found = kept.read(out)
-    assert found["kmeans-error"] == first, "what is not measured again stays"
+    assert found["gpu-memory"] == first, "what is not measured again stays"
     best = found["best-single"]
     assert best.value.startswith("0.5") and best.note == "nin1 after 49 epochs"
     assert (best.command, best.commit, best.machine, best.seeds) == (

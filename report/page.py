@@ -12,7 +12,18 @@ from report import Missing, paper
 from report.experiment import Experiment
 from report.kept import TRAIN_IMAGES
 from report.palette import DARK, LIGHT
-from report.sections import classes, ensembles, examples, first_pass, nets, numbers, provenance, submission, training
+from report.sections import (
+    classes,
+    compared,
+    ensembles,
+    examples,
+    first_pass,
+    nets,
+    numbers,
+    provenance,
+    submission,
+    training,
+)
 from solvers import InputError
 
 SECTIONS: tuple[tuple[str, str, ModuleType], ...] = (
@@ -23,6 +34,7 @@ SECTIONS: tuple[tuple[str, str, ModuleType], ...] = (
     ("classes", "Classes", classes),
     ("examples", "Right and wrong", examples),
     ("submission", "The submission", submission),
+    ("compared", "Beyond the report", compared),
     ("nets", "The nets", nets),
     ("provenance", "Provenance", provenance),
 )

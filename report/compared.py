@@ -1,0 +1,178 @@
+"""Trainings set side by side: kept in results/compared_<name>.json, with what the numbers say by a rule.
+
+    python -m report.compared plateau drops_seed4 plateau_seed4 --title "Plateau in place of the eye"
+
+reads the logs and journals of runs/drops_seed4 and runs/plateau_seed4 and keeps, for each, its accuracy on val by
+epoch, the mean displayed loss of each epoch, every change of the rate, seed, code, machine and time. `make report` shows it.
+
+The rule: at every epoch where two of them were tested on all of val, the first is ahead, behind, or neither: "neither"
+is when the 95 % interval of the difference holds 0. The interval is Newcombe's (1998) from both Wilson intervals, as if
+the val images were not the same ones, which makes it rather too wide than too narrow. Of one seed each, it tells two
+trained nets apart, not two methods.
+"""
+
+import argparse
+import json
+import re
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import commands
+from ensemble import intervals
+from ensemble.files import BadInput, whole_file
+from report.experiment import Experiment, Model, open_experiment
+
+RESULTS = Path("results")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One of the trainings. Accuracies are (epoch, share of val), losses (epoch, mean of those displayed in it)."""
+
+    name: str
+    policy: str  # "multistep at 3200, 5600"
+    seed: int
+    iterations: int
+    epochs: float
+    hours: float
+    accuracy: list[tuple[float, float]]
+    loss: list[tuple[float, float]]
+    drops: list[tuple[float, float, float]]  # (epoch, rate before, rate after)
+    command: list[str]
+    commit: str | None
+    machine: str | None
+    data: str | None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Some trainings on one set of images."""
+
+    name: str
+    title: str
+    note: str
+    train_images: int
+    val_images: int
+    time: str
+    runs: list[Run] = field(default_factory=list)
+
+    def common_epochs(self) -> list[float]:
+        """The epochs at which all were tested, the start left out."""
+        tested = [{at for at, _ in run.accuracy if at > 0} for run in self.runs]
+        return sorted(set.intersection(*tested))
+
+    def difference(self, first: Run, second: Run, epoch: float) -> intervals.Interval:
+        """By how much the first's accuracy on val is above the second's at an epoch, with its 95 % interval."""
+        at = (dict(run.accuracy)[epoch] for run in (first, second))
+        one, other = (intervals.accuracy(round(value * self.val_images), self.val_images) for value in at)
+        return intervals.difference(one, other)
+
+
+def verdict(compared: Compared) -> list[str]:
+    """What the numbers say: a sentence for each run beside the first of them, at the last epoch of both."""
+    epochs, said = compared.common_epochs(), []
+    if not epochs:
+        return ["They were not tested at one same epoch yet."]
+    first, last = compared.runs[0], epochs[-1]
+    for run in compared.runs[1:]:
+        found = compared.difference(run, first, last)
+        words = f"{100 * found.value:+.2f} points (95 %: {100 * found.low:+.2f} to {100 * found.high:+.2f})"
+        words = words.replace("-", "\N{MINUS SIGN}")
+        where = "ahead of" if found.low > 0 else "behind" if found.high < 0 else "not to be told from"
+        said.append(f"After {last:g} epochs {run.name} is {where} {first.name}: {words}.")
+        ahead = [epoch for epoch in epochs if compared.difference(run, first, epoch).low > 0]
+        behind = [epoch for epoch in epochs if compared.difference(run, first, epoch).high < 0]
+        if ahead or behind:
+            said[-1] += f" Of {len(epochs)} common tests it is ahead in {len(ahead)} and behind in {len(behind)}."
+    return said
+
+
+def _policy(solver) -> str:
+    steps = ", ".join(map(str, solver.stepvalue))
+    windows = ", ".join(map(str, solver.plateau_winsize))
+    return solver.lr_policy + (f" at {steps}" if steps else "") + (f" over {windows} iterations" if windows else "")
+
+
+def _run(model: Model) -> Run:
+    curves, set_ = model.curves, model.set
+    if set_ is None or not set_.iterations:
+        raise BadInput(f"runs/{model.name}: its net's train set is not here, so it is not known what an epoch is")
+    epoch = set_.iterations
+    means: dict[int, list[float]] = {}
+    for point in curves.displayed:
+        means.setdefault(int(max(point.iteration - 1, 0) // epoch) + 1, []).append(point.loss)
+    whole = int(curves.iteration // epoch)
+    journal = model.journal[-1] if model.journal else {}
+    return Run(
+        model.name,
+        _policy(model.solver),
+        model.solver.random_seed,
+        curves.iteration,
+        curves.iteration / epoch,
+        round(curves.seconds / 3600, 3),
+        [(at / epoch, value) for at, value in curves.series("accuracy")],
+        [(float(number), round(sum(losses) / len(losses), 4)) for number, losses in means.items() if number <= whole],
+        [(change.iteration / epoch, change.before, change.after) for change in curves.rate_changes],
+        journal.get("command", []),
+        journal.get("commit"),
+        journal.get("machine"),
+        journal.get("data"),
+    )
+
+
+def compare(experiment: Experiment, name: str, names: list[str], title: str, note: str) -> Compared:
+    """The runs of those names; BadInput where one is not there, or the data are not known."""
+    if experiment.build is None:
+        raise BadInput(f"{experiment.data}: no build.json, so it is not known what was trained on; `make lmdb`")
+    models = {model.name: model for model in experiment.models}
+    for missing in (each for each in names if each not in models):
+        raise BadInput(f"{experiment.runs / missing}: no run; those here: {', '.join(models) or 'none'}")
+    records, now = experiment.build["records"], datetime.now(UTC).isoformat(timespec="seconds")
+    runs = [_run(models[each]) for each in names]
+    return Compared(name, title, note, records["train"], records["val"], now, runs)
+
+
+def read(path: Path) -> Compared:
+    """A file that this wrote; BadInput for one that is broken."""
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        runs = [Run(**run) for run in fields.pop("runs")]
+        if len(runs) < 2:
+            raise ValueError("fewer than two runs")
+        for run in runs:
+            for at in ("accuracy", "loss", "drops"):
+                object.__setattr__(run, at, [tuple(map(float, point)) for point in getattr(run, at)])
+        return Compared(**fields, runs=runs)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise BadInput(f"{path}: not what report.compared writes ({error!r}); restore it from git") from error
+
+
+def main(arguments: list[str] | None = None) -> str | None:
+    """Run the command; what it returns is the error to print, None if all went well."""
+    parser = argparse.ArgumentParser("python -m report.compared", description=__doc__.partition("\n")[0])
+    parser.add_argument("name", help="of the comparison: results/compared_<name>.json")
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="the others are set beside the first")
+    parser.add_argument("--title", required=True)
+    parser.add_argument("--note", default="", help="what a reader must know")
+    parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="default: %(default)s")
+    options = parser.parse_args(arguments)
+    try:
+        if len(set(options.runs)) < max(2, len(options.runs)):
+            raise BadInput("name two runs or more, each once")
+        if not re.fullmatch(r"\w+", options.name):
+            raise BadInput(f"{options.name!r}: a name of letters, digits and _ is wanted")
+        experiment = open_experiment(Path("runs"), Path("data/lmdb"))
+        found = compare(experiment, options.name, options.runs, options.title, options.note)
+        path = options.out / f"compared_{options.name}.json"
+        with whole_file(path) as file:
+            json.dump(asdict(found), file, indent=1)
+            file.write("\n")
+    except (BadInput, OSError) as error:
+        return f"report.compared: {error}"
+    print("\n".join([*verdict(found), f"-> {path}"]))
+    return None
+
+
+if __name__ == "__main__":
+    commands.run(main)

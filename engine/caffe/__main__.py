@@ -3,6 +3,7 @@
 And two that Caffe has elsewhere or not at all: draw (draw_net.py) and summary.
 """
 
+import os
 import signal
 import sys
 import time
@@ -16,8 +17,12 @@ from caffe._log import logger
 from caffe._tools import command_line
 
 
-def _choose_device(gpu: str, precision: str, deterministic: bool = False) -> None:
-    """Set Caffe's mode from the --gpu flag, and the precision."""
+def _choose_device(gpu: str, precision: str, deterministic: bool = False, worker: int = 0, workers: int = 1) -> None:
+    """Set Caffe's mode from the --gpu flag, and the precision.
+
+    Args:
+        worker, workers: which of how many on this machine this process is; each has a GPU of its own.
+    """
     from caffe import _device, _precision
 
     if precision:
@@ -26,11 +31,13 @@ def _choose_device(gpu: str, precision: str, deterministic: bool = False) -> Non
     if not gpu:
         logger.info("Use CPU.")
         return
-    ids = _gpu_ids(gpu)
-    if len(ids) > 1:
-        raise CaffeError(f"--gpu {gpu}: training on several GPUs is not supported yet; name one.")
-    logger.info("Using GPUs %s", ", ".join(map(str, ids)) or gpu)
-    _device.set_device(ids[0] if ids else 0)
+    ids = _gpu_ids(gpu) or list(range(workers))
+    if len(ids) < workers:
+        raise CaffeError(f"--gpu {gpu}: {workers} workers on this machine need a GPU each; name as many, or 'all'.")
+    logger.info("Using GPUs %s", ", ".join(map(str, ids)))
+    for number in ids:
+        _device.check(number)
+    _device.set_device(ids[worker])
     _device.set_mode_gpu()
     if deterministic:
         from caffe import _determinism
@@ -44,9 +51,12 @@ def _gpu_ids(gpu: str) -> list[int]:
     if gpu == "all":
         return list(range(torch.cuda.device_count()))
     try:
-        return [int(number) for number in gpu.split(",") if number]
+        ids = [int(number) for number in gpu.split(",") if number]
     except ValueError:
-        raise CaffeError(f"--gpu {gpu}: give device numbers, such as 0, or 'all'.") from None
+        raise CaffeError(f"--gpu {gpu}: give device numbers, such as 0 or 0,1, or 'all'.") from None
+    if len(set(ids)) < len(ids):
+        raise CaffeError(f"--gpu {gpu}: a GPU is named twice.")
+    return ids
 
 
 def _need(value: str, message: str) -> None:
@@ -91,7 +101,7 @@ def train(flags: SimpleNamespace) -> None:
         raise CaffeError("Give a snapshot to resume training or weights to finetune but not both.")
     signals = SignalHandler(flags.sigint_effect, flags.sighup_effect)
     # Imported only now: loading PyTorch takes seconds in which a signal may come already.
-    from caffe import _prototxt
+    from caffe import _card, _meeting, _prototxt
     from caffe._solvers import get_solver
     from caffe.proto import caffe_pb2
 
@@ -101,22 +111,28 @@ def train(flags: SimpleNamespace) -> None:
     param.train_state.stage.extend(flags.stages)
     gpu = flags.gpu
     if not gpu and param.HasField("solver_mode") and param.solver_mode == caffe_pb2.SolverParameter.GPU:
-        gpu = str(param.device_id)
-    _choose_device(gpu, flags.precision, flags.deterministic)
+        gpu = "all" if _meeting.Place.of(os.environ, 1).size > 1 else str(param.device_id)
+    place = _meeting.Place.of(os.environ, len(_gpu_ids(gpu)))
     if flags.snapshot or flags.weights:
         del param.weights[:]
     if flags.weights:
         param.weights.append(flags.weights)
 
-    solver = get_solver(param)
-    solver.keep_blobs = False
-    solver.set_action_function(signals.next_action)
-    if flags.snapshot:
-        logger.info("Resuming from %s", flags.snapshot)
-        solver.restore(flags.snapshot)
-    logger.info("Starting Optimization")
-    solver.solve()
-    logger.info("Optimization Done.")
+    if flags.worker_timeout < 1:
+        raise CaffeError(f"--worker_timeout={flags.worker_timeout}: give a number of seconds, 1 or more.")
+    with _meeting.of_workers(place, flags.worker_timeout, flags.arguments) as meeting:
+        _choose_device(gpu, flags.precision, flags.deterministic, place.local_rank, place.local_size)
+        solver = get_solver(param)
+        solver.keep_blobs = False
+        solver.set_action_function(signals.next_action)
+        if meeting:
+            solver.join(meeting.join(_card.of(solver)))
+        if flags.snapshot:
+            logger.info("Resuming from %s", flags.snapshot)
+            solver.restore(flags.snapshot)
+        logger.info("Starting Optimization")
+        solver.solve()
+        logger.info("Optimization Done.")
 
 
 def _allow_python_layers(flags: SimpleNamespace) -> None:

@@ -38,6 +38,17 @@ def set_mode_gpu() -> None:
     torch.cuda.set_device(_device)
 
 
+def check(device_id: int) -> None:
+    """See that a GPU is there; on a machine without any, nothing is wrong: it computes on the CPU.
+
+    Raises:
+        CaffeError: there are GPUs, but not one with this number.
+    """
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if count and not 0 <= device_id < count:
+        raise CaffeError(f"GPU {device_id} does not exist: this machine has GPUs 0 to {count - 1}.")
+
+
 def set_device(device_id: int) -> None:
     """Choose the GPU that set_mode_gpu uses.
 
@@ -45,9 +56,7 @@ def set_device(device_id: int) -> None:
         CaffeError: there are GPUs, but not one with this number.
     """
     global _device_id
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if count and not 0 <= device_id < count:
-        raise CaffeError(f"GPU {device_id} does not exist: this machine has GPUs 0 to {count - 1}.")
+    check(device_id)
     _device_id = device_id
     if _device.type == "cuda":
         set_mode_gpu()

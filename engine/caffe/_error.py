@@ -29,6 +29,10 @@ class SnapshotError(CaffeError):
     """A .caffemodel or .solverstate that is missing, broken or of another net."""
 
 
+class WorkerError(CaffeError):
+    """Of several workers another one has failed, is missing, or trains something else."""
+
+
 class WriteError(SnapshotError):
     """A file that cannot be written: the disk is full, the folder gone, read-only or another run's."""
 

@@ -50,9 +50,10 @@ FLAGS = {
     "iterations": Flag(50, "The number of iterations to run.", _OF_A_MODEL, value="N"),
     "gpu": Flag(
         "",
-        "Optional; run in GPU mode on the given device ID, or 'all'. Without a GPU it says so and uses the CPU.",
+        "Optional; run in GPU mode on the given device IDs separated by ',', or 'all': one worker on each trains "
+        "with a batch of its own. Without a GPU it says so and uses the CPU.",
         ("train", "test", "time", "device_query"),
-        value="ID",
+        value="IDS",
     ),
     "phase": Flag(
         "",
@@ -89,6 +90,13 @@ FLAGS = {
         "On a GPU: only algorithms that give the same bits in every run, so that a resumed run ends exactly as one "
         "that was never stopped (the CPU's always do).",
         ("train",),
+    ),
+    "worker_timeout": Flag(
+        300,
+        "Of several workers (on several GPUs, or started with torchrun): how many seconds one waits for another "
+        "before it gives up.",
+        ("train",),
+        value="SECONDS",
     ),
     "allow_python_layers": Flag(
         False, "Let the net run Python layers: code that can do anything.", ("train", "test", "time", "summary")
@@ -149,5 +157,6 @@ def parse(arguments: list[str]) -> SimpleNamespace:
         value = getattr(flags, name)
         if flag.choices and value not in (*flag.choices, flag.default):
             raise command_line.UsageError(f"--{name}={value}: must be one of {', '.join(flag.choices)}")
+    flags.arguments = list(arguments)
     flags.stages = [stage for stage in flags.stage.split(",") if stage]
     return flags

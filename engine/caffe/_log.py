@@ -21,14 +21,21 @@ class GlogFormatter(logging.Formatter):
     """Formats a record as glog does; messages of several lines are left as they are.
 
     As in glog a message that ends its last line itself gets no empty one: at that BVLC's parse_log.py ends.
+
+    Args:
+        whose: stands before each message.
     """
+
+    def __init__(self, whose: str = ""):
+        super().__init__()
+        self._whose = whose
 
     def format(self, record: logging.LogRecord) -> str:
         when = datetime.fromtimestamp(record.created).strftime("%m%d %H:%M:%S.%f")
         letter = _LETTERS.get(record.levelno, "I")
         thread = threading.get_native_id()
         message = record.getMessage().removesuffix("\n")
-        return f"{letter}{when} {thread:5d} {record.filename}:{record.lineno}] {message}"
+        return f"{letter}{when} {thread:5d} {record.filename}:{record.lineno}] {self._whose}{message}"
 
 
 class _StandardError(logging.StreamHandler):
@@ -58,6 +65,14 @@ def init_log(level: int | None = None, stderr: bool = True) -> None:
     handler = _StandardError() if stderr else logging.NullHandler()
     handler.setFormatter(GlogFormatter())
     logger.addHandler(handler)
+
+
+def of_worker(rank: int) -> None:
+    """Let worker 0 of several log as one alone does, and the others errors only, which say whose they are."""
+    if rank > 0:
+        logger.setLevel(max(logger.level, logging.ERROR))
+        for handler in logger.handlers:
+            handler.setFormatter(GlogFormatter(f"Worker {rank}: "))
 
 
 def log(message: str) -> None:

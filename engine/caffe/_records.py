@@ -1,9 +1,11 @@
 """Records of an LMDB, in the order of their keys: one after the other, or all in a device's memory."""
 
+import hashlib
 import weakref
 from bisect import bisect_left
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +15,16 @@ from caffe._error import DataError
 from caffe._lmdb_file import open_lmdb, reading
 from caffe._log import logger
 from caffe.proto import caffe_pb2
+
+
+class Share(NamedTuple):
+    """Which of the records belong to one of several solvers (Caffe's DataLayer::Skip): every ``count``-th."""
+
+    rank: int = 0
+    count: int = 1
+
+
+ALL = Share()
 
 
 class _Environment:
@@ -82,15 +94,33 @@ class RecordCursor:
         while self._next():
             yield self.peek()
 
-    def take(self, count: int) -> tuple[list[bytes], list[caffe_pb2.Datum]]:
-        """The next ``count`` records and their keys; goes on past them, and from the start again at the end."""
+    def identity(self) -> str:
+        """Number of records, first and last key, and a hash of these two records; the next record stays the next."""
+        here, hashed = self.key, hashlib.sha256()
+        with reading(self.source):
+            keys = []
+            for go in (self._cursor.first, self._cursor.last):
+                go()
+                keys.append(self.key.decode(errors="replace"))
+                hashed.update(self._cursor.value())
+            self._cursor.set_key(here)
+        return f"{len(self)} records, {keys[0]} to {keys[1]} ({hashed.hexdigest()[:12]})"
+
+    def take(self, count: int, share: Share = ALL) -> tuple[list[bytes], list[caffe_pb2.Datum]]:
+        """The next ``count`` records and their keys; goes on past them, and from the start again at the end.
+
+        Args:
+            share: of the next ``count`` times as many for each solver, which ones; goes on past all of them, so
+                that where all solvers took theirs, the same record is next for all.
+        """
         keys, datums = [], []
         cursor = self._cursor
         with reading(self.source):
-            for _ in range(count):
-                key = cursor.key()
-                keys.append(key)
-                datums.append(parse_datum(cursor.value(), self.where(key)))
+            for place in range(count * share.count):
+                if place % share.count == share.rank:
+                    key = cursor.key()
+                    keys.append(key)
+                    datums.append(parse_datum(cursor.value(), self.where(key)))
                 if not cursor.next():
                     logger.info("Restarting data prefetching from start.")
                     cursor.first()
@@ -154,11 +184,13 @@ class ResidentRecords:
         """Make the record with this key the next one; the LMDB is known to have it."""
         self.next = bisect_left(self.keys, key)
 
-    def take(self, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pixels and labels of the next ``count`` records; goes on past them, and from the start again at the end."""
+    def take(self, count: int, share: Share = ALL) -> tuple[torch.Tensor, torch.Tensor]:
+        """Pixels and labels of the next ``count`` records, as :meth:`RecordCursor.take` has them."""
         start, total = self.next, len(self.keys)
-        self.next = (start + count) % total
-        if start + count <= total:
-            return self.pixels[start : start + count], self.labels[start : start + count]
-        places = torch.arange(start, start + count, device=self.pixels.device) % total
+        end = start + count * share.count
+        self.next = end % total
+        if end <= total:
+            places = slice(start + share.rank, end, share.count)
+        else:
+            places = torch.arange(start + share.rank, end, share.count, device=self.pixels.device) % total
         return self.pixels[places], self.labels[places]

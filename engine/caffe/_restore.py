@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -17,6 +18,7 @@ from caffe._manifest import Manifest
 from caffe._snapshot import RESUME_FORMAT
 from caffe._solver_state import SolverState
 from caffe._weights import copy_weights, read_weights
+from caffe._workers import ALONE, Workers
 
 if TYPE_CHECKING:
     from caffe._solver import Solver
@@ -25,16 +27,80 @@ if TYPE_CHECKING:
 _BROKEN = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
-def restore(solver: Solver, path: str | Path) -> None:
+def restore(solver: Solver, path: str | Path, workers: Workers = ALONE) -> None:
     """Go on from a snapshot: weights, history, iteration, and what Caffe forgets where it was kept.
+
+    Of several workers the first reads it and the others get from it what they need: another machine may not have
+    the files. What a snapshot keeps of the data fits any number of workers (see RecordCursor.take).
 
     Args:
         path: the .solverstate; its model is looked for beside it, then where the state says.
+        workers: those that the solver trains with.
 
     Raises:
         SnapshotError: it is broken, is no solverstate, is of another net, or not as its manifest says.
     """
-    path = Path(path)
+    forgotten: dict | None = None
+
+    def read() -> None:
+        nonlocal forgotten
+        forgotten = _read(solver, Path(path))
+        if forgotten:
+            _say_what_changes(forgotten, workers)
+
+    workers.first(read)
+    if workers.size > 1:
+        counts = [solver.iter, solver.current_step, dataclasses.asdict(solver.plateau), solver.recent_losses()]
+        counts, forgotten = workers.exchange([counts, forgotten])[0]
+        if workers.rank > 0:
+            _go_on_as_another(solver, workers.rank, counts, forgotten)
+        take_weights(solver, workers)
+
+
+def take_weights(solver: Solver, workers: Workers) -> None:
+    """Let all workers have the first's weights and history."""
+    if workers.size == 1:
+        return
+    weights = [entry.blob._data for entry in solver.net._params.learnable]
+    *values, _ = shared = workers.share([*(each.tensor() for each in weights), *solver.history, torch.zeros(1)])
+    if workers.rank > 0:
+        for weight, value in zip(weights, values, strict=False):
+            weight.set(value.clone())
+        for history, value in zip(solver.history, shared[len(weights) :], strict=False):
+            history.copy_(value)
+
+
+def _say_what_changes(forgotten: dict, workers: Workers) -> None:
+    before = 1 + len(forgotten["workers"])
+    if before != workers.size:
+        logger.warning(
+            "The snapshot is of %d worker(s), this run has %d. The data goes on where it stopped, with %d times "
+            "batch_size records an iteration instead of %d times: mind base_lr and the number of iterations.%s",
+            before, workers.size, workers.size, before,
+            " New workers have new random numbers." if workers.size > before else "",
+        )  # fmt: skip
+
+
+def _go_on_as_another(solver: Solver, rank: int, counts: list, forgotten: dict | None) -> None:
+    """What worker 0 has read, for another one; a worker that was not there before has its own random numbers."""
+    solver.before_test = None
+    solver.iter, solver.current_step, plateau, losses = counts
+    solver.plateau = Plateau(**plateau)
+    if forgotten is None:
+        return
+    solver.set_recent_losses(losses)
+    known = forgotten["workers"][rank - 1 : rank]
+    layers = known[0]["nets"][0] if known else forgotten["nets"][0]
+    for layer in solver.net._layers:
+        if state := layers.get(layer.name):
+            own = layer.get_state() or {}
+            layer.set_state(state if known or "random" not in own else {**state, "random": own["random"]})
+    if known:
+        _rng.restore(known[0]["random"])
+
+
+def _read(solver: Solver, path: Path) -> dict | None:
+    """Restore a solver from files; returns what Caffe forgets, as resume.json has it, if it has."""
     if ".caffemodel" in path.name:
         raise SnapshotError(f"{path} is a model: --snapshot takes a .solverstate (or give the model to --weights).")
     state = SolverState.read(path)
@@ -64,6 +130,7 @@ def restore(solver: Solver, path: str | Path) -> None:
             ) from None
         except _BROKEN as error:
             raise _broken(resume_path, error) from None
+    return resume
 
 
 def _beside(state_path: Path, extension: str) -> Path:
@@ -92,8 +159,8 @@ def _read_forgotten(path: Path, resume_path: Path) -> dict | None:
         known = resume["format"] == RESUME_FORMAT
         same = resume["solverstate_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
         wanted = {name: resume[name] for name in ("random", "losses", "nets")}
-        # Not in files of before there was the policy.
-        wanted["plateau"] = Plateau(**resume["plateau"]) if resume.get("plateau") else None
+        wanted["plateau"] = resume.get("plateau")  # not in files of before there was the policy
+        wanted["workers"] = [{"random": each["random"], "nets": [*each["nets"]]} for each in resume.get("workers", [])]
     except _BROKEN as error:
         raise _broken(resume_path, error) from None
     if not (known and same):
@@ -111,7 +178,7 @@ def _broken(resume_path: Path, error: Exception) -> SnapshotError:
 def _restore_forgotten(solver: Solver, resume: dict) -> None:
     solver.set_recent_losses(resume["losses"])
     if resume["plateau"] is not None:
-        solver.plateau = resume["plateau"]
+        solver.plateau = Plateau(**resume["plateau"])
     for net, layers in zip((solver.net, *solver.test_nets), resume["nets"], strict=False):
         for layer in net._layers:
             if layer.name in layers:

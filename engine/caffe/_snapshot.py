@@ -43,8 +43,11 @@ def path_of(solver: Solver, extension: str) -> Path:
     return Path(f"{solver.param.snapshot_prefix}_iter_{solver.iter}{extension}")
 
 
-def write_snapshot(solver: Solver) -> None:
+def write_snapshot(solver: Solver, what_caffe_forgets: dict) -> None:
     """Write the snapshot of the current iteration.
+
+    Args:
+        what_caffe_forgets: of :func:`forgotten`; of several workers the first's, with the others' as "workers".
 
     Raises:
         WriteError: it cannot be written; snapshots that stood there before are whole.
@@ -72,7 +75,7 @@ def write_snapshot(solver: Solver) -> None:
             "solverstate_sha256": hashlib.sha256(content).hexdigest(),
             "losses": solver.recent_losses(),
             "plateau": dataclasses.asdict(solver.plateau) if solver.param.lr_policy == "plateau" else None,
-            **(solver.before_test or forgotten(solver)),
+            **what_caffe_forgets,
         }
         written[resume_path.name] = files.write(resume_path, json.dumps(resume, indent=1).encode())
         logger.info("Snapshotting solver state to %s file %s", kind, state_path)

@@ -1,5 +1,6 @@
 """Solver: the training loop (Caffe's solver.cpp). The update rules are in _solvers/."""
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -7,15 +8,17 @@ from pathlib import Path
 
 import torch
 
-from caffe import _prototxt, _restore, _rng, _snapshot
+from caffe import _multi_solver, _prototxt, _restore, _rng, _snapshot
 from caffe._error import PrototxtError, SnapshotError, WriteError
 from caffe._log import logger
 from caffe._lr_policy import Plateau, learning_rate
 from caffe._net import Net
 from caffe._whole_net import WholeNet
+from caffe._workers import ALONE, Workers
 from caffe.proto import caffe_pb2
 
 STOP, SNAPSHOT = "stop", "snapshot"
+_REQUESTS = (None, SNAPSHOT, STOP)  # the more urgent, the later
 """What the action function may ask for between two iterations; None asks for nothing."""
 
 
@@ -49,9 +52,13 @@ class Solver:
             raise PrototxtError("average_loss should be 1 or more.")
         if solver.iter_size < 1:
             raise PrototxtError("iter_size should be 1 or more.")
-        self._check_snapshot_prefix()
+        # Of several solvers the first alone tests and takes snapshots.
+        self._is_root = _multi_solver.solver_rank() == 0
+        self._workers: Workers = ALONE
+        if self._is_root:
+            self._check_snapshot_prefix()
         if solver.random_seed >= 0:
-            _rng.set_random_seed(solver.random_seed)
+            _rng.set_random_seed(solver.random_seed + _multi_solver.solver_rank())
         self.iter = 0
         self.current_step = 0
         self.plateau = Plateau()
@@ -65,7 +72,7 @@ class Solver:
         self._stopping = False
         self._whole: dict[Net, WholeNet] = {}
         self.net = self._train_net()
-        self.test_nets = self._make_test_nets()
+        self.test_nets = self._make_test_nets() if self._is_root else []
         logger.info("Solver scaffolding done.")
 
     # ---- making the nets -------------------------------------------------------------------------
@@ -129,7 +136,8 @@ class Solver:
         merged.MergeFrom(state)
         param.state.CopyFrom(merged)
         net = Net(param)
-        for weights in self.param.weights:
+        # Others get theirs from the first.
+        for weights in self.param.weights if self._is_root else ():
             for path in weights.split(","):
                 logger.info("Finetuning from %s", path.strip())
                 net.copy_from(path.strip())
@@ -163,7 +171,7 @@ class Solver:
                 on_start()
             display = self._due(self.param.display)
             self.net.debug_info = display and self.param.debug_info
-            self._losses.append(self._forward_backward())
+            self._losses.append(self._averaged(self._forward_backward()))
             if display:
                 elapsed = time.perf_counter() - since
                 logger.info(
@@ -172,11 +180,12 @@ class Solver:
                     f"{self.smoothed_loss():g}",
                 )  # fmt: skip
                 displayed_at, since = self.iter, time.perf_counter()
-                self._log_outputs("Train", self.net, [o._data.tensor() for o in self.net._of(self.net._outputs)])
+                outputs = [output._data.tensor() for output in self.net._of(self.net._outputs)]
+                self._log_outputs("Train", self.net, self._workers.average(outputs))
             for _, on_gradients_ready in self._callbacks:
                 on_gradients_ready()
             self.apply_update()
-            request = self._action()
+            request = self._request()
             if self._due(self.param.snapshot) or request == SNAPSHOT:
                 self._try_snapshot()
             if request == STOP:
@@ -197,6 +206,20 @@ class Solver:
                 loss = loss + self.net._forward(0, last)
                 self.net._backward(last, 0, keep=False)
         return loss / self.param.iter_size
+
+    def _averaged(self, loss: torch.Tensor | float) -> torch.Tensor | float:
+        """The mean of the workers' losses; their gradients become the means as well."""
+        diffs = [entry.blob._diff for entry in self.net._params.learnable if entry.lr_mult]
+        if self._workers.size == 1:
+            return loss
+        *means, loss = self._workers.average([*(diff.tensor() for diff in diffs), torch.as_tensor(loss)])
+        for diff, mean in zip(diffs, means, strict=True):
+            diff.set(mean)
+        return loss.clone()  # a part of the one vector, which it would keep
+
+    def _request(self) -> str | None:
+        """What was asked of any worker."""
+        return _REQUESTS[self._workers.agree(_REQUESTS.index(self._action()))]
 
     def _forward(self, net: Net) -> torch.Tensor | float:
         """A forward pass that no backward pass follows; returns the loss, still on its device."""
@@ -242,7 +265,8 @@ class Solver:
         if resume_file is not None:
             logger.info("Restoring previous solver status from %s", resume_file)
             self.restore(resume_file)
-        with _snapshot.training(self):
+        with contextlib.ExitStack() as stack:
+            self._workers.first(lambda: stack.enter_context(_snapshot.training(self)))
             self.step(self.param.max_iter - self.iter)
             if self._snapshot_missed or (self.param.snapshot_after_train and not self._due(self.param.snapshot)):
                 self.snapshot()
@@ -251,7 +275,8 @@ class Solver:
             return
         if self._due(self.param.display):
             # As Caffe: one more forward pass for the loss, since the weights were just updated.
-            self._losses.append(self._forward(self.net))
+            (loss,) = self._workers.average([torch.as_tensor(self._forward(self.net))])
+            self._losses.append(loss)
             logger.info("Iteration %d, loss = %g", self.iter, self.smoothed_loss())
         if self._due(self.param.test_interval):
             self._test_all()
@@ -261,8 +286,8 @@ class Solver:
 
     def _test_all(self) -> None:
         # The run that goes on from a snapshot of now does the whole test.
-        self.before_test = _snapshot.forgotten(self)
-        for index in range(len(self.test_nets)):
+        self.before_test = self._forgotten()
+        for index in range(len(self.param.test_iter)):
             if not self._stopping:
                 self._test(index)
         if not self._stopping:
@@ -271,12 +296,14 @@ class Solver:
     def _test(self, index: int) -> None:
         """Average the outputs of a test net over its test_iter batches and log them."""
         logger.info("Iteration %d, Testing net (#%d)", self.iter, index)
-        net, batches = self.test_nets[index], self.param.test_iter[index]
-        net.share_with(self.net)
+        batches = self.param.test_iter[index]
+        net = self.test_nets[index] if self._is_root else None
+        if net:
+            net.share_with(self.net)
         sums: list[torch.Tensor] = []
         loss = 0.0
         for _ in range(batches):
-            while (request := self._action()) is not None:
+            while (request := self._request()) is not None:
                 if request == SNAPSHOT:
                     self._try_snapshot()
                 elif request == STOP:
@@ -284,9 +311,13 @@ class Solver:
             if self._stopping:
                 logger.info("Test interrupted.")
                 return
+            if not net:  # another worker's
+                continue
             loss = loss + self._forward(net)
             outputs = [blob._data.tensor() for blob in net._of(net._outputs)]
             sums = [s + o for s, o in zip(sums, outputs, strict=True)] if sums else [o.clone() for o in outputs]
+        if not net:
+            return
         if self.param.test_compute_loss:
             logger.info("Test loss: %g", float(loss) / batches)
         self._log_outputs("Test", net, [s / batches for s in sums])
@@ -295,8 +326,14 @@ class Solver:
 
     def snapshot(self) -> None:
         """Write the snapshot of the current iteration (see _snapshot.py)."""
-        _snapshot.write_snapshot(self)
+        forgotten = self.before_test or self._forgotten()
+        self._workers.first(lambda: _snapshot.write_snapshot(self, forgotten))
         self._snapshot_missed = False
+
+    def _forgotten(self) -> dict:
+        """What Caffe forgets, of all workers: the first's, and beside it the others'."""
+        first, *others = self._workers.exchange(_snapshot.forgotten(self))
+        return {**first, "workers": others} if others else first
 
     def _try_snapshot(self) -> None:
         try:
@@ -309,7 +346,12 @@ class Solver:
 
     def restore(self, path: str | Path) -> None:
         """Go on from a .solverstate."""
-        _restore.restore(self, path)
+        _restore.restore(self, path, self._workers)
+
+    def join(self, workers: Workers) -> None:
+        """Train together with others, from worker 0's weights."""
+        self._workers = workers
+        _restore.take_weights(self, workers)
 
     def share_weights(self, net: Net) -> None:
         """Let another net use the training net's weights."""

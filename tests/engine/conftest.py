@@ -1,12 +1,16 @@
 """Every test starts from the same random state and leaves Caffe's log as it found it."""
 
 import logging
+import socket
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 from caffe import _rng
+
+from .command import environment
+from .worker_processes import Forker
 
 # The arrays are tiny: more threads only wait for each other.
 torch.set_num_threads(1)
@@ -41,3 +45,29 @@ def log_lines() -> Iterator[list[str]]:
     yield handler.lines
     logger.removeHandler(handler)
     logger.setLevel(level)
+
+
+@pytest.fixture(scope="module")
+def forker():
+    forker = Forker(environment())
+    yield forker
+    forker.close()
+
+
+@pytest.fixture
+def port() -> str:
+    """A port that nobody listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return str(free.getsockname()[1])
+
+
+@pytest.fixture
+def train(forker, port):
+    """Start as many workers as there are command lines."""
+
+    def start(folder, *commands, **variables):
+        place = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "GLOO_SOCKET_IFNAME": "lo"}
+        return forker.start(folder, *commands, **(place | variables))
+
+    return start

@@ -191,6 +191,10 @@ class Layer:
     def set_state(self, state: dict) -> None:
         """Go on from a state of get_state."""
 
+    def identify_data(self) -> str | None:
+        """What tells the data that the layer reads from other data, for workers that must read the same."""
+        return None
+
     def allow_force_backward(self, index: int) -> bool:
         """Whether force_backward may ask for the gradient of this bottom (not of labels)."""
         return True

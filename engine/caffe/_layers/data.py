@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from caffe import _device, _rng
+from caffe import _device, _multi_solver, _rng
 from caffe._datum import datum_to_image
 from caffe._layers.base import Layer, register
-from caffe._records import RecordCursor, ResidentRecords
+from caffe._records import RecordCursor, ResidentRecords, Share
 from caffe._transformer import DataTransformer
 from caffe.proto import caffe_pb2
 
@@ -27,6 +27,9 @@ class _Batch:
 @register("Data")
 class Data(Layer):
     """Batches of records, transformed, in the order of the LMDB's keys; crop_size lets them differ in size.
+
+    In training each of several solvers takes its share, one record after the other going round: together they
+    read what one with so many times the batch_size would.
 
     On a GPU the records are read into its memory once, when they are images of one size and fit into half of
     what is free; else a thread prepares the batch after the one in use. On the CPU a batch is made when it is
@@ -46,6 +49,8 @@ class Data(Layer):
             raise self.error("batch_size must be 1 or more")
         self.batch_size = param.batch_size
         self.cursor = RecordCursor(param.source)
+        count, rank = _multi_solver.solver_count(), _multi_solver.solver_rank()
+        self._share = Share(rank, count) if self.training else Share()
         self.transformer = DataTransformer(self.param.transform_param, self.training)
         where = self.cursor.where(self.cursor.key)
         self.record_shape = datum_to_image(self.cursor.peek(), self.param.transform_param, where).shape
@@ -65,7 +70,7 @@ class Data(Layer):
         if device.type == "cuda" and not self._resident_tried:
             self._make_resident(device, torch.cuda.mem_get_info(device)[0] // 2)
         if self._resident is not None:
-            pixels, labels = self._resident.take(self.batch_size)
+            pixels, labels = self._resident.take(self.batch_size, self._share)
             tops = [self.transformer.on_device(pixels), labels]
             self._state = self._state_now(self._resident)
         else:
@@ -90,7 +95,7 @@ class Data(Layer):
         return batch
 
     def _read(self) -> _Batch:
-        keys, datums = self.cursor.take(self.batch_size)
+        keys, datums = self.cursor.take(self.batch_size, self._share)
         images = []
         for key, datum in zip(keys, datums, strict=True):
             image = datum_to_image(datum, self.param.transform_param, self.cursor.where(key))
@@ -103,6 +108,9 @@ class Data(Layer):
 
     def _state_now(self, records: RecordCursor | ResidentRecords) -> dict:
         return {"next_key": records.key.decode("latin-1"), "random": _rng.get_state(self.transformer.random)}
+
+    def identify_data(self):
+        return f"{self.cursor.source} with {self.cursor.identity()}"
 
     def get_state(self):
         return self._state

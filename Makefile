@@ -58,7 +58,7 @@ export PYTHONPATH := $(ROOT)$(if $(PYTHONPATH),:$(PYTHONPATH))
 .DEFAULT_GOAL := help
 .PHONY: bench bench-gpu help setup data lmdb kmeans models status board ensemble submission report reproduce reproduce-status results report-table demo
 .PHONY: test torture conformance record bvlc-tests bvlc-nets reference-caffe supported proto
-.PHONY: $(foreach verb,train resume lr journal scores views train-accuracy,$(MODELS:%=$(verb)-%))
+.PHONY: $(foreach verb,train resume lr journal scores views gap train-accuracy,$(MODELS:%=$(verb)-%))
 
 help: ## this list
 	@awk '/## / && /^[a-z$$]/ { text = name = $$0; sub(/.*## /, "", text); \
@@ -107,6 +107,9 @@ $(MODELS:%=scores-%): scores-%: setup ## class scores of the model's newest snap
 $(MODELS:%=views-%): views-%: setup ## what 10 crops and a dense grid gain over the centre, into results/ [VIEW="10crop dense:2"]
 	@$(PYTHON) -m ensemble.scores $* --split $(LABELLED) --view $(or $(VIEW),$(VIEWS)) $(if $(GPU),--gpu $(GPU))
 	@$(PYTHON) -m ensemble.view_gain $* $(or $(VIEW),$(VIEWS)) --gpu "$(GPU)"
+
+$(MODELS:%=gap-%): gap-%: setup ## one snapshot on train, val and held-out images, with and without crop and mirror
+	@$(PYTHON) -m ensemble.gap $* --gpu "$(GPU)"
 
 $(MODELS:%=train-accuracy-%): train-accuracy-%: setup ## accuracy of every snapshot on train images, for the curves of the report page
 	@$(PYTHON) -m ensemble.train_accuracy $* $(if $(GPU),--gpu $(GPU))

@@ -64,12 +64,20 @@ class DeployNet:
         self._deploy = deploy
         # Its weights are as many as its input has numbers; real Caffe ends the process at another size.
         self._one_size = next((layer.name for layer in definition.layer if layer.type in _ONE_SIZE), None)
+        self.channels = int(channels)
         self.image, self.crop = (int(mean.shape[1]), int(mean.shape[2])), (int(height), int(width))
 
     def _prob_has_all_classes(self, deploy: Path) -> None:
         blob = self._net.blobs["prob"].data
         if blob.size != len(blob) * CLASSES:
             raise BadInput(f"{deploy}: `prob` is {blob.shape}, not {CLASSES} classes an image; `make models`")
+
+    @property
+    def whole(self) -> views.Window | None:
+        """The window of the whole image, where the net can take it and it is not the centre already."""
+        if self._one_size or self.image == self.crop:
+            return None
+        return self.windows("whole")[0]
 
     def windows(self, view: str) -> list[views.Window]:
         """The windows of a view for this net; raises BadInput for one that is unknown or that it cannot take."""

@@ -61,11 +61,15 @@ def _is_cut(path: Path) -> list[str]:
 
 
 class Split:
-    """An LMDB, open for reading; `len()` is its number of records, of which `limit` takes the first."""
+    """An LMDB, open for reading; `len()` is its number of records, of which `limit` takes the first.
 
-    def __init__(self, path: Path, limit: int | None = None):
+    With a `seed` the `limit` records are drawn at random, still in their order.
+    """
+
+    def __init__(self, path: Path, limit: int | None = None, seed: int | None = None):
         self.path = path
         self._limit = limit
+        self._seed = seed
         target = "`make lmdb HOLDOUT=50`" if path.name.startswith("holdout") else "`make lmdb`"
         if not (path / "data.mdb").is_file():
             raise BadInput(f"{path}: no LMDB; {target} makes it")
@@ -111,9 +115,18 @@ class Split:
     def batches(self, size: int, shape: tuple[int, ...]) -> Iterator[Batch]:
         """All records in order, `size` at a time (the last batch may be smaller); `shape` is (C, H, W)."""
         with self._reading(), self._env.begin() as transaction:
-            records = islice(transaction.cursor(), len(self))
+            records = self._records(transaction)
             for start in range(0, len(self), size):
                 yield self._batch(records, min(size, len(self) - start), shape)
+
+    def _records(self, transaction) -> Iterator[tuple[bytes, bytes]]:
+        if self._seed is None:
+            yield from islice(transaction.cursor(), len(self))
+            return
+        keys = list(transaction.cursor().iternext(keys=True, values=False))
+        drawn = np.random.RandomState(self._seed).permutation(len(keys))[: len(self)]
+        for at in np.sort(drawn):
+            yield keys[at], transaction.get(keys[at])
 
     def named(self, names: Collection[str], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
         """The images of these names that are there: uint8 (C, H, W), BGR, each; `shape` is (C, H, W)."""

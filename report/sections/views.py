@@ -1,0 +1,31 @@
+"""Test with crops: what several windows of an image gain over its centre, and what they cost."""
+
+from ensemble.files import BadInput
+from report import Missing, results_files
+from report.experiment import Experiment
+from report.plots import views as plots
+
+
+def build(experiment: Experiment) -> dict:
+    files = results_files.read("views", "rows")
+    if not files:
+        raise Missing("No view but the centre is scored yet: make views-nin1")
+    try:
+        models = [_model(one) for one in files]
+        return {"models": models, "plot": plots.gains(files, "views")}
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise BadInput(f"results/views_*.json: not what `make views-nin1` writes ({error!r})") from error
+
+
+def _model(found: dict) -> dict:
+    rows = [{**row, "speed": row["images"] / row["seconds"] if row["seconds"] > 0 else None} for row in found["rows"]]
+    return {**found, "rows": rows, "words": [_words(row) for row in rows if "gain" in row]}
+
+
+def _words(row: dict) -> str:
+    """Whether a view helped, by the interval of its gain."""
+    low, high = row["gain_interval"]
+    amount = f"{100 * row['gain']:+.1f} points on {row['split']}".replace("-", "\N{MINUS SIGN}")
+    if low > 0:
+        return f"{row['view']} helps: {amount}"
+    return f"{row['view']} harms: {amount}" if high < 0 else f"{row['view']}: {amount}, not beyond noise"

@@ -18,11 +18,13 @@ from report.sections import (
     ensembles,
     examples,
     first_pass,
+    gap,
     nets,
     numbers,
     provenance,
     submission,
     training,
+    views,
 )
 from solvers import InputError
 
@@ -31,6 +33,8 @@ SECTIONS: tuple[tuple[str, str, ModuleType], ...] = (
     ("first_pass", "Before the nets", first_pass),
     ("training", "Training", training),
     ("ensembles", "Ensembles", ensembles),
+    ("views", "Test with crops", views),
+    ("gap", "From val to test", gap),
     ("classes", "Classes", classes),
     ("examples", "Right and wrong", examples),
     ("submission", "The submission", submission),

@@ -17,6 +17,8 @@ def read(kind: str, *needed: str) -> list[dict]:
             if missing := [name for name in ("model", "iteration", "command", "time", *needed) if name not in one]:
                 raise ValueError(f"no {missing[0]}")
         except (ValueError, TypeError, RecursionError) as error:
-            raise BadInput(f"{path}: not what the commands write ({error}); restore it from git, or remove it") from error
+            raise BadInput(
+                f"{path}: not what the commands write ({error}); restore it from git, or remove it"
+            ) from error
         found.append(one)
     return found

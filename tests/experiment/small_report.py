@@ -20,6 +20,7 @@ from ensemble.rule import CLASSES, accuracy
 from ensemble.score_file import Scores, save, score_path
 from solvers import provenance
 
+from . import small_results
 from .small_ensemble import DEPLOY, raw_datum, write_lmdb, write_mean
 
 HOSTILE = '<script>alert("x")</script> & $x_1$'
@@ -70,6 +71,7 @@ def make(folder: Path) -> None:
         write_scores(folder / "runs", name, labels, level, seed)
     data = provenance.digest_of_mean(folder / "data/lmdb/mean.binaryproto")
     kmeans.write(folder / "runs" / kmeans.NAME, kmeans_rows(data))
+    small_results.write(folder)
     names = list(MODELS)
     assert combine.main(names) is None and submission.main([]) is None
 

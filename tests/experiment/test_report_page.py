@@ -112,10 +112,30 @@ def test_hostile_names_stay_text(made):
     assert "<script" not in text and "&lt;script&gt;alert(&#34;x&#34;)" in text
 
 
+def test_views_and_the_gap_are_told_in_words(made):
+    found = Page((made / "runs/report.html").read_text(encoding="utf-8"))
+    crops, gap = found.section("views"), found.section("gap")
+    assert "10crop helps: +2.0 points on val; center+mirror: +0.2 points on val, not beyond noise" in crops
+    assert "dense:4 harms: \N{MINUS SIGN}2.0 points on val" in crops and "+0.0100 to +0.0300" in crops
+    assert "Supported: the test images are harder than val&#39;s (3.0 of the report&#39;s 4 points)" in gap
+    assert gap.count("contradicted</td>") == 3 and gap.count("<tr>") == 1 + 6 + 1 + 4
+
+
+@pytest.mark.parametrize("kind", ["views", "gap"])
+@pytest.mark.parametrize("text", ["[]", "{", '{"model": "nin1"}', '{"rows": [1], "splits": [], "draws": 3, "model": "a", '
+                                  '"iteration": 1, "command": "", "time": ""}'])  # fmt: skip
+def test_results_that_are_broken_or_missing(quick, kind, text):
+    Path(f"results/{kind}_nin1.json").write_text(text)
+    found = page().section(kind)
+    assert 'class="missing"' in found and ("not what" in found)
+    Path(f"results/{kind}_nin1.json").unlink()
+    assert f"make {kind}-nin1" in page().section(kind)
+
+
 def test_every_figure_says_what_it_shows(made):
     text = (made / "runs/report.html").read_text(encoding="utf-8")
     figures = re.findall(r"<figure>.*?</figure>", text, re.S)
-    assert len(figures) == 1 + 2 * 3 + 1 + 2 + 2 + 2
+    assert len(figures) == 1 + 2 * 3 + 1 + 2 + 2 + 2 + 2
     for one in figures:
         assert re.search(r'<svg viewBox="[\d. -]+" role="img" aria-label="[^"]{20,}">', one)
         assert re.search(r"<figcaption>\s*\w", one)

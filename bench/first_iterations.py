@@ -21,7 +21,8 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 from models.render import HERE as MODELS
-from models.render import read_variants, render
+from models.render import render
+from models.variants import read_variants
 from tests.conformance import caffe_log
 from tests.conformance.engines import OURS, REAL, Engine, workspace
 

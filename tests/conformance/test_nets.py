@@ -16,7 +16,8 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 from models.render import HERE as MODELS
-from models.render import read_variants, render
+from models.render import render
+from models.variants import read_variants
 from tests.experiment.small_ensemble import raw_datum, write_lmdb, write_mean
 
 from .caffe_log import parse

@@ -11,7 +11,8 @@ import pytest
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
-from models.render import VariantError, main, map_sizes, read_variants
+from models.render import main, map_sizes
+from models.variants import VariantError, read_variants
 
 MODELS = Path(__file__).parents[2] / "models"
 NETS = ("nin1", "nin2", "nin3", "alexnet1", "alexnet2")

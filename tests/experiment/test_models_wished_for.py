@@ -11,7 +11,8 @@ import pytest
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
-from models.render import VariantError, main, read_variants, render
+from models.render import main, render
+from models.variants import VariantError, read_variants
 
 from .test_models import ALEXNET_PARAMETERS, MODELS, NIN_PARAMETERS
 

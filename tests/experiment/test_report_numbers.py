@@ -1,6 +1,8 @@
 """The report's numbers, ours, those that are kept, and README's table."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -71,6 +73,31 @@ def test_curves_of_the_report():
 )
 def test_what_the_files_say(measured, name, value):
     assert measured[name].value == value
+
+
+def test_what_stands_beside_the_reports_models_counts_for_none_of_its_numbers(place, measured, tmp_path, monkeypatch):
+    """A nin1_prelu that is right 9 times of 10, with rates, crop and batch of its own."""
+    shutil.copytree(place, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    for folder in ("models", "runs"):
+        shutil.copytree(f"{folder}/nin1", f"{folder}/nin1_prelu")
+    for file in ("solvers/nin1.prototxt", "runs/nin1/journal.jsonl", "models/nin1/train_val.prototxt"):
+        text = Path(file).read_text().replace("nin1", "nin1_prelu").replace("crop_size: 6", "crop_size: 7")
+        text = text.replace("batch_size: 10", "batch_size: 20").replace("momentum: 0.9", "momentum: 0.8")
+        Path(file.replace("nin1", "nin1_prelu")).write_text(text)
+    log = Path("runs/nin1_prelu/train.log")
+    log.write_text(re.sub(r"(accuracy = )\S+", r"\g<1>0.9", log.read_text()))
+    experiment = open_experiment(Path("runs"), Path("data/lmdb"))
+    assert "nin1_prelu" in [model.name for model in experiment.models] and "nin1_prelu" in experiment.scored
+    assert ours.measured(experiment) == measured
+
+
+@pytest.mark.parametrize(
+    ("model", "family"),
+    [("nin1", "nin"), ("alexnet2", "alexnet"), ("nin", "nin"), ("nin1_prelu", None), ("resnet10", None)],
+)
+def test_the_family_of_a_model(model, family):
+    assert paper.family_of(model) == family
 
 
 def test_accuracies_are_those_of_the_logs(measured):

@@ -21,7 +21,7 @@ def accuracy(compared: Compared, name: str) -> Markup:
             at, colour = [at for at, _ in run.accuracy], LIGHT[SERIES[index % len(SERIES)]]
             drawing.axes.fill_between(at, [one.low for one in found], [one.high for one in found], color=colour,
                                       alpha=0.2, linewidth=0)  # fmt: skip
-            _line(drawing.axes, index, run, run.accuracy)
+            _line(drawing.axes, index, run, run.accuracy, label_at=0)
         _finish(drawing.axes, "accuracy on val")
         drawing.axes.set_ylim(bottom=0)
     return drawing.svg
@@ -32,20 +32,21 @@ def loss(compared: Compared, name: str) -> Markup:
     last = ", ".join(f"{run.name} {run.loss[-1][1]:.3f}" for run in compared.runs if run.loss)
     with plot(name, f"{compared.title}: train loss by epoch. At the end: {last or 'no whole epoch yet'}") as drawing:
         for index, run in enumerate(compared.runs):
-            _line(drawing.axes, index, run, run.loss)
+            _line(drawing.axes, index, run, run.loss, label_at=1)
         _finish(drawing.axes, "train loss, mean of an epoch")
     return drawing.svg
 
 
-def _line(axes, index: int, run, points) -> None:
-    """A curve, with a mark at the bottom for every drop of its rate."""
+def _line(axes, index: int, run, points, label_at: float) -> None:
+    """A curve, with a line for every drop of its rate, labelled at the bottom (0) or top (1), where the curve is not."""
     colour = LIGHT[SERIES[index % len(SERIES)]]
     axes.plot([at for at, _ in points], [value for _, value in points], color=colour, label=run.name,
               linestyle=_DASHES[index % len(_DASHES)], marker="o" if len(points) <= 20 else "")  # fmt: skip
     for at, _, after in run.drops:
         axes.axvline(at, color=colour, linewidth=1, linestyle=(0, (3, 2)))
-        axes.annotate(f"rate {after:.4g}", (at, 0), (3, 3), xycoords=("data", "axes fraction"),
-                      textcoords="offset points", rotation=90, va="bottom", fontsize=8.5, color=colour)  # fmt: skip
+        axes.annotate(f"rate {after:.4g}", (at, label_at), (3, 3 - 6 * label_at), xycoords=("data", "axes fraction"),
+                      textcoords="offset points", rotation=90, va="top" if label_at else "bottom", fontsize=8.5,
+                      color=colour)  # fmt: skip
 
 
 def _finish(axes, what: str) -> None:

@@ -1,0 +1,100 @@
+"""One worker with batch 100 and two with batch 50: the same training, seen by its losses.
+
+    python -m bench.two_workers alexnet1 [--iterations 100] [--data data/lmdb] [--out results/two_workers.csv]
+
+Crop, mirror and dropout are off: each worker draws its own. The two train on the CPU, over gloo. The loss is of
+each iteration, of two workers the mean of theirs. Prints both along the way and their largest relative difference;
+with --out also writes them as CSV, after lines about the run, and draws them beside it as PNG (by matplotlib).
+"""
+
+import argparse
+import csv
+import os
+import re
+import shlex
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bench import process
+from bench.first_iterations import solver, training_net
+from solvers import caffe_log, provenance
+from tests.conformance.engines import OURS, workspace
+
+
+def train(folder: Path, batch: int, workers: int) -> tuple[dict[int, float], float]:
+    """Losses by iteration, and the seconds that the training took, the start of its processes included."""
+    net = (folder / "net.prototxt").read_text()
+    (folder / "net.prototxt").write_text(re.sub(r"batch_size: \d+", f"batch_size: {batch}", net))
+    command = [*OURS.command(folder), "train", "--solver=solver.prototxt"]
+    if workers > 1:
+        # Where CUDA shows no GPU, the workers that so many GPUs would have use the CPU.
+        command.append(f"--gpu={','.join(map(str, range(workers)))}")
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = process.measured(command, folder, environment)
+    events = map(caffe_log.event, done.output.splitlines())
+    return {event.iteration: event.loss for event in events if isinstance(event, caffe_log.Loss)}, done.seconds
+
+
+def draw(one: list[float], two: list[float], out: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure((7, 4.5), layout="constrained")
+    above, below = figure.subplots(2, sharex=True, height_ratios=(2, 1))
+    above.plot(one, color="0.7", linewidth=4, label="one worker, batch 100")
+    above.plot(two, color="#1f5fa8", linewidth=1.2, label="two workers, batch 50 each")
+    above.set_ylabel("training loss")
+    above.legend(frameon=False)
+    below.semilogy([max(abs(b - a) / a, 1e-8) for a, b in zip(one, two, strict=True)], color="#1f5fa8", linewidth=1)
+    below.set_ylabel("relative difference")
+    below.set_xlabel("iteration")
+    for axes in (above, below):
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(out, dpi=150)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.two_workers", description=__doc__.split("\n")[0])
+    parser.add_argument("name", help="a model of models/variants.toml")
+    parser.add_argument("--iterations", type=int, default=100)
+    parser.add_argument("--data", type=Path, default=Path("data/lmdb"))
+    parser.add_argument("--out", type=Path, help="write both losses as CSV, and a picture of them beside it")
+    options = parser.parse_args()
+    begun = time.perf_counter()
+    with workspace() as folder:
+        target = folder / "data/lmdb"
+        target.mkdir(parents=True)
+        for part in ("train_lmdb", "mean.binaryproto"):
+            (target / part).symlink_to((options.data / part).resolve())
+        (folder / "net.prototxt").write_text(training_net(options.name, dropout=False))
+        (folder / "solver.prototxt").write_text(solver(options.name, options.iterations))
+        one, seconds_of_one = train(folder, 100, 1)
+        two, seconds_of_two = train(folder, 50, 2)
+    numbers = sorted(one)
+    worst = max(abs(two[i] - one[i]) / abs(one[i]) for i in numbers)
+    print("iteration   one, batch 100   two, batch 50 each")
+    for i in sorted({*numbers[::10], numbers[-1]}):
+        print(f"{i:9d}   {one[i]:14.6g}   {two[i]:.6g}")
+    print(f"largest relative difference of {len(numbers)} losses: {worst:.2g}")
+    if options.out:
+        about = {
+            "command": shlex.join(["python", "-m", "bench.two_workers", *sys.argv[1:]]),
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "commit": provenance.commit(),
+            "machine": provenance.machine(),
+            "data": provenance.digest_of_mean(options.data / "mean.binaryproto"),
+            "seconds": f"{time.perf_counter() - begun:.0f} ({seconds_of_one:.0f} one, {seconds_of_two:.0f} two)",
+            "largest relative difference": f"{worst:.2g}",
+        }
+        with options.out.open("w", newline="") as file:
+            file.writelines(f"# {name}: {text}\n" for name, text in about.items())
+            rows = csv.writer(file, lineterminator="\n")
+            rows.writerow(["iteration", "one_worker", "two_workers"])
+            rows.writerows([i, one[i], two[i]] for i in numbers)
+        draw([one[i] for i in numbers], [two[i] for i in numbers], options.out.with_suffix(".png"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -34,9 +34,7 @@ def _choose_device(gpu: str, precision: str, deterministic: bool = False, worker
     ids = _gpu_ids(gpu) or list(range(workers))
     if len(ids) < workers:
         raise CaffeError(f"--gpu {gpu}: {workers} workers on this machine need a GPU each; name as many, or 'all'.")
-    logger.info("Using GPUs %s", ", ".join(map(str, ids)))
-    for number in ids:
-        _device.check(number)
+    logger.info("Using GPUs %s", ", ".join(map(str, ids[:workers])))
     _device.set_device(ids[worker])
     _device.set_mode_gpu()
     if deterministic:
@@ -48,6 +46,8 @@ def _choose_device(gpu: str, precision: str, deterministic: bool = False, worker
 def _gpu_ids(gpu: str) -> list[int]:
     import torch
 
+    from caffe import _device
+
     if gpu == "all":
         return list(range(torch.cuda.device_count()))
     try:
@@ -56,6 +56,8 @@ def _gpu_ids(gpu: str) -> list[int]:
         raise CaffeError(f"--gpu {gpu}: give device numbers, such as 0 or 0,1, or 'all'.") from None
     if len(set(ids)) < len(ids):
         raise CaffeError(f"--gpu {gpu}: a GPU is named twice.")
+    for number in ids:
+        _device.check(number)
     return ids
 
 

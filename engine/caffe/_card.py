@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from caffe import __version__, _device, _precision
+from caffe._blobproto import read_array
 from caffe._error import WorkerError
 from caffe.proto import caffe_pb2
 
@@ -19,16 +20,9 @@ if TYPE_CHECKING:
 
 Card = dict[str, str]
 
-_WHAT = {
-    "engine": "the versions of Caffe and PyTorch",
-    "device": "the kind of device",
-    "precision": "the precision",
-    "solver": "the solver",
-    "net": "the net",
-    "data": "the data",
-}
-_TELLING = ("engine", "device", "precision", "data")
-"""What can be shown; the rest is a hash."""
+WHERE, PROCESS = "where", "process"
+OWN = (WHERE, PROCESS)
+"""What differs from worker to worker."""
 
 
 def of(solver: Solver) -> Card:
@@ -39,22 +33,38 @@ def of(solver: Solver) -> Card:
     device = _device.current()
     where = f"GPU {device.index} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else "CPU"
     return {
-        "where": f"{socket.gethostname()} {where}",
-        "engine": f"caffe {__version__}, torch {torch.__version__}, numpy {np.__version__}",
-        "device": device.type,
-        "precision": _precision.current(),
-        "solver": _hash(param),
-        "net": _hash(*(layer.param for layer in solver.net._layers)),
-        "data": "; ".join(filter(None, (layer.identify_data() for layer in solver.net._layers))),
+        WHERE: f"{socket.gethostname()} {where}",
+        "the version of Caffe": __version__,
+        # Without what it was built for, such as "+cpu".
+        "the version of PyTorch": torch.__version__.partition("+")[0],
+        "the version of NumPy": np.__version__,
+        "the kind of device": device.type,
+        "the precision": _precision.current(),
+        "--deterministic": str(torch.are_deterministic_algorithms_enabled()),
+        **{f"the solver's {field.name}": _shown(value) for field, value in param.ListFields()},
+        **dict(_of_layers(solver)),
     }
 
 
-def _hash(*messages: caffe_pb2.SolverParameter | caffe_pb2.LayerParameter) -> str:
-    hashed = hashlib.sha256()
-    for message in messages:
-        content = message.SerializeToString(deterministic=True)
-        hashed.update(len(content).to_bytes(8, "little") + content)
-    return hashed.hexdigest()
+def _of_layers(solver: Solver) -> Iterator[tuple[str, str]]:
+    for number, layer in enumerate(solver.net._layers):
+        name = f"layer {number} of the net"
+        yield name, f"'{layer.name}' ({layer.type}, {_hash(layer.param.SerializeToString(deterministic=True))})"
+        if data := layer.identify_data():
+            yield f"the data of {name}", data
+        if mean := layer.param.transform_param.mean_file:
+            yield f"the mean of {name}", f"{mean} ({_hash(read_array(mean).tobytes())})"
+
+
+def _shown(value: object) -> str:
+    """A field of the solver; what is long, as its hash."""
+    # Floats of a prototxt are float32: 0.9, not 0.8999999761581421.
+    text = " ".join(str(np.float32(value) if isinstance(value, float) else value).split())
+    return text if len(text) < 80 else _hash(text.encode())
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]
 
 
 def compare(cards: Sequence[Card]) -> None:
@@ -64,7 +74,9 @@ def compare(cards: Sequence[Card]) -> None:
         WorkerError: they do not; it says who differs from worker 0, and in what.
     """
     for rank, card in enumerate(cards):
-        for name, what in _WHAT.items():
-            if card[name] != cards[0][name]:
-                shown = f": {card[name]}, not {cards[0][name]}" if name in _TELLING else ""
-                raise WorkerError(f"Worker {rank} differs from worker 0 in {what}{shown}. All must train the same.")
+        for name in {**cards[0], **card}:
+            theirs, first = card.get(name, "nothing"), cards[0].get(name, "nothing")
+            if theirs != first and name not in OWN:
+                raise WorkerError(
+                    f"Worker {rank} differs from worker 0 in {name}: {theirs}, not {first}. All must train the same."
+                )

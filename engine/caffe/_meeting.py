@@ -212,13 +212,13 @@ class Meeting:
         except RuntimeError as error:
             raise self.lost(error) from None
         self._group = Group(self.lost)
-        names = ", ".join(f"{rank} {each['where']}" for rank, each in enumerate(cards))
+        names = ", ".join(f"{rank} {each[_card.WHERE]}" for rank, each in enumerate(cards))
         logger.info("%d workers train together, each with batch_size records an iteration: %s", len(cards), names)
         logger.info("Losses are means over the workers; worker 0 tests and takes snapshots.")
         return self._group
 
     def _lay_down(self, card: _card.Card) -> None:
-        mine = json.dumps({**card, "process": f"{socket.gethostname()} {os.getpid()}"})
+        mine = json.dumps({**card, _card.PROCESS: f"{socket.gethostname()} {os.getpid()}"})
         rank = self._place.rank
         if self._store.compare_set(f"card/{rank}", "", mine).decode() != mine:
             raise WorkerError(
@@ -270,6 +270,10 @@ class Meeting:
     def tell(self, error: BaseException) -> None:
         """Say in the store why this worker fails, unless another was the first."""
         self._failed = True
+        # Whatever of a broken group, a device's queue above all, would hold this process back.
+        last = threading.Timer(4 * _FAREWELL_S, os._exit, [1])
+        last.daemon = True
+        last.start()
         if isinstance(error, WorkerError):
             return
         said = " ".join(str(error).split()) or type(error).__name__

@@ -1,12 +1,31 @@
-"""What pycaffe has for solvers in several processes, one a GPU.
+"""Which of several solvers, one a process, this process is (Caffe's solver_count and solver_rank).
 
-There is no NCCL here, and so one solver: the count and rank are kept for scripts that set them, and change nothing.
+``caffe train`` sets them for its workers (_meeting.py). As in Caffe they decide which records of the training data
+are this solver's, its random numbers (random_seed + rank), and that the first alone tests and takes snapshots.
+pycaffe's scripts may set them too; what they lack is NCCL, to exchange gradients.
 """
+
+from typing import NamedTuple
 
 from caffe._error import CaffeError
 
 _count = 1
 _rank = 0
+
+
+class Share(NamedTuple):
+    """Which records belong to one of several solvers: every ``count``-th, from number ``rank`` on."""
+
+    rank: int = 0
+    count: int = 1
+
+
+ALL = Share()
+
+
+def share(training: bool) -> Share:
+    """This solver's share of the data: in tests all of it, since only one solver tests (DataLayer::Skip)."""
+    return Share(_rank, _count) if training else ALL
 
 
 def solver_count() -> int:

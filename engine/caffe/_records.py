@@ -5,7 +5,6 @@ import weakref
 from bisect import bisect_left
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,17 +13,8 @@ from caffe._datum import parse_datum, stack_pixels
 from caffe._error import DataError
 from caffe._lmdb_file import open_lmdb, reading
 from caffe._log import logger
+from caffe._multi_solver import ALL, Share
 from caffe.proto import caffe_pb2
-
-
-class Share(NamedTuple):
-    """Which of the records belong to one of several solvers (Caffe's DataLayer::Skip): every ``count``-th."""
-
-    rank: int = 0
-    count: int = 1
-
-
-ALL = Share()
 
 
 class _Environment:

@@ -48,6 +48,14 @@ def test_order_across_files_and_round(source, batch):
     assert rows_of(hdf5_data(source, batch), 4) == [i % 12 for i in range(4 * batch)]
 
 
+@pytest.mark.parametrize("batch", [1, 2, 5])
+def test_several_solvers_share_the_rows(monkeypatch, source, batch):
+    monkeypatch.setattr("caffe._multi_solver._count", 3)
+    for rank in range(3):
+        monkeypatch.setattr("caffe._multi_solver._rank", rank)
+        assert rows_of(hdf5_data(source, batch), 4) == [i % 12 for i in range(rank, 12 * batch, 3)]
+
+
 def test_one_file(source):
     source.write_text(source.read_text().split()[1])
     assert rows_of(hdf5_data(source, 2), 3) == [5, 6, 7, 5, 6, 7]

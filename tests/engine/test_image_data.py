@@ -43,6 +43,13 @@ def test_order_and_round(folder):
     assert image_data(folder, 3, "new_height: 9 new_width: 4").top_shapes([])[0] == (3, 3, 9, 4)
 
 
+@pytest.mark.parametrize(("fields", "warned"), [("", 1), ("shuffle: true", 0), ("rand_skip: 2", 0)])
+def test_several_solvers_are_told_that_they_see_the_same(monkeypatch, folder, log_lines, fields, warned):
+    monkeypatch.setattr("caffe._multi_solver._count", 2)
+    image_data(folder, 2, fields, phase=TRAIN)
+    assert len([line for line in log_lines if "gives all workers the same images" in line]) == warned
+
+
 def test_shuffle(folder):
     layer = image_data(folder, 7, "shuffle: true")
     rounds = [tuple(labels_of(layer, 1)) for _ in range(10)]

@@ -1,10 +1,14 @@
 """What goes wrong among workers: one error on each, an exit status other than 0, and nobody waits for long."""
 
 import re
+import signal
 import socket
 
+import caffe.__main__
 import numpy as np
 import pytest
+import torch
+from caffe import CaffeError
 
 from .command import NET, SOLVER, make_experiment, write_lmdb
 
@@ -55,13 +59,15 @@ def test_two_workers_of_the_same_rank(tmp_path, train):
 @pytest.mark.parametrize(
     ("solver", "net", "what"),
     [
-        (SOLVER, NET.replace("num_output: 6", "num_output: 7"), "the net"),
-        (SOLVER.replace("base_lr: 0.01", "base_lr: 0.02"), NET, "the solver"),
+        (SOLVER, NET.replace("num_output: 6", "num_output: 7"), "layer 1 of the net: 'conv' (Convolution, "),
+        (SOLVER.replace("base_lr: 0.01", "base_lr: 0.02"), NET, "the solver's base_lr: 0.02"),
+        (SOLVER.replace("momentum: 0.9", ""), NET, "the solver's momentum: nothing, not 0.9"),
     ],
 )
 def test_workers_with_different_prototxts(tmp_path, train, solver, net, what):
     workers = train(two(tmp_path, solver, net), TRAIN, TRAIN)
-    broken(workers, *[f"Worker 1 differs from worker 0 in {what}. All must train the same."] * 2)
+    broken(workers, *[f"Worker 1 differs from worker 0 in {what}"] * 2)
+    assert "All must train the same." in the_error(workers.log(0))
 
 
 def test_workers_with_different_data(tmp_path, train):
@@ -69,7 +75,7 @@ def test_workers_with_different_data(tmp_path, train):
     images = np.zeros((39, 3, 12, 11), np.uint8)
     write_lmdb(folders[1] / "train_lmdb", images[37:], [0, 1])  # over the first two
     workers = train(folders, TRAIN, TRAIN)
-    broken(workers, *["in the data: train_lmdb with 37 records, 00000000 to 00000036"] * 2)
+    broken(workers, *["in the data of layer 0 of the net: train_lmdb with 37 records, 00000000 to 00000036"] * 2)
 
 
 def test_workers_with_different_precisions(tmp_path, train):
@@ -129,6 +135,36 @@ def test_variables_that_make_no_sense(tmp_path, train, variables, wanted):
     workers = train(make_experiment(tmp_path), TRAIN, WORLD_SIZE="2", **variables)
     assert workers.end() == [1]
     assert wanted in the_error(workers.log(0))
+
+
+def test_a_worker_that_hangs(tmp_path, train):
+    endless = SOLVER.replace("max_iter: 20", "max_iter: 100000")
+    workers = train(make_experiment(tmp_path, endless), HASTY, HASTY)
+    workers.wait_for(0, "Iteration 5, lr")
+    workers.signal(1, signal.SIGSTOP)
+    workers.wait_for(0, "A worker no longer answers")
+    workers.signal(1, signal.SIGKILL)
+    assert workers.end() == [1, -signal.SIGKILL]
+    assert "Training cannot go on without it" in the_error(workers.log(0))
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+
+
+@pytest.mark.parametrize(("gpu", "missing"), [("2", 2), ("0,7", 7), ("-1,0", -1)])
+def test_a_gpu_that_does_not_exist(tmp_path, monkeypatch, two_gpus, log_lines, gpu, missing):
+    monkeypatch.chdir(make_experiment(tmp_path))
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    assert caffe.__main__.main(["train", "--solver=solver.prototxt", f"--gpu={gpu}"]) == 1
+    assert log_lines[-1] == f"GPU {missing} does not exist: this machine has GPUs 0 to 1."
+
+
+def test_more_workers_than_gpus_named(tmp_path, monkeypatch, two_gpus):
+    with pytest.raises(CaffeError, match="--gpu 1: 2 workers on this machine need a GPU each"):
+        caffe.__main__._choose_device("1", "", worker=1, workers=2)
 
 
 def test_a_gpu_named_twice(tmp_path, train):

@@ -132,6 +132,43 @@ def test_take_goes_round(source):
         assert records.key == cursor.key
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_several_solvers_share_the_records(monkeypatch, source, mean_file, count):
+    """Together they give what one with a batch as large gives, in turns, and all go on from the same record."""
+    transform = TRANSFORM.replace("mirror: true crop_size: 4", "") % mean_file
+    whole = data_layer(source, 4 * count, transform, phase=TRAIN)
+    share = []
+    monkeypatch.setattr("caffe._multi_solver._count", count)
+    for rank in range(count):
+        monkeypatch.setattr("caffe._multi_solver._rank", rank)
+        layers = [data_layer(source, 4, transform, phase=TRAIN) for _ in range(2)]
+        resident(layers[1])
+        share.append(layers)
+    for _ in range(5):
+        data, labels = whole.forward([], [])
+        for rank, layers in enumerate(share):
+            for layer in layers:
+                ours, our_labels = layer.forward([], [])
+                torch.testing.assert_close(ours, data[rank::count], rtol=0, atol=0)
+                assert our_labels.tolist() == labels[rank::count].tolist()
+                assert layer.get_state()["next_key"] == whole.get_state()["next_key"]
+    assert len(data_layer(source, 5).forward([], [])[1]) == 5  # whoever tests takes all
+    assert data_layer(source, 5).forward([], [])[1].tolist() == list(range(5))
+
+
+def test_what_tells_records_apart(tmp_path, images):
+    paths = [write_lmdb(tmp_path / name, [datum(i, 1) for i in some]) for name, some in
+             {"all": images, "less": images[:-1], "other": images[::-1], "again": images}.items()]  # fmt: skip
+    told = []
+    for path in paths:
+        cursor = RecordCursor(str(path))
+        cursor.take(3)
+        here = cursor.key
+        told.append(cursor.identity())
+        assert cursor.key == here
+    assert len(set(told)) == 3 and told[0] == told[3]
+
+
 def test_the_cpu_takes_no_memory_for_them(source, mean_file):
     assert _device.current().type == "cpu"
     layer = make(source, mean_file)

@@ -9,7 +9,7 @@ import torch
 from caffe import _device, _multi_solver, _rng
 from caffe._datum import datum_to_image
 from caffe._layers.base import Layer, register
-from caffe._records import RecordCursor, ResidentRecords, Share
+from caffe._records import RecordCursor, ResidentRecords
 from caffe._transformer import DataTransformer
 from caffe.proto import caffe_pb2
 
@@ -49,8 +49,7 @@ class Data(Layer):
             raise self.error("batch_size must be 1 or more")
         self.batch_size = param.batch_size
         self.cursor = RecordCursor(param.source)
-        count, rank = _multi_solver.solver_count(), _multi_solver.solver_rank()
-        self._share = Share(rank, count) if self.training else Share()
+        self._share = _multi_solver.share(self.training)
         self.transformer = DataTransformer(self.param.transform_param, self.training)
         where = self.cursor.where(self.cursor.key)
         self.record_shape = datum_to_image(self.cursor.peek(), self.param.transform_param, where).shape

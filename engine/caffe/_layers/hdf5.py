@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from caffe import _device, _hdf5, _rng
+from caffe import _device, _hdf5, _multi_solver, _rng
 from caffe._error import DataError, SnapshotError
 from caffe._layers.base import Layer, register
 from caffe._log import logger
@@ -21,7 +21,7 @@ class HDF5Data(Layer):
     """Rows of the datasets named like the tops, in the files that ``source`` lists, one after the other.
 
     A batch goes on across files. With shuffle the files come in a random order, drawn anew each time round, and
-    so do the rows of each. One file is in memory at a time.
+    so do the rows of each. One file is in memory at a time. In training each of several solvers takes its share.
     """
 
     bottoms = (0, 0)
@@ -86,16 +86,21 @@ class HDF5Data(Layer):
 
     def forward(self, bottom, weights):
         parts = []
-        missing = self.param.hdf5_data_param.batch_size
+        rank, count = _multi_solver.share(self.training)
+        missing = self.param.hdf5_data_param.batch_size * count
         while missing:
             chosen = self._order[self._row : self._row + missing]
-            parts.append([rows[chosen] for rows in self._rows])
+            mine = chosen[(rank + missing) % count :: count]
+            parts.append([rows[mine] for rows in self._rows])
             missing -= len(chosen)
             self._row += len(chosen)
             if self._row == len(self._order):
                 self._after_last_row()
         device = _device.current()
         return [torch.from_numpy(np.concatenate(top)).to(device) for top in zip(*parts, strict=True)]
+
+    def identify_data(self):
+        return f"the files that {self.param.hdf5_data_param.source} lists: {', '.join(self.files)}"
 
     def get_state(self):
         return {"files": self._file_order, "file": self._file, "row": self._row, "random": self._before_order}

@@ -1,11 +1,12 @@
 """ImageData (Caffe's image_data_layer.cpp)."""
 
+import hashlib
 import re
 
 import numpy as np
 import torch
 
-from caffe import _device, _rng
+from caffe import _device, _multi_solver, _rng
 from caffe._error import DataError
 from caffe._image import read_image
 from caffe._layers.base import Layer, register
@@ -35,6 +36,11 @@ def read_list(source: str) -> list[tuple[str, int]]:
     return found
 
 
+def hash_of(images: list[tuple[str, int]]) -> str:
+    """What tells a list of images from another."""
+    return hashlib.sha256(repr(images).encode(errors="surrogateescape")).hexdigest()[:12]
+
+
 @register("ImageData")
 class ImageData(Layer):
     """Batches of image files, resized and transformed, in the order of a list or in a random one.
@@ -57,6 +63,10 @@ class ImageData(Layer):
         self.images = read_list(param.source)
         self.transformer = DataTransformer(self.param.transform_param, self.training)
         self._random = _rng.spawn()
+        if _multi_solver.share(self.training).count > 1 and not (param.shuffle or param.rand_skip):
+            logger.warning(
+                "Layer '%s' gives all workers the same images: shuffle or rand_skip tells them apart.", self.name
+            )
         self._start_round()
         logger.info("A total of %d images.", len(self.images))
         if param.rand_skip:
@@ -104,6 +114,9 @@ class ImageData(Layer):
             self.transformer.batch(images, f"Layer '{self.name}'").to(device),
             torch.tensor(labels, dtype=torch.float32, device=device),
         ]
+
+    def identify_data(self):
+        return f"{self.param.image_data_param.source} with {len(self.images)} images ({hash_of(self.images)})"
 
     def get_state(self):
         return {

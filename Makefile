@@ -40,6 +40,12 @@ ENCODED       ?=
 # Options of `make kmeans`, which takes several of each; SEED is its option too
 CLUSTERS      ?= 200
 
+# Options of `make explore`, which takes several of each; MODELS, GPU and JOBS too
+EPOCHS   ?= 3
+RATES    ?= 0.01 0.003 0.001
+DROPOUTS ?=
+EXPLORED := $(if $(filter file,$(origin MODELS)),alexnet1 nin1,$(MODELS))
+
 # Options of `make reproduce`
 LENGTH  ?=
 JOBS    ?=
@@ -56,7 +62,7 @@ endif
 export PYTHONPATH := $(ROOT)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: bench bench-gpu help setup data lmdb kmeans models status board ensemble submission report reproduce reproduce-status results report-table demo
+.PHONY: bench bench-gpu help setup data lmdb kmeans explore models status board ensemble submission report reproduce reproduce-status results report-table demo
 .PHONY: test torture conformance record bvlc-tests bvlc-nets reference-caffe supported proto
 .PHONY: $(foreach verb,train resume lr journal scores views gap train-accuracy,$(MODELS:%=$(verb)-%))
 
@@ -88,6 +94,10 @@ kmeans: setup ## the report's K-means, from pixels: error on val [CLUSTERS="200 
 
 models: setup ## the nets' prototxts, from models/*.j2 and models/variants.toml
 	@$(PYTHON) -m models.render
+
+explore: setup ## a few epochs of each architecture at each rate, and which goes on [EPOCHS=3 RATES="0.01 0.001" GPU=0,1 JOBS=n]
+	@$(PYTHON) -m explore --epochs "$(EPOCHS)" --models "$(EXPLORED)" --rates "$(RATES)" --dropouts "$(DROPOUTS)" \
+	  --caffe $(CAFFE) --gpu "$(GPU)" --jobs "$(JOBS)"
 
 $(MODELS:%=train-%): train-%: setup ## caffe train with solvers/MODEL.prototxt; Ctrl-C stops with a snapshot [KEEP=n DETERMINISTIC=1]
 	@$(PYTHON) -m solvers.run train $* $(TRAINING)

@@ -74,11 +74,20 @@ def verdict(curves: Curves, epoch: float) -> Verdict:
         trend = Trend.TOO_EARLY
     elif lower >= needed:
         trend = Trend.FALLS
-    elif windows[-1] > _BEGUN * curves.displayed[0].loss:
+    elif not _begun(windows, curves):
         trend = Trend.NOT_BEGUN
     else:
         trend = Trend.FALLS_NO_LONGER
     return Verdict(trend, windows, lower, needed, since)
+
+
+def begun(curves: Curves, told: Verdict) -> bool:
+    """Whether the loss is clearly under the first of all: a net that is still at chance falls steadily, a little."""
+    return bool(told.windows) and _begun(told.windows, curves)
+
+
+def _begun(windows: tuple[float, ...], curves: Curves) -> bool:
+    return windows[-1] <= _BEGUN * curves.displayed[0].loss
 
 
 def last_good(curves: Curves) -> int:

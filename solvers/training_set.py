@@ -34,6 +34,18 @@ def training_set(solver) -> TrainingSet | None:
     return None
 
 
+def test_set(solver) -> TrainingSet | None:
+    """What the TEST phase of a SolverParameter's net reads; None where no layer of it reads an LMDB or a list."""
+    path = Path(solver.net)
+    if not path.is_file():
+        return None
+    for layer in parse(read(path), caffe_pb2.NetParameter(), path).layer:
+        tests = any(rule.phase == caffe_pb2.TEST for rule in layer.include)
+        if tests and (batch := layer.data_param.batch_size or layer.image_data_param.batch_size):
+            return TrainingSet(batch, _images(layer))
+    return None
+
+
 def _trains(layer) -> bool:
     test = caffe_pb2.TEST
     if layer.include:

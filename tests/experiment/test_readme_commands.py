@@ -16,7 +16,7 @@ from tests.experiment.test_readme import blocks
 
 ROOT = Path(__file__).parents[2]
 # Made by others, or for hours, or with their own tests.
-LONG = {"demo", "test", "report", "reproduce", "reproduce-status", "board", "reference-caffe", "conformance"}
+LONG = {"demo", "test", "report", "explore", "reproduce", "reproduce-status", "board", "reference-caffe", "conformance"}
 LINES = [line.partition("#")[0].strip() for line in blocks("sh").splitlines() if line.strip()]
 SNAPSHOTS = 2  # iterations between them
 

@@ -62,8 +62,7 @@ class DeployNet:
             raise BadInput(f"{deploy}: takes {(channels, height, width)}, more than images of {tuple(mean.shape)} have")
         self._mean = mean
         self._deploy = deploy
-        # Its weights are as many as its input has numbers; real Caffe ends the process at another size.
-        self._one_size = next((layer.name for layer in definition.layer if layer.type in _ONE_SIZE), None)
+        self._one_size = _one_size(definition)
         self.channels = int(channels)
         self.image, self.crop = (int(mean.shape[1]), int(mean.shape[2])), (int(height), int(width))
 
@@ -120,6 +119,16 @@ def _definition(deploy: Path):
         return text_format.Parse(read_text(deploy, "`make models` renders it"), caffe_pb2.NetParameter())
     except (text_format.ParseError, RecursionError) as error:
         raise BadInput(f"{deploy}: not a net: {error}") from error
+
+
+def _one_size(definition) -> str | None:
+    """The layer that ties a net to one size of image, if there is one; real Caffe ends the process at another size.
+
+    Its weights are as many as its input has numbers, which do not depend on the image after a global pooling.
+    """
+    pooled = {top for layer in definition.layer if layer.pooling_param.global_pooling for top in layer.top}
+    bound = (layer for layer in definition.layer if layer.type in _ONE_SIZE and not pooled.issuperset(layer.bottom))
+    return next((layer.name for layer in bound), None)
 
 
 def _softmax_bottom(deploy: Path, definition) -> str:

@@ -11,6 +11,7 @@ import pytest
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
+from ensemble.deploy_net import DeployNet
 from models.render import main, render
 from models.variants import VariantError, read_variants
 
@@ -194,6 +195,16 @@ def test_deploy_scores_as_the_test_phase_does(small, tmp_path, rng):
     # One image's scores do not depend on its batch.
     alone = deploy.forward(data=np.concatenate([images[:1]] * 4))["prob"]
     np.testing.assert_allclose(alone[0], prob[0], rtol=1e-5)
+
+
+def test_it_takes_the_whole_image_too(small, tmp_path, rng):
+    """Its only inner product comes after the mean over whole maps, so views may be larger than the crop."""
+    (tmp_path / "deploy.prototxt").write_text(render(small, deploy=True))
+    caffe.Net(str(tmp_path / "deploy.prototxt"), caffe.TEST).save(str(tmp_path / "a.caffemodel"))
+    deploy = DeployNet(tmp_path / "deploy.prototxt", tmp_path / "a.caffemodel", np.zeros((3, 24, 24), np.float32))
+    assert (deploy.whole.height, deploy.whole.width) == (24, 24) and deploy.crop == (20, 20)
+    images = rng.integers(0, 256, (2, 3, 24, 24), dtype=np.uint8)
+    assert deploy(images, deploy.whole).prob.shape == deploy(images).prob.shape == (2, 200)
 
 
 # ---- rows that make no net ---------------------------------------------------------------------------

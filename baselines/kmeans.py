@@ -18,14 +18,13 @@ from pathlib import Path
 
 import commands
 from baselines import clusters, pixels
-from ensemble import rule
+from ensemble import intervals, rule
 from ensemble.files import BadInput, whole_file
 from ensemble.records import read_mean
 from solvers import provenance
 
 NAME = "kmeans.json"
 CHANCE = 1 - 1 / rule.CLASSES  # the error of a class drawn by lot
-_LEVEL = 0.95
 
 
 @dataclass(frozen=True)
@@ -87,12 +86,10 @@ def write(path: Path, rows: list[Row]) -> None:
         file.write("\n")
 
 
-def interval(wrong: int, images: int) -> Error:
+def error_of(wrong: int, images: int) -> Error:
     """The error with its interval."""
-    from scipy.stats import binomtest
-
-    bounds = binomtest(wrong, images).proportion_ci(_LEVEL, method="wilson")
-    return Error(wrong / images, images, round(bounds.low, 6), round(bounds.high, 6))
+    error, low, high = intervals.accuracy(wrong, images)  # a share is a share
+    return Error(error, images, round(low, 6), round(high, 6))
 
 
 def _run(options: argparse.Namespace) -> None:
@@ -128,7 +125,7 @@ def _fit(sets: dict, count: int, seed: int, data: str) -> Row:
     begun, spent = time.perf_counter(), time.process_time()
     fitted = clusters.fit(train, labels, count, seed)
     seconds, processor_seconds = time.perf_counter() - begun, time.process_time() - spent
-    errors = {split: interval(fitted.wrong(*of), len(of[1])) for split, of in sets.items() if split != "train"}
+    errors = {split: error_of(fitted.wrong(*of), len(of[1])) for split, of in sets.items() if split != "train"}
     return Row(
         count,
         seed,

@@ -3,7 +3,7 @@
     python -m report.kept [--out results/measured.json]        (make results)
 
 measures what runs/ holds and puts it into the file: numbers that are measured again are replaced, all others
-stay. What stands behind one in more rows, as kmeans.json, is laid beside it. Each number says its value, of what
+stay. What stands behind one in more rows, kmeans.json and explore.json, is laid beside it. Each number says its value, of what
 it is, and the command, commit, machine, data, seeds and times behind it. Numbers of a part of Tiny ImageNet are
 refused: they would not stand for what the report measured.
 """
@@ -17,9 +17,10 @@ from pathlib import Path
 import commands
 from baselines import kmeans
 from ensemble.files import BadInput, whole_file
+from explore import outcome
 from report import paper
 from report.experiment import Experiment, open_experiment
-from report.measure.first_pass import kmeans_rows
+from report.measure.first_pass import explored, kmeans_rows
 from report.ours import Ours, measured
 
 FILE = Path("results/measured.json")
@@ -106,6 +107,8 @@ def _run(options: argparse.Namespace) -> None:
         file.write("\n")
     if rows := kmeans_rows(experiment):
         kmeans.write(options.out.with_name(kmeans.NAME), rows)
+    if found := explored(experiment):
+        outcome.write(options.out.with_name(outcome.NAME), found)
     for name, kept in after.items():
         old = f" (was {before[name].value})" if name in before and before[name].value != kept.value else ""
         print(f"{name}: {kept.value}{old}")

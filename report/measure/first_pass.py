@@ -1,8 +1,13 @@
-"""What came before the five trainings: K-means."""
+"""What came before the five trainings: K-means, and a few epochs at several learning rates."""
+
+from pathlib import Path
 
 from baselines import kmeans
 from ensemble import rule
 from ensemble.files import BadInput
+from explore import choice, outcome
+from explore.outcome import Exploration
+from report import paper
 from report.experiment import Experiment
 from report.ours import Made, Ours, measures
 from solvers import provenance
@@ -10,17 +15,28 @@ from solvers import provenance
 
 def kmeans_rows(experiment: Experiment) -> list[kmeans.Row]:
     """The fits on the images that are here; none where the file cannot be read, which is told."""
-    mean = experiment.data / "mean.binaryproto"
-    if not mean.is_file():
-        return []
+    return [row for row in _read(experiment, kmeans.read, kmeans.NAME) or [] if row.data == _here(experiment)]
+
+
+def explored(experiment: Experiment) -> Exploration | None:
+    """What was explored last, with the images that are here; None as above."""
+    found = _read(experiment, outcome.load, f"explore/{outcome.NAME}")
+    return found if found and found.data == _here(experiment) else None
+
+
+def _read(experiment: Experiment, read, name: str):
     try:
-        rows = kmeans.read(experiment.runs / kmeans.NAME)
+        return read(experiment.runs / name)
     except (BadInput, OSError) as error:
         if str(error) not in experiment.problems:
             experiment.problems.append(str(error))
-        return []
-    here = provenance.digest_of_mean(mean)
-    return [row for row in rows if row.data == here]
+        return None
+
+
+def _here(experiment: Experiment) -> str:
+    """What identifies the images; that of no run where there are none."""
+    mean: Path = experiment.data / "mean.binaryproto"
+    return provenance.digest_of_mean(mean) if mean.is_file() else ""
 
 
 @measures("kmeans-error")
@@ -38,3 +54,27 @@ def kmeans_error(experiment: Experiment) -> Ours | None:
         note += f"; {len(same)} seeds {min(errors):.3f} to {max(errors):.3f}"
     made = Made(first.command, first.commit, first.machine, first.data, (first.seed,), first.seconds, first.time)
     return Ours(f"{first.val.error:.3f}", note, made=made)
+
+
+@measures("alexnet-best-rate")
+def alexnet_best_rate(experiment: Experiment) -> Ours | None:
+    """The rate that explore's rule chooses for AlexNet, of two or more that were tried with the net's own dropout."""
+    found = explored(experiment)
+    tried = [one for one in found.outcomes if _is_alexnet(one)] if found else []
+    if len({one.rate for one in tried}) < 2:
+        return None
+    best, _ = choice.choose(tried)
+    others = ", ".join(f"{one.rate:g}: {one.accuracy:.3f}" for one in tried if one is not best)
+    low, high = best.interval
+    note = (
+        f"{best.model} after {best.epochs} epochs: accuracy on val {best.accuracy:.3f} "
+        f"[{low:.3f}, {high:.3f}]; at {others}"
+    )
+    seeds = tuple(sorted({one.seed for one in tried}))
+    seconds = sum(one.seconds for one in tried)
+    behind = (found.command, found.commit, found.machine, found.data, seeds, seconds, found.time)
+    return Ours(f"{best.rate:g}", note, made=Made(*behind))
+
+
+def _is_alexnet(one: outcome.Outcome) -> bool:
+    return paper.family_of(one.model) == "alexnet" and one.dropout is None

@@ -18,6 +18,7 @@ from baselines import kmeans
 from ensemble import combine, submission
 from ensemble.rule import CLASSES, accuracy
 from ensemble.score_file import Scores, save, score_path
+from explore import outcome
 from solvers import provenance
 
 from . import small_results
@@ -72,6 +73,7 @@ def make(folder: Path) -> None:
     data = provenance.digest_of_mean(folder / "data/lmdb/mean.binaryproto")
     kmeans.write(folder / "runs" / kmeans.NAME, kmeans_rows(data))
     small_results.write(folder)
+    outcome.write(folder / "runs/explore" / outcome.NAME, exploration(data))
     names = list(MODELS)
     assert combine.main(names) is None and submission.main([]) is None
 
@@ -82,6 +84,25 @@ def kmeans_rows(data: str) -> list[kmeans.Row]:
     row = kmeans.Row(200, 0, 768, 60, TRAIN, 0.95, error, None, 90, 80, "make kmeans", "abc", "a machine", data, "2026")
     best = replace(error, error=0.9611)
     return [replace(row, seed=1, val=best), row, replace(row, clusters=1000, val=best)]
+
+
+def exploration(data: str) -> outcome.Exploration:
+    """Two models at two rates for 4 epochs; alexnet1 is ahead at 0.01 and learns no longer, and diverged at 0.1."""
+    tried = {
+        ("alexnet1", 0.1): (0.005, False, "diverged"),
+        ("alexnet1", 0.01): (0.25, False, "no longer falls steadily"),
+        ("alexnet1", 0.001): (0.15, True, "falls steadily"),
+        ("nin1", 0.01): (0.24, True, "falls steadily"),
+        ("nin1", 0.001): (0.09, True, "falls steadily"),
+    }
+    outcomes = [
+        outcome.Outcome(model, rate, None, 4, 80, accuracy, 400, accuracy, 4.5, learns, trend, 90.0, 6,
+                        [[epoch / 4, 99.0 if trend == "diverged" else 5.3 - rate * 20 * epoch] for epoch in range(16)],
+                        [[epoch, accuracy * epoch / 4] for epoch in range(5)])
+        for (model, rate), (accuracy, learns, trend) in tried.items()
+    ]  # fmt: skip
+    command = "make explore EPOCHS=4"
+    return outcome.Exploration(command, "abc", "a machine", data, "fp32", TRAIN, "2026-03-06T01:02:03+00:00", outcomes)
 
 
 def solver_text(name: str, rate: float) -> str:

@@ -1,6 +1,5 @@
 """K-means as a classifier: on images that fall into clusters, beside plain loops, and what it says of bad input."""
 
-import json
 import os
 import subprocess
 import sys
@@ -11,12 +10,7 @@ import pytest
 
 from baselines import clusters, kmeans, pixels
 from ensemble.files import BadInput
-from report import kept, ours
-from report.experiment import open_experiment
-from report.page import page
-from solvers import provenance
 
-from . import small_report
 from .small_ensemble import raw_datum, write_lmdb, write_mean
 
 ROOT = Path(__file__).parents[2]
@@ -154,32 +148,3 @@ def test_without_scikit_learn_it_says_so(place):
                           capture_output=True, text=True)  # fmt: skip
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == "baselines.kmeans: scikit-learn is missing; make setup installs it"
-
-
-def test_the_reports_number_and_its_section(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    small_report.make(tmp_path)
-    data = provenance.digest_of_mean(Path("data/lmdb/mean.binaryproto"))
-    here = open_experiment(Path("runs"), Path("data/lmdb"))
-    found = ours.measured(here)["kmeans-error"]
-    # Of 200 clusters the first seed's, not the best one's.
-    assert found.value == "0.963" and found.note.endswith("95 % interval 0.959 to 0.967; 2 seeds 0.961 to 0.963")
-    assert kept.keep(found, here) == kept.Kept(
-        "0.963", found.note, "make kmeans", "abc", "a machine", data, [0], 0.025, "2026"
-    )
-    section = page(here, progress=lambda sections, **_: sections).partition('<section id="first_pass"')[2]
-    section = section.partition("</section>")[0]
-    assert section.count("<tr>") == 1 + 3 and "0.9593 to 0.9667" in section and "by lot has 0.995" in section
-    # Kept by make results, beside measured.json, for a set that is whole.
-    monkeypatch.setattr(kept, "TRAIN_IMAGES", 400)
-    assert kept.main([]) is None
-    assert json.loads(Path("results/measured.json").read_text())["kmeans-error"]["seeds"] == [0]
-    assert kmeans.read(Path("results/kmeans.json")) == kmeans.read(Path("runs/kmeans.json"))
-    # Of other images: not this experiment's, but the page shows what is kept.
-    kmeans.write(Path("runs/kmeans.json"), small_report.kmeans_rows("mean of others"))
-    other = open_experiment(Path("runs"), Path("data/lmdb"))
-    assert "kmeans-error" not in ours.measured(other)
-    assert "from\nresults/kmeans.json" in page(other, progress=lambda sections, **_: sections)
-    Path("runs/kmeans.json").write_text("[]")
-    broken = open_experiment(Path("runs"), Path("data/lmdb"))
-    assert "kmeans-error" not in ours.measured(broken) and "make kmeans" in broken.problems[-1]

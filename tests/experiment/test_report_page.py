@@ -135,7 +135,7 @@ def test_results_that_are_broken_or_missing(quick, kind, text):
 def test_every_figure_says_what_it_shows(made):
     text = (made / "runs/report.html").read_text(encoding="utf-8")
     figures = re.findall(r"<figure>.*?</figure>", text, re.S)
-    assert len(figures) == 1 + 2 * 3 + 1 + 2 + 2 + 2 + 2
+    assert len(figures) == 2 + 1 + 2 * 3 + 1 + 2 + 2 + 2 + 2
     for one in figures:
         assert re.search(r'<svg viewBox="[\d. -]+" role="img" aria-label="[^"]{20,}">', one)
         assert re.search(r"<figcaption>\s*\w", one)

@@ -52,7 +52,9 @@ def kmeans_error(experiment: Experiment) -> Ours | None:
     if len(same) > 1:
         errors = [row.val.error for row in same]
         note += f"; {len(same)} seeds {min(errors):.3f} to {max(errors):.3f}"
-    made = Made(first.command, first.commit, first.machine, first.data, (first.seed,), first.seconds, first.time)
+    made = Made(
+        first.command, first.commit, first.machine, first.data, (first.seed,), first.processor_seconds, first.time
+    )
     return Ours(f"{first.val.error:.3f}", note, made=made)
 
 

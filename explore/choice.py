@@ -34,7 +34,9 @@ def choose(outcomes: Sequence[Outcome]) -> tuple[Outcome, str]:
         reason += "; " + _ahead(chosen, ranked[1])
     better = [one for one in outcomes if one.accuracy > chosen.accuracy]
     if better:
-        reason += "; " + ", ".join(f"{one} has {one.accuracy:.4f}, but {one.trend}" for one in better)
+        reason += "; " + ", ".join(
+            f"{one} has {one.accuracy:.4f}, but its loss {one.trend.partition(':')[0]}" for one in better
+        )
     return chosen, reason
 
 

@@ -82,9 +82,10 @@ def outcome(one: Try) -> Outcome:
         raise InputError(
             f"{one.run / curves.LOG}: tells of no test at iteration {one.until}; remove {one.run} to train it again"
         )
-    told = verdict(replace(seen, displayed=shown), min(one.epoch, one.until / _WINDOWS))
+    window = min(one.epoch, one.until / _WINDOWS)
+    told = verdict(replace(seen, displayed=shown), window)
     learns = told.trend is Trend.FALLS and begun(seen, told)
-    trend = str(told)
+    trend = str(told) if window == one.epoch else str(told).replace("epoch", "tenth of the run")
     if told.trend is Trend.FALLS and not learns:
         trend = "has hardly begun to fall"
     val = test_set(solver)

@@ -79,6 +79,8 @@ def _check_choices(where: str, variant: Variant, given: dict) -> None:
     """Raise VariantError for a value that is none, or that nothing in the net would take."""
     if not 0 <= variant.crop_size <= variant.image_size:
         raise VariantError(f"{where}: crop_size {variant.crop_size} of {variant.image_size} pixel images")
+    if not 0 <= variant.dropout_ratio < 1:
+        raise VariantError(f"{where}: dropout_ratio {variant.dropout_ratio:g}; it is 0 or more and less than 1")
     if variant.unit not in UNITS:
         raise VariantError(f"{where}: unit = {variant.unit!r}, one of {', '.join(UNITS)} is wanted")
     if variant.slope_lr_mult < 0:

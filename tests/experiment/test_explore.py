@@ -103,7 +103,10 @@ def test_a_whole_exploration(place, capsys):
         "Continue with tiny at 0.003: of the 2 of 3 that still learn it has the highest accuracy on val, 0.7500"
         in said.out
     )
-    assert "tiny at 0.001 has 0.8750, but" in said.out and "which is within noise" in said.out
+    assert (
+        "tiny at 0.001 has 0.8750, but its loss has not begun to fall." in said.out
+        and "which is within noise" in said.out
+    )
     assert "a part of Tiny ImageNet" in said.out and re.search(r"^tiny +0\.01 +2 +0\.6", said.out, re.M)
     before = logs()
     assert run("--epochs=2", "--rates=0.01,0.003 0.001") == 0
@@ -304,7 +307,7 @@ def test_the_choice():
     assert chosen is nin, "what still learns goes before what is higher"
     # Newcombe's interval by hand: Wilson's of 0.2 and 0.1 at 10,000 images are 0.1923 to 0.2080 and 0.0943 to 0.1060
     assert "0.1000 [0.0902, 0.1098] more than nin1 at 0.001, which is beyond noise" in reason
-    assert reason.endswith("alexnet1 at 0.01 has 0.2500, but no longer falls steadily")
+    assert reason.endswith("alexnet1 at 0.01 has 0.2500, but its loss no longer falls steadily")
     chosen, reason = choice.choose([alexnet, made("nin1", 0.01, 0.2, learns=False)])
     assert chosen is alexnet and reason.startswith("none still learns; of all it has the highest")
     assert choice.choose([nin])[1].startswith("the only one that still learns, with an accuracy on val, 0.2000")

@@ -2,6 +2,7 @@
 its section 6 wished for, are in test_models_wished_for.py."""
 
 import difflib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -118,6 +119,23 @@ def test_a_diff_of_two_nets_shows_the_experiment_and_nothing_else(other, changed
     assert len(one) == len(two)
 
 
+def test_readmes_table_is_what_the_nets_and_solvers_say():
+    readme = (MODELS.parent / "README.md").read_text()
+    rows = re.findall(
+        r"^\| (\w+) \| `models/\w+/train_val.prototxt` \| (\w+) \| ([\d.]+) \| lr ([\d.]+) \|$", readme, re.M
+    )
+    assert sorted(row[0] for row in rows) == sorted(NETS)
+    for name, crop, dropout, rate in rows:
+        net = parsed(name, "train_val")
+        crops = {layer.transform_param.crop_size for layer in net.layer if layer.type == "Data"}
+        ratios = [layer.dropout_param.dropout_ratio for layer in net.layer if layer.type == "Dropout"]
+        assert crops == {0 if crop == "none" else int(crop)}
+        assert ratios == [pytest.approx(float(dropout))] * 2
+        solver = caffe_pb2.SolverParameter()
+        text_format.Parse((MODELS.parent / "solvers" / f"{name}.prototxt").read_text(), solver)
+        assert solver.base_lr == pytest.approx(float(rate))
+
+
 def test_committed_nets_are_what_the_templates_give(tmp_path, capsys):
     main(["--check"])
     main(["--out", str(tmp_path)])
@@ -162,6 +180,7 @@ def test_map_sizes_round_as_caffe_does():
     ("old", "new", "message"),
     [
         ("dropout_ratio = 0.4", "dropout_ration = 0.4", r"\[nin2\]: .* did you mean dropout_ratio"),
+        ("dropout_ratio = 0.4", "dropout_ratio = 1.0", r"\[nin2\]: dropout_ratio 1; it is 0 or more"),
         ("mirror = true", "", r"\[nin1\]: mirror missing"),
         ("crop_size = 0", "crop_size = 65", r"\[nin3\]: crop_size 65 of 64 pixel images"),
         ("crop_size = 0", 'crop_size = "0"', r"\[nin3\]: crop_size = '0', a int is wanted"),

@@ -20,7 +20,7 @@ GAP = VAL - TEST
 MODELS, SNAPSHOTS = 5, 250
 
 SUPPORTED, CONTRADICTED, NOT_SHOWN, NOT_MEASURED = "supported", "contradicted", "not shown", "not measured"
-AT_MOST = "a part at most"
+AT_MOST, BESIDE = "a part at most", "beside the point"
 
 
 class Reason(NamedTuple):
@@ -49,7 +49,7 @@ def reasons(found: dict) -> list[Reason]:
     """What follows from a file of `ensemble.gap`; BadInput where it is not one."""
     try:
         return [_chance(), _forward(found), _choice(), _held_out(found), _memory(found), _another_set(found)]
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise BadInput(f"not what `python -m ensemble.gap` writes ({error!r}); run it again") from error
 
 
@@ -111,7 +111,7 @@ def _memory(found: dict) -> Reason:
     text = f"Train less val: {points(gap)}. "
     text += "The net knows its train images better" if gap.low > 0 else "The net does not know its train images better"
     text += ", but neither val nor test is among them, so this takes from both and tells nothing of what lies between."
-    return Reason("Over-fitting to the train images", NOT_SHOWN, gap, text)
+    return Reason("Over-fitting to the train images", BESIDE, gap, text)
 
 
 def _another_set(found: dict) -> Reason:
@@ -143,7 +143,7 @@ def conclusion(found: list[Reason]) -> str:
         parts.append(f"Supported: {listed(SUPPORTED)} ({100 * total:.1f} of the report's {100 * GAP:.0f} points)")
     else:
         parts.append("No explanation is supported beyond noise by these numbers")
-    for kind in (CONTRADICTED, AT_MOST, NOT_SHOWN, NOT_MEASURED):
+    for kind in (CONTRADICTED, AT_MOST, NOT_SHOWN, BESIDE, NOT_MEASURED):
         if by.get(kind):
             parts.append(f"{kind}: {listed(kind)}")
     return ". ".join(part[0].upper() + part[1:] for part in parts) + "."

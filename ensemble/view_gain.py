@@ -56,7 +56,8 @@ def row(of: Scores, center: Scores) -> dict:
     right = int(rule.hits(of.scores, of.labels).sum())
     found = {
         "split": of.split, "view": of.view, "windows": of.windows, "images": images, "accuracy": of.accuracy,
-        "interval": intervals.accuracy(right, images)[1:], "accuracy_top5": of.accuracy_top5, "seconds": of.seconds,
+        "interval": intervals.accuracy(right, images)[1:], "accuracy_top5": of.accuracy_top5,
+        "seconds": of.seconds if of.seconds > 0 else None,
     }  # fmt: skip
     if of.view != views.CENTER:
         paired = gain(of, center)

@@ -6,6 +6,8 @@ from pathlib import Path
 from ensemble.files import BadInput
 
 FOLDER = Path("results")
+#: What each says of itself.
+_ABOUT = ("model", "iteration", "command", "commit", "machine", "time")
 
 
 def read(kind: str, *needed: str) -> list[dict]:
@@ -14,7 +16,7 @@ def read(kind: str, *needed: str) -> list[dict]:
     for path in sorted(FOLDER.glob(f"{kind}_*.json")):
         try:
             one = json.loads(path.read_text(encoding="utf-8"))
-            if missing := [name for name in ("model", "iteration", "command", "time", *needed) if name not in one]:
+            if missing := [name for name in (*_ABOUT, *needed) if name not in one]:
                 raise ValueError(f"no {missing[0]}")
         except (ValueError, TypeError, RecursionError) as error:
             raise BadInput(

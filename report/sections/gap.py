@@ -6,18 +6,20 @@ from report import Missing, results_files
 from report.experiment import Experiment
 from report.plots import gap as plots
 
-VIEWS = ("center", "whole")
-
 
 def build(experiment: Experiment) -> dict:
-    files = results_files.read("gap", "splits", "draws")
+    files = results_files.read("gap", "splits", "draws", "seed", "seconds")
     if not files:
         raise Missing("No snapshot is compared on train, val and held-out images yet: make gap-nin1")
     try:
         models = []
-        for one in files:
+        for number, one in enumerate(files):
+            for name, split in one["splits"].items():
+                if "center" not in split and name != "test":
+                    raise KeyError(f"center of {name}")
             reasons = gap_reasons.reasons(one)
-            models.append({**one, "reasons": reasons, "conclusion": gap_reasons.conclusion(reasons)})
-        return {"models": models, "plot": plots.accuracies(files[0], "gap"), "points": gap_reasons.points}
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+            plot = plots.accuracies(one, f"gap-{number}")
+            models.append({**one, "reasons": reasons, "conclusion": gap_reasons.conclusion(reasons), "plot": plot})
+        return {"models": models}
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise BadInput(f"results/gap_*.json: not what `make gap-nin1` writes ({error!r})") from error

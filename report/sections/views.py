@@ -5,6 +5,9 @@ from report import Missing, results_files
 from report.experiment import Experiment
 from report.plots import views as plots
 
+#: What the template shows of every row.
+_SHOWN = ("split", "view", "windows", "images", "accuracy", "interval", "seconds")
+
 
 def build(experiment: Experiment) -> dict:
     files = results_files.read("views", "rows")
@@ -13,13 +16,17 @@ def build(experiment: Experiment) -> dict:
     try:
         models = [_model(one) for one in files]
         return {"models": models, "plot": plots.gains(files, "views")}
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise BadInput(f"results/views_*.json: not what `make views-nin1` writes ({error!r})") from error
 
 
 def _model(found: dict) -> dict:
-    rows = [{**row, "speed": row["images"] / row["seconds"] if row["seconds"] > 0 else None} for row in found["rows"]]
-    return {**found, "rows": rows, "words": [_words(row) for row in rows if "gain" in row]}
+    if not found["rows"]:
+        raise ValueError("no rows")
+    for row in found["rows"]:
+        if missing := [name for name in _SHOWN if name not in row]:
+            raise KeyError(missing[0])
+    return {**found, "words": [_words(row) for row in found["rows"] if "gain" in row]}
 
 
 def _words(row: dict) -> str:

@@ -151,7 +151,7 @@ def test_what_is_concluded():
     found = verdicts(made_up())
     assert {name: reason.verdict for name, reason in found.items()} == {
         "chance": "contradicted", "forward": "contradicted", "choice": "a part at most", "held": "contradicted",
-        "memory": "not shown", "another": "not shown"}  # fmt: skip
+        "memory": "beside the point", "another": "not shown"}  # fmt: skip
     assert "No explanation is supported beyond noise" in gap_reasons.conclusion([*found.values()])
     assert "0.6 points too good" in found["choice"].text and "1.4" in found["choice"].text
     assert "+4.0 points (95 %: +2.6 to +5.4)" in found["chance"].text

@@ -90,7 +90,7 @@ lmdb: setup ## images to LMDBs, mean and labels in data/lmdb [HOLDOUT=50 SEED=0 
 	@$(PYTHON) -m data_prep.build_lmdb --out data/lmdb --holdout $(HOLDOUT) --seed $(SEED) $(if $(ENCODED),--encoded)
 
 kmeans: setup ## the report's K-means, from pixels: error on val [CLUSTERS="200 1000" SEED="0 1"]
-	@$(PYTHON) -m baselines.kmeans --clusters $(CLUSTERS) --seed $(SEED)
+	@$(PYTHON) -m baselines.kmeans --clusters "$(CLUSTERS)" --seed "$(SEED)"
 
 models: setup ## the nets' prototxts, from models/*.j2 and models/variants.toml
 	@$(PYTHON) -m models.render

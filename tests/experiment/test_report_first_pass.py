@@ -85,7 +85,7 @@ def test_one_of_the_two_is_missing(place, gone):
 
 
 def test_without_both_it_says_what_makes_them(place):
-    assert "Nothing yet: make kmeans; make explore EPOCHS=4" in section()
+    assert "Nothing yet: make kmeans; make explore EPOCHS=3" in section()
 
 
 def test_what_is_of_other_images_or_broken_is_no_number(place):

@@ -39,7 +39,7 @@ class Run:
     accuracy: list[tuple[float, float]]
     loss: list[tuple[float, float]]
     drops: list[tuple[float, float, float]]  # (epoch, rate before, rate after)
-    command: list[str]
+    command: str
     commit: str | None
     machine: str | None
     data: str | None
@@ -80,7 +80,7 @@ def verdict(compared: Compared) -> list[str]:
         words = f"{100 * found.value:+.2f} points (95 %: {100 * found.low:+.2f} to {100 * found.high:+.2f})"
         words = words.replace("-", "\N{MINUS SIGN}")
         where = "ahead of" if found.low > 0 else "behind" if found.high < 0 else "not to be told from"
-        said.append(f"After {last:g} epochs {run.name} is {where} {first.name}: {words}.")
+        said.append(f"After {last:g} epoch{'s' * (last != 1)} {run.name} is {where} {first.name}: {words}.")
         ahead = [epoch for epoch in epochs if compared.difference(run, first, epoch).low > 0]
         behind = [epoch for epoch in epochs if compared.difference(run, first, epoch).high < 0]
         if ahead or behind:
@@ -103,6 +103,7 @@ def _run(model: Model) -> Run:
     for point in curves.displayed:
         means.setdefault(int(max(point.iteration - 1, 0) // epoch) + 1, []).append(point.loss)
     whole = int(curves.iteration // epoch)
+    verbs = [f"{verb}-{model.name}" for verb in ("train", "resume")[: max(1, len(model.journal))]]
     journal = model.journal[-1] if model.journal else {}
     return Run(
         model.name,
@@ -114,7 +115,7 @@ def _run(model: Model) -> Run:
         [(at / epoch, value) for at, value in curves.series("accuracy")],
         [(float(number), round(sum(losses) / len(losses), 4)) for number, losses in means.items() if number <= whole],
         [(change.iteration / epoch, change.before, change.after) for change in curves.rate_changes],
-        journal.get("command", []),
+        f"make {' '.join(verbs)}",
         journal.get("commit"),
         journal.get("machine"),
         journal.get("data"),

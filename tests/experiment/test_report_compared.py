@@ -51,6 +51,7 @@ def test_what_is_kept(place):
     assert second.accuracy == [(at / 20, value) for at, value in log.series("accuracy")]
     assert [(at, after) for at, _, after in second.drops] == [(20, pytest.approx(1e-3)), (35, pytest.approx(1e-4))]
     assert second.epochs == log.iteration / 20 and second.commit == "0123456789"
+    assert second.command == "make train-nin1 resume-nin1" and "/" not in json.dumps(second.command)
     # An epoch's mean is of the 20 iterations that end with it.
     own = [point for point in log.displayed if 20 < point.iteration <= 40]
     expected = sum(point.loss for point in own) / len(own)
@@ -73,7 +74,7 @@ def test_the_difference_is_newcombes(place):
 def made_up(first: list[float], second: list[float], images: int = 10_000) -> compared.Compared:
     def run(name, values):
         accuracy = [(float(epoch), value) for epoch, value in enumerate(values)]
-        return compared.Run(name, "fixed", 1, 10, 1.0, 0.1, accuracy, [], [], [], None, None, None)
+        return compared.Run(name, "fixed", 1, 10, 1.0, 0.1, accuracy, [], [], "", None, None, None)
 
     return compared.Compared("x", "X", "", 100, images, "now", [run("a", first), run("b", second)])
 
@@ -82,7 +83,7 @@ def made_up(first: list[float], second: list[float], images: int = 10_000) -> co
     ("first", "second", "said"),
     [
         # Of 10,000 images, two standard errors of a difference near 0.3 are 1.3 points.
-        ([0.005, 0.3], [0.005, 0.32], r"After 1 epochs b is ahead of a: \+2.00 points \(95 %: \+0.7\d to \+3.2\d\)\."),
+        ([0.005, 0.3], [0.005, 0.32], r"After 1 epoch b is ahead of a: \+2.00 points \(95 %: \+0.7\d to \+3.2\d\)\."),
         ([0.005, 0.3], [0.005, 0.28], r"b is behind a: −2.00 points"),
         ([0.005, 0.3], [0.005, 0.305], r"b is not to be told from a: \+0.50 points \(95 %: −0.\d\d to \+1.\d\d\)\.$"),
         (

@@ -70,7 +70,9 @@ def test_the_section(place):
     put(place)
     said = section()
     assert "by lot has 0.995" in said and "0.9593 to 0.9667" in said and said.count("<figure>") == 2
-    assert "<strong>nin1 at 0.01</strong>" in said and "alexnet1 at 0.01 has 0.2500, but its loss no longer falls" in said
+    assert (
+        "<strong>nin1 at 0.01</strong>" in said and "alexnet1 at 0.01 has 0.2500, but its loss no longer falls" in said
+    )
     assert "Of 200 train images" in said and "a part of Tiny ImageNet" in said and "results/" not in said
     assert said.count("<tr>") == 1 + 3 + 1 + 5
 

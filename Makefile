@@ -52,6 +52,10 @@ JOBS    ?=
 MINUTES ?=
 WORK    ?=
 DATA    ?=
+RUNS    ?=
+PRICE   ?=
+GPU_PRICE ?=
+REPLACE ?=
 REPRODUCTION = $(TRAINING) --length "$(LENGTH)" --jobs "$(JOBS)" --minutes "$(MINUTES)" --holdout $(HOLDOUT) \
   --seed $(SEED)$(if $(WORK), --work "$(WORK)")$(if $(DATA), --data "$(DATA)")
 
@@ -62,7 +66,7 @@ endif
 export PYTHONPATH := $(ROOT)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: bench bench-gpu help setup data lmdb kmeans explore models status board ensemble submission report reproduce reproduce-status results report-table demo
+.PHONY: bench bench-gpu help setup data lmdb kmeans explore models status board ensemble submission report reproduce reproduce-status cost results report-table demo
 .PHONY: test torture conformance record bvlc-tests bvlc-nets reference-caffe supported proto
 .PHONY: $(foreach verb,train resume lr journal scores views gap train-accuracy,$(MODELS:%=$(verb)-%))
 
@@ -147,8 +151,11 @@ reproduce: setup ## the whole report, from where the last call stopped [LENGTH=0
 reproduce-status: setup ## what of it is done, what runs, what comes, and how long it will take
 	@$(PYTHON) -m reproduce --status $(REPRODUCTION)
 
-results: setup ## our numbers from runs/ into results/measured.json, which is committed
-	@$(PYTHON) -m report.kept
+cost: setup ## time of the five trainings by calculation from measured throughput [PRICE=, GPU_PRICE=dollars an hour]
+	@$(PYTHON) -m reproduce.cost --price "$(PRICE)" --gpu-price "$(GPU_PRICE)"
+
+results: setup ## our numbers from RUNS=runs into results/measured.json, which is committed [PRICE=dollars an hour REPLACE=1]
+	@$(PYTHON) -m report.kept $(if $(RUNS),--runs "$(RUNS)")$(if $(PRICE), --price "$(PRICE)")$(if $(REPLACE), --replace)
 
 report-table: setup ## write README's table of the report's numbers beside ours
 	@$(PYTHON) -m report.table $(ROOT)README.md

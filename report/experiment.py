@@ -18,7 +18,7 @@ from report import Missing
 from report.combinations import Ensembles, read_ensembles
 from report.verdicts import Verdicts, verdicts
 from solvers import InputError, curves, journal
-from solvers.solver_file import parse_solver, read
+from solvers.solver_file import REHEARSAL, parse_solver, read
 from solvers.training_set import TrainingSet, training_set
 
 
@@ -35,6 +35,11 @@ class Model:
     journal: list[dict]
     set: TrainingSet | None  # what an epoch is
     train_accuracy: list[Row] = field(default_factory=list)
+
+    @property
+    def rehearsal(self) -> bool:
+        """Whether a part of its length stands for the whole, as `make reproduce LENGTH=0.1` says in the solver."""
+        return self.solver_text.startswith(REHEARSAL)
 
     def epoch(self, iteration: int) -> float | None:
         """An iteration in epochs; None where the images of the train set are not known."""
@@ -55,6 +60,7 @@ class Experiment:
     models: list[Model] = field(default_factory=list)  # the trained ones, by name
     untrained: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    price: float | None = None  # dollars an hour, where a person gave it
 
     @cached_property
     def build(self) -> dict | None:

@@ -1,9 +1,10 @@
 """Our numbers that are kept: results/measured.json, which is committed and outlives runs/.
 
-    python -m report.kept [--out results/measured.json]        (make results)
+    python -m report.kept [--out results/measured.json] [--replace] [--price 0.5]        (make results)
 
 measures what runs/ holds and puts it into the file: numbers that are measured again are replaced, all others
-stay. What stands behind one in more rows, kmeans.json and explore.json, is laid beside it. Each number says its value, of what
+stay. One of a longer training is not replaced by one of a shorter, unless --replace says so; a rehearsal's never get
+there. What stands behind one in more rows, kmeans.json and explore.json, is laid beside it. Each number says its value, of what
 it is, and the command, commit, machine, data, seeds and times behind it. Numbers of a part of Tiny ImageNet are
 refused: they would not stand for what the report measured.
 """
@@ -40,6 +41,8 @@ class Kept:
     seeds: list[int]
     hours: float  # of training or fitting
     time: str | None  # when the last of it ended
+    precision: str | None = None  # of the arithmetic: fp32, or what was in force one after the other
+    epochs: float | None = None  # of training, all its models together
 
 
 def read(path: Path) -> dict[str, Kept]:
@@ -65,6 +68,8 @@ def keep(ours: Ours, experiment: Experiment) -> Kept:
     models = [model for model in experiment.models if model.name in ours.models]
     runs = [run for model in models for run in model.journal]
     verbs = [f"{verb}-{model.name}" for model in models for verb in ("train", "resume")[: len(model.journal)]]
+    precisions = dict.fromkeys(point.run.precision or "fp32" for model in models for point in model.curves.displayed)
+    epochs = [model.epoch(model.curves.iteration) for model in models]
     return Kept(
         ours.value,
         ours.note,
@@ -75,7 +80,13 @@ def keep(ours: Ours, experiment: Experiment) -> Kept:
         sorted({model.solver.random_seed for model in models}),
         round(sum(model.curves.seconds for model in models) / 3600, 3),
         max((run["end"]["time"] for run in runs if run["end"]), default=None),
+        ", then ".join(precisions) or None,
+        None if None in epochs or not epochs else round(sum(epochs), 2),
     )
+
+
+def _shorter(new: Kept, old: Kept | None) -> bool:
+    return None not in (new.epochs, old and old.epochs) and old is not None and new.epochs < old.epochs
 
 
 def _one(values) -> str | None:
@@ -86,6 +97,10 @@ def _one(values) -> str | None:
 
 def _run(options: argparse.Namespace) -> None:
     experiment = open_experiment(options.runs, options.data)
+    experiment.price = options.price
+    rehearsed = [model.name for model in experiment.models if model.rehearsal]
+    if rehearsed:
+        raise BadInput(f"{options.runs}: {', '.join(rehearsed)} were rehearsed at a part of their length; not kept")
     for problem in experiment.problems:
         print(f"report.kept: {problem}", file=sys.stderr)
     if experiment.build is None:
@@ -100,6 +115,8 @@ def _run(options: argparse.Namespace) -> None:
     after = {name: keep(ours, experiment) for name, ours in measured(experiment).items() if name in results}
     if not after:
         raise BadInput(f"{options.runs}: no run gives a number yet; make train-nin1")
+    shorter = {} if options.replace else {name: new for name, new in after.items() if _shorter(new, before.get(name))}
+    after = {name: new for name, new in after.items() if name not in shorter}
     merged = {**before, **after}
     with whole_file(options.out) as file:
         ordered = {number.name: asdict(merged[number.name]) for number in paper.numbers() if number.name in merged}
@@ -112,7 +129,23 @@ def _run(options: argparse.Namespace) -> None:
     for name, kept in after.items():
         old = f" (was {before[name].value})" if name in before and before[name].value != kept.value else ""
         print(f"{name}: {kept.value}{old}")
+    for name, new in shorter.items():
+        old = before[name]
+        print(
+            f"{name}: {new.value} of {new.epochs:g} epochs is left out, {old.value} of {old.epochs:g} stays (--replace)"
+        )
     print(f"-> {options.out}; README's table: make report-table")
+
+
+def price(text: str) -> float | None:
+    """Dollars an hour, as an option gives them."""
+    try:
+        dollars = float(text) if text else None
+    except ValueError:
+        dollars = -1.0
+    if dollars is not None and not 0 <= dollars < 1e6:
+        raise argparse.ArgumentTypeError(f"PRICE={text}: give dollars an hour, such as PRICE=2.5")
+    return dollars
 
 
 def main(arguments: list[str] | None = None) -> str | None:
@@ -121,6 +154,8 @@ def main(arguments: list[str] | None = None) -> str | None:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: %(default)s")
     parser.add_argument("--data", type=Path, default=Path("data/lmdb"), help="default: %(default)s")
     parser.add_argument("--out", type=Path, default=FILE, help="default: %(default)s")
+    parser.add_argument("--replace", action="store_true", help="also by numbers of shorter trainings")
+    parser.add_argument("--price", type=price, help="dollars an hour, for the cost: it is given, not measured")
     options = parser.parse_args(arguments)
     try:
         _run(options)

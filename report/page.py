@@ -89,7 +89,12 @@ def _tiles(experiment: Experiment) -> list[tuple[str, str, str]]:
 
 
 def _note(experiment: Experiment) -> str | None:
-    """That the data is a part of Tiny ImageNet, where it is."""
+    """That the runs are rehearsals, or the data is a part of Tiny ImageNet, where that is so."""
+    if rehearsed := [model.name for model in experiment.models if model.rehearsal]:
+        return (
+            f"Rehearsals, trained for a part of the report's length: {', '.join(rehearsed)}. They show the way, and "
+            "their numbers are no reproduction of the report's."
+        )
     if experiment.build is None:
         return None
     records = experiment.build["records"]

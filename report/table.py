@@ -32,8 +32,13 @@ def _ours(number: kept.Kept | None) -> str:
 
 
 def _where(number: kept.Kept) -> str:
-    trained = f"{duration(number.hours * 3600)} of training" if number.hours else ""
-    return " on ".join(part for part in (trained, number.machine) if part)
+    took = (
+        f"{duration(number.hours * 3600)}{' of training' * number.command.startswith('make train')}"
+        if number.hours
+        else ""
+    )
+    took += f" in {number.precision}" if number.precision and took else ""
+    return " on ".join(part for part in (took, number.machine) if part)
 
 
 def with_table(readme: str, measured: dict[str, kept.Kept]) -> str:

@@ -10,10 +10,9 @@ import numpy as np
 
 from solvers import InputError
 from solvers.set_rate import with_rate
-from solvers.solver_file import parse_solver
+from solvers.solver_file import REHEARSAL, parse_solver
 
 FILE = "schedule.toml"
-REHEARSAL = "# A rehearsal: every length is the report's times "
 # Of a solver, in iterations or batches: what LENGTH scales besides the schedule.
 _LENGTHS = ("test_iter", "test_interval", "display", "average_loss", "snapshot")
 

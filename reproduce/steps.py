@@ -8,17 +8,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from baselines import kmeans
 from data_prep.dataset import DEFAULT_ZIP, find
 from data_prep.errors import DataError
+from ensemble import views
 from ensemble.files import BadInput
 from ensemble.score_file import load, score_path
 from report.kept import TRAIN_IMAGES
 from reproduce.place import DATA, RUNS, Place, prefix, reached, run_of, solver_file
 from reproduce.speed import Speeds, Time
-from solvers import InputError
+from solvers import InputError, provenance
 from solvers.snapshots import newest_whole, snapshots
 from solvers.solver_file import parse_solver, read
 
+VIEW = "10crop"
 TRAIN_SAMPLE = 10_000  # train images that the accuracy on train is taken on; a rehearsal takes a part of them
 
 
@@ -67,9 +70,10 @@ class Step:
 def steps(place: Place, door: Door, speeds: Speeds) -> list[Step]:
     """All steps of a reproduction; those of a model together, so that what is trained is scored at once."""
     models = list(place.schedules)
-    found = [*_data(place, door)]
+    found = [*_data(place, door), _kmeans(place, door)]
     for model in models:
         found += [_train(place, door, speeds, model), _scores(place, door, speeds, model)]
+        found.append(_view(place, door, speeds, model))
     found += [
         _combine(place, models),
         *_submission(place, door),
@@ -116,6 +120,19 @@ def records(data: Path) -> dict[str, int] | None:
     return {split: count for split, count in counts.items() if count} if whole and files else None
 
 
+def _kmeans(place: Place, door: Door) -> Step:
+    mean = door.data / "mean.binaryproto"
+
+    def done() -> bool:
+        try:
+            rows = kmeans.read(RUNS / kmeans.NAME)
+            return any(row.data == provenance.digest_of_mean(mean) for row in rows)
+        except (BadInput, OSError):
+            return False
+
+    return Step("k-means", ["baselines.kmeans"], place.folder, done, ("lmdb",), "sklearn")
+
+
 def _train(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
     until = place.schedules[model].until
     options = ["--caffe", door.caffe, "--gpu", door.gpu, "--keep", door.keep]
@@ -151,6 +168,22 @@ def _scores(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
     return Step(f"scores {model}", command, place.folder, done, (f"train {model}",), None, left)
 
 
+def _view(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
+    """Ten crops of each image, as the report's section 6 wished; where there are labels to tell their gain."""
+    splits = [split for split in ("val", "holdout") if split in (records(door.data) or ("val",))]
+
+    def done() -> bool:
+        digest = _newest_digest(model)
+        return digest is not None and all(_scored(model, split, VIEW) == digest for split in splits)
+
+    def left() -> Time | None:
+        time = speeds.image(model)
+        return time and time.of(10 * sum((records(door.data) or {}).get(split, 0) for split in splits))
+
+    command = ["ensemble.scores", model, "--view", VIEW, "--split", *splits, *door.scoring]
+    return Step(f"{VIEW} {model}", command, place.folder, done, (f"scores {model}",), None, left)
+
+
 def _newest_digest(model: str) -> str | None:
     """SHA-256 of the newest whole snapshot's weights."""
     try:
@@ -160,9 +193,9 @@ def _newest_digest(model: str) -> str | None:
     return hashlib.sha256(newest.model.read_bytes()).hexdigest() if newest else None
 
 
-def _scored(model: str, split: str) -> str | None:
+def _scored(model: str, split: str, view: str = views.CENTER) -> str | None:
     try:
-        return load(RUNS, model, split).snapshot_sha256
+        return load(RUNS, model, split, view).snapshot_sha256
     except BadInput:
         return None
 

@@ -21,7 +21,10 @@ _SETTING = re.compile(rf'base_lr: {_NUMBER}|lr_policy: "(\w+)"')
 
 @dataclass(frozen=True)
 class Started:
-    """The process starts: a run's first line, or its second where our engine tells its precision before."""
+    """The process starts: one of a run's first lines, with what it says."""
+
+    precision: str | None = None  # of our engine: fp32, tf32 or bf16
+    gpus: int | None = None  # that it trains on; 0 is the CPU
 
 
 @dataclass(frozen=True)
@@ -118,4 +121,12 @@ def event(line: str) -> Event | None:
         return Resuming(int(found[1]))
     if message.startswith("Solving "):
         return Solving()
-    return Started() if message == "Use CPU." or message.startswith(("Using GPUs ", "Precision: ")) else None
+    return _started(message)
+
+
+def _started(message: str) -> Started | None:
+    if message == "Use CPU." or message.startswith("No CUDA device is available"):
+        return Started(gpus=0)
+    if message.startswith("Using GPUs "):
+        return Started(gpus=message.count(",") + 1)
+    return Started(message.removeprefix("Precision: ")) if message.startswith("Precision: ") else None

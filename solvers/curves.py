@@ -30,6 +30,8 @@ class Run:
     iteration: int = 0  # where it began
     base_lr: float | None = None
     lr_policy: str | None = None
+    precision: str | None = None  # None where the log does not say: real Caffe's, which is fp32
+    gpus: int | None = None  # 0 on the CPU
 
 
 @dataclass
@@ -108,6 +110,9 @@ class Curves:
             self.testing, self._pause, self._starting = None, True, True
         self._clock(line)
         match event:
+            case caffe_log.Started(precision=precision, gpus=gpus):
+                self.runs[-1].precision = precision or self.runs[-1].precision
+                self.runs[-1].gpus = self.runs[-1].gpus if gpus is None else gpus
             case caffe_log.Setting(base_lr=None, lr_policy=policy):
                 self.runs[-1].lr_policy = policy
             case caffe_log.Setting(base_lr=rate):

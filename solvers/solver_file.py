@@ -9,6 +9,9 @@ from google.protobuf import text_format
 
 from solvers import InputError
 
+#: How a solver begins whose lengths are a part of the report's; its numbers are no results.
+REHEARSAL = "# A rehearsal: every length is the report's times "
+
 
 def solver_path(name: str) -> Path:
     """solvers/<name>.prototxt in the working folder; InputError with the names there are."""

@@ -1,10 +1,14 @@
 """What the trainings gave: from the curves of the runs."""
 
+import json
+from pathlib import Path
+
 from report import paper
 from report.duration import duration
 from report.experiment import Experiment, Model
-from report.ours import Ours, measures
+from report.ours import Made, Ours, measures
 
+BENCH = Path("results/bench_gpu.json")
 FIRST_RATE_EPOCHS = 20  # section 5: "within 20 epochs"
 SECOND_RATE_ITERATIONS = 30_000  # section 5: "until about 30k iterations"
 
@@ -58,6 +62,52 @@ def hours(experiment: Experiment) -> Ours | None:
         return None
     total = sum(model.curves.seconds for model in _reports(experiment))
     return Ours(duration(total), "tests and snapshots included", tuple(model.name for model in _reports(experiment)))
+
+
+@measures("cost")
+def cost(experiment: Experiment) -> Ours | None:
+    """By a price that a person gave: a cost is no measurement."""
+    models = _reports(experiment)
+    if experiment.price is None or not models:
+        return None
+    hours = sum(model.curves.seconds for model in models) / 3600
+    note = f"{hours:.1f} hours at {experiment.price:g} dollars an hour, a price that was given"
+    return Ours(f"{hours * experiment.price:.2f}", note, tuple(model.name for model in models))
+
+
+@measures("alexnet-gpus")
+def gpus(experiment: Experiment) -> Ours | None:
+    """As the logs say; a GPU that was asked for and was not there is none."""
+    found = {
+        model: sorted({point.run.gpus for point in model.curves.displayed if point.run.gpus is not None})
+        for model in _reports(experiment)
+    }
+    values = {model: " and ".join(map(str, counts)) for model, counts in found.items() if counts}
+    ours = _each(values)
+    if ours is None:
+        return None
+    cpu = "; 0: on the CPU" if any("0" in value.split() for value in values.values()) else ""
+    same = set(values.values())
+    return Ours(same.pop() if len(same) == 1 else ours.value, ours.note + cpu, ours.models)
+
+
+@measures("gpu-memory")
+def gpu_memory(_: Experiment) -> Ours | None:
+    """Of `make bench-gpu`: PyTorch's own count at its highest, in MB, without the records."""
+    try:
+        found = json.loads(BENCH.read_text(encoding="utf-8"))
+        rows = [
+            (row["work"].removeprefix("train "), row["precision"], row["peak MiB"] * 1.048576) for row in found["rows"]
+        ]
+        made = Made("make bench-gpu", found["commit"], found["machine"], None, (), 0.0, found["time"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    rows = [row for row in rows if row[1] == "fp32"]
+    return (
+        Ours(", ".join(f"{row[2]:.0f}" for row in rows), f"{', '.join(row[0] for row in rows)} in fp32", made=made)
+        if rows
+        else None
+    )
 
 
 @measures("alexnet-saturates")

@@ -17,7 +17,7 @@ from . import small_report
 
 ROOT = Path(__file__).parents[2]
 # Nothing in this repository measures these yet.
-UNMEASURED = {"alexnet-gpus", "cost", "gpu-memory", "leaderboard"}
+UNMEASURED = {"leaderboard"}
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +161,72 @@ def test_kept_numbers_say_what_stands_behind_them(place, tmp_path, monkeypatch, 
     assert best.time.startswith("2026-03-05T22:1") and 0 < best.hours < 1
     assert "best-single: 0.5" in capsys.readouterr().out
     assert not found.keys() & {"classes", "momentum"}, "these are in files that are committed"
+
+
+def test_a_shorter_training_does_not_replace_a_longer_one(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(kept, "TRAIN_IMAGES", 400)
+    out = tmp_path / "measured.json"
+    longer = kept.Kept("0.9", "elsewhere", "make x", None, None, None, [], 9.0, None, "bf16", 1000.0)
+    out.write_text(json.dumps({"best-single": vars(longer)}))
+    assert kept.main(["--out", str(out)]) is None
+    assert kept.read(out)["best-single"] == longer
+    assert "best-single: 0.5" in (said := capsys.readouterr().out) and "0.9 of 1000 stays (--replace)" in said
+    assert kept.main(["--out", str(out), "--replace"]) is None
+    best = kept.read(out)["best-single"]
+    assert best.value.startswith("0.5") and best.precision == "fp32" and best.epochs == 49.5
+
+
+def test_a_cost_is_by_a_price_that_was_given(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(kept, "TRAIN_IMAGES", 400)
+    out = tmp_path / "measured.json"
+    assert kept.main(["--out", str(out)]) is None and "cost" not in kept.read(out)
+    assert kept.main(["--out", str(out), "--price", "2.5"]) is None
+    found = kept.read(out)["cost"]
+    assert float(found.value) == pytest.approx(found.hours * 2.5, abs=0.01)
+    assert found.note.endswith("hours at 2.5 dollars an hour, a price that was given")
+    for price in ("-1", "nan", "much"):
+        with pytest.raises(SystemExit):
+            kept.main(["--price", price])
+        assert f"PRICE={price}: give dollars an hour" in capsys.readouterr().err
+
+
+def test_a_rehearsal_is_not_kept(place, tmp_path, monkeypatch):
+    shutil.copytree(place, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(kept, "TRAIN_IMAGES", 400)
+    path = Path("runs/nin2/journal.jsonl")
+    path.write_text(
+        path.read_text().replace('"# nin2', "\"# A rehearsal: every length is the report's times 0.1.\\n# nin2")
+    )
+    assert kept.main(["--out", "measured.json"]).endswith(
+        "runs: nin2 were rehearsed at a part of their length; not kept"
+    )
+    assert not Path("measured.json").exists()
+
+
+def test_gpus_precision_and_memory(place, tmp_path, monkeypatch):
+    shutil.copytree(place, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    log = Path("runs/nin1/train.log")
+    stamp = "I0305 22:15:00.500000  4711 __main__.py:25] "
+    begin = f"{stamp}Precision: bf16\n{stamp}Using GPUs 0, 1\n"
+    first, *rest = log.read_text().splitlines(keepends=True)
+    log.write_text(begin + first.replace("Use CPU.", "Solver scaffolding done.") + "".join(rest))
+    Path("results").mkdir(exist_ok=True)
+    rows = [{"work": f"train {name}", "precision": p, "peak MiB": mib}
+            for name, p, mib in (("alexnet1", "fp32", 400.0), ("nin1", "fp32", 1000.0), ("nin1", "bf16", 9.0))]  # fmt: skip
+    about = {"time": "2026-01-01T00:00:00+00:00", "commit": "abc", "machine": "a GPU"}
+    Path("results/bench_gpu.json").write_text(json.dumps({**about, "rows": rows}))
+    experiment = open_experiment(Path("runs"), Path("data/lmdb"))
+    found = ours.measured(experiment)
+    assert found["alexnet-gpus"].value == "0, 0 and 2, 0"
+    assert found["alexnet-gpus"].note == "alexnet1, nin1, nin2; 0: on the CPU"
+    assert found["gpu-memory"].value == "419, 1049"
+    memory = kept.keep(found["gpu-memory"], experiment)
+    assert (memory.command, memory.commit, memory.machine) == ("make bench-gpu", "abc", "a GPU")
+    assert kept.keep(found["best-single"], experiment).precision == "bf16, then fp32"
+    Path("results/bench_gpu.json").write_text("[]")
+    assert "gpu-memory" not in ours.measured(experiment)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """schedule.toml: the report's drops, what LENGTH makes of them, and what is wrong with one."""
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 
-from reproduce import schedule
+from reproduce import cost, schedule
 from reproduce.schedule import Phase, Schedule
 from solvers import InputError
 from solvers.edits import changes
@@ -102,3 +104,38 @@ def test_solvers_that_cannot_be_edited(before, after, said):
     assert before in text
     with pytest.raises(InputError, match=said):
         schedule.solver_of(text.replace(before, after), Phase(0, 10, 0.5), path)
+
+
+# ---- what the schedule takes -------------------------------------------------------------------------------------
+
+
+def test_cost_is_arithmetic_on_what_was_measured(tmp_path, monkeypatch, capsys):
+    """100 iterations/s of either net: 340,000 iterations; nin3's images have 16/9 of the area."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "results").mkdir()
+    assert cost.main([]) is None
+    out = capsys.readouterr().out
+    assert "CPU: not measured; make bench makes" in out and "GPU: not measured; make bench-gpu makes" in out
+    rows = [{"work": f"train {name}", "precision": "bf16", "iterations/s": 100.0} for name in ("alexnet1", "nin1")]
+    rows.append({"work": "train alexnet1", "precision": "fp32", "iterations/s": 1.0})  # of one net alone: no sum
+    (tmp_path / "results/bench_gpu.json").write_text(json.dumps({"machine": "an H0", "rows": rows}))
+    assert cost.main(["--gpu-price", "3.6"]) is None
+    out = capsys.readouterr().out
+    seconds = (30_000 * 2 + 100_000 * (2 + 16 / 9)) / 100
+    assert re.search(rf"an H0 +bf16 +1 h {round(seconds / 60) - 60:02d} min \* +{seconds / 1000:.2f}", out)
+    assert "* without the tests of val" in out and "CPU: not measured" in out and "fp32" not in out
+    rows = [dict(row, work=f"caffe {row['work']}", engine="ours", precision="fp32") for row in rows[:2]]
+    rows.append({"work": "caffe train nin1", "precision": "fp32", "engine": "real Caffe", "iterations/s": 1e-9})
+    rows += [{"work": f"class scores {n}", "engine": "ours fp32", "images/s": 1000.0} for n in ("alexnet1", "nin1")]
+    (tmp_path / "results/bench_cpu.json").write_text(json.dumps({"machine": "a CPU", "rows": rows}))
+    assert cost.calculated(Path("results/bench_cpu.json")) == [
+        cost.Calculated("a CPU", "fp32", pytest.approx(2 * seconds), True)  # a test takes as long as 1000 iterations
+    ]
+    Path("results/bench_cpu.json").write_text('{"rows": [{}]}')
+    assert "results/bench_cpu.json: not what the benchmark writes" in cost.main([])
+
+
+def test_the_area_of_nin3():
+    sizes = {name: (ROOT / f"models/{name}/deploy.prototxt").read_text() for name in ("nin1", "nin3")}
+    sides = {name: int(re.search(r"dim: 3 dim: (\d+)", text)[1]) for name, text in sizes.items()}
+    assert cost.AREA["nin3"] == (sides["nin3"] / sides["nin1"]) ** 2

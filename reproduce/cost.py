@@ -1,0 +1,101 @@
+"""How long the five trainings take, and what they cost, by calculation from measured throughput.
+
+    python -m reproduce.cost [--price 0.5] [--gpu-price 3]      (make cost PRICE=… GPU_PRICE=…)
+
+A row for each machine and precision that `make bench` and `make bench-gpu` measured: every iteration of schedule.toml
+at the benchmark's speed, and a test of val each epoch at the scores' speed where that was measured. NIN without a crop
+was not: it takes nin1's time by the area of its images. Prices are dollars an hour, given by you; nothing assumes any.
+"""
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import commands
+from ensemble.files import BadInput
+from report.duration import duration
+from report.kept import price
+from reproduce import schedule
+from solvers import InputError
+from solvers.status import table
+
+BENCHES = {"CPU": Path("results/bench_cpu.json"), "GPU": Path("results/bench_gpu.json")}
+VAL, EPOCH = 10_000, 1000  # images of a test, iterations from test to test
+MEASURED = {"alexnet": "alexnet1", "nin": "nin1"}  # which training was measured for each architecture
+AREA = {"nin3": (64 / 48) ** 2}  # of its images, beside those of the training that was measured
+
+
+@dataclass(frozen=True)
+class Calculated:
+    """The five trainings on one machine in one precision."""
+
+    machine: str
+    precision: str
+    seconds: float
+    tests: bool  # whether the tests are counted
+
+
+def calculated(path: Path) -> list[Calculated]:
+    """What a benchmark's file gives; [] without one. BadInput for one that is broken."""
+    if not path.is_file():
+        return []
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        rows = [row for row in found["rows"] if row.get("engine", "ours") != "real Caffe"]
+        training = {(row["work"].split()[-1], row["precision"]): 1 / row["iterations/s"]
+                    for row in rows if "iterations/s" in row}  # fmt: skip
+        scores = {(row["work"].split()[-1], row["engine"].split()[-1]): 1 / row["images/s"]
+                  for row in rows if row["work"].startswith("class scores")}  # fmt: skip
+        machine = str(found["machine"])
+    except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError, RecursionError) as error:
+        raise BadInput(f"{path}: not what the benchmark writes ({error!r}); measure again, or restore it") from error
+    precisions = dict.fromkeys(precision for _, precision in training)
+    sums = ((precision, _seconds(training, scores, precision)) for precision in precisions)
+    return [Calculated(machine, precision, *sum_) for precision, sum_ in sums if sum_]
+
+
+def _seconds(training: dict, scores: dict, precision: str) -> tuple[float, bool] | None:
+    """Of all trainings of the schedule; whether the tests are in; None where an architecture was not measured."""
+    total, tests = 0.0, True
+    for model, plan in schedule.read().items():
+        key = next(name for family, name in MEASURED.items() if model.startswith(family)), precision
+        if key not in training:
+            return None
+        image = scores.get(key)
+        tests = tests and image is not None
+        total += AREA.get(model, 1.0) * plan.until * (training[key] + (image or 0.0) * VAL / EPOCH)
+    return total, tests
+
+
+def told(prices: dict[str, float | None]) -> str:
+    """The table, and a line for what was not measured."""
+    rows = [("the five trainings on", "", "time", "cost in dollars")]
+    missing, untested = [], False
+    for kind, path in BENCHES.items():
+        found = calculated(path)
+        for one in found:
+            cost = "no price given" if prices[kind] is None else f"{one.seconds / 3600 * prices[kind]:.2f}"
+            rows.append((one.machine, one.precision, f"{duration(one.seconds)}{'' if one.tests else ' *'}", cost))
+            untested = untested or not one.tests
+        if not found:
+            missing.append(f"{kind}: not measured; make {'bench' if kind == 'CPU' else 'bench-gpu'} makes {path}")
+    lines = [table(rows)] if len(rows) > 1 else []
+    lines += ["* without the tests of val: scoring was not measured there"] if untested else []
+    return "\n".join([*lines, *missing, "By calculation from measured throughput, one training after the other."])
+
+
+def main(argv: list[str] | None = None) -> str | None:
+    parser = argparse.ArgumentParser(prog="python -m reproduce.cost", description=__doc__.split("\n")[0])
+    parser.add_argument("--price", type=price, help="dollars an hour of the CPU machine")
+    parser.add_argument("--gpu-price", type=price, help="dollars an hour of the GPU machine")
+    options = parser.parse_args(argv)
+    try:
+        print(told({"CPU": options.price, "GPU": options.gpu_price}))
+    except (BadInput, InputError, OSError) as error:
+        return f"reproduce.cost: {error}"
+    return None
+
+
+if __name__ == "__main__":
+    commands.run(main)

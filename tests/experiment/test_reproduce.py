@@ -296,7 +296,7 @@ def test_status_before_and_after(two, capfd):
     assert reproduce("--status", "nin1") == 0
     out, err = capfd.readouterr()
     assert "not begun; make reproduce begins it" in err and not (two / places.folder_of(LENGTH)).exists()
-    assert re.search(r"^\d  train nin1 +iteration 0 of 60 +not measured$", out, re.M)
+    assert re.search(r"^\d+ +train nin1 +iteration 0 of 60 +not measured$", out, re.M)
     where = places.plan(places.folder_of(LENGTH), LENGTH, ["nin1"])
     places.make(where, two / "data/lmdb")
     os.chdir(where.folder)
@@ -304,4 +304,4 @@ def test_status_before_and_after(two, capfd):
     os.chdir(two)
     assert reproduce("--status", "nin1") == 0
     out, _ = capfd.readouterr()
-    assert re.search(r"^\d  train nin1 +done$", out, re.M) and "nothing is at work" in out
+    assert re.search(r"^\d+ +train nin1 +done$", out, re.M) and "nothing is at work" in out

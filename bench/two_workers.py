@@ -1,10 +1,12 @@
 """One worker with batch 100 and two with batch 50: the same training, seen by its losses.
 
-    python -m bench.two_workers alexnet1 [--iterations 100] [--data data/lmdb] [--out results/two_workers.csv]
+    python -m bench.two_workers alexnet1 [--iterations 100] [--batch 100] [--narrow 4] [--data data/lmdb]
+        [--out results/two_workers.csv]
 
 Crop, mirror and dropout are off: each worker draws its own. The two train on the CPU, over gloo. The loss is of
 each iteration, of two workers the mean of theirs. Prints both along the way and their largest relative difference;
 with --out also writes them as CSV, after lines about the run, and draws them beside it as PNG (by matplotlib).
+--narrow 4 leaves each layer a fourth of its outputs, for a machine with little time.
 """
 
 import argparse
@@ -23,6 +25,13 @@ from solvers import caffe_log, provenance
 from tests.conformance.engines import OURS, workspace
 
 
+def narrow(net: str, by: int) -> str:
+    """A prototxt whose layers have fewer outputs, but the last one's classes."""
+    sizes = re.findall(r"num_output: (\d+)", net)
+    fewer = iter([*(max(1, int(size) // by) for size in sizes[:-1]), *sizes[-1:]])
+    return re.sub(r"num_output: \d+", lambda _: f"num_output: {next(fewer)}", net)
+
+
 def train(folder: Path, batch: int, workers: int) -> tuple[dict[int, float], float]:
     """Losses by iteration, and the seconds that the training took, the start of its processes included."""
     net = (folder / "net.prototxt").read_text()
@@ -37,13 +46,13 @@ def train(folder: Path, batch: int, workers: int) -> tuple[dict[int, float], flo
     return {event.iteration: event.loss for event in events if isinstance(event, caffe_log.Loss)}, done.seconds
 
 
-def draw(one: list[float], two: list[float], out: Path) -> None:
+def draw(one: list[float], two: list[float], batch: int, out: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure((7, 4.5), layout="constrained")
     above, below = figure.subplots(2, sharex=True, height_ratios=(2, 1))
-    above.plot(one, color="0.7", linewidth=4, label="one worker, batch 100")
-    above.plot(two, color="#1f5fa8", linewidth=1.2, label="two workers, batch 50 each")
+    above.plot(one, color="0.7", linewidth=4, label=f"one worker, batch {batch}")
+    above.plot(two, color="#1f5fa8", linewidth=1.2, label=f"two workers, batch {batch // 2} each")
     above.set_ylabel("training loss")
     above.legend(frameon=False)
     below.semilogy([max(abs(b - a) / a, 1e-8) for a, b in zip(one, two, strict=True)], color="#1f5fa8", linewidth=1)
@@ -58,6 +67,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.two_workers", description=__doc__.split("\n")[0])
     parser.add_argument("name", help="a model of models/variants.toml")
     parser.add_argument("--iterations", type=int, default=100)
+    parser.add_argument("--batch", type=int, default=100, help="of the one; the two have half of it each")
+    parser.add_argument("--narrow", type=int, default=1, metavar="N", help="1/N of each layer's outputs")
     parser.add_argument("--data", type=Path, default=Path("data/lmdb"))
     parser.add_argument("--out", type=Path, help="write both losses as CSV, and a picture of them beside it")
     options = parser.parse_args()
@@ -67,13 +78,13 @@ def main() -> int:
         target.mkdir(parents=True)
         for part in ("train_lmdb", "mean.binaryproto"):
             (target / part).symlink_to((options.data / part).resolve())
-        (folder / "net.prototxt").write_text(training_net(options.name, dropout=False))
+        (folder / "net.prototxt").write_text(narrow(training_net(options.name, dropout=False), options.narrow))
         (folder / "solver.prototxt").write_text(solver(options.name, options.iterations))
-        one, seconds_of_one = train(folder, 100, 1)
-        two, seconds_of_two = train(folder, 50, 2)
+        one, seconds_of_one = train(folder, options.batch, 1)
+        two, seconds_of_two = train(folder, options.batch // 2, 2)
     numbers = sorted(one)
     worst = max(abs(two[i] - one[i]) / abs(one[i]) for i in numbers)
-    print("iteration   one, batch 100   two, batch 50 each")
+    print("iteration      one worker   two workers")
     for i in sorted({*numbers[::10], numbers[-1]}):
         print(f"{i:9d}   {one[i]:14.6g}   {two[i]:.6g}")
     print(f"largest relative difference of {len(numbers)} losses: {worst:.2g}")
@@ -92,7 +103,7 @@ def main() -> int:
             rows = csv.writer(file, lineterminator="\n")
             rows.writerow(["iteration", "one_worker", "two_workers"])
             rows.writerows([i, one[i], two[i]] for i in numbers)
-        draw([one[i] for i in numbers], [two[i] for i in numbers], options.out.with_suffix(".png"))
+        draw([one[i] for i in numbers], [two[i] for i in numbers], options.batch, options.out.with_suffix(".png"))
     return 0
 
 

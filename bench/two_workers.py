@@ -54,9 +54,9 @@ def draw(one: list[float], two: list[float], batch: int, out: Path) -> None:
     above.plot(one, color="0.7", linewidth=4, label=f"one worker, batch {batch}")
     above.plot(two, color="#1f5fa8", linewidth=1.2, label=f"two workers, batch {batch // 2} each")
     above.set_ylabel("training loss")
-    above.legend(frameon=False)
-    below.semilogy([max(abs(b - a) / a, 1e-8) for a, b in zip(one, two, strict=True)], color="#1f5fa8", linewidth=1)
-    below.set_ylabel("relative difference")
+    above.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    below.plot([(b - a) / a * 1e6 for a, b in zip(one, two, strict=True)], ".", markersize=3, color="#1f5fa8")
+    below.set_ylabel("difference\n(millionths)")
     below.set_xlabel("iteration")
     for axes in (above, below):
         axes.spines[["top", "right"]].set_visible(False)

@@ -66,7 +66,7 @@ endif
 export PYTHONPATH := $(ROOT)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
-.PHONY: bench bench-gpu help setup data lmdb kmeans explore models status board ensemble submission report reproduce reproduce-status cost results report-table demo
+.PHONY: bench bench-gpu help setup data lmdb kmeans explore models status board ensemble methods submission report reproduce reproduce-status cost results report-table demo
 .PHONY: test torture conformance record bvlc-tests bvlc-nets reference-caffe supported proto
 .PHONY: $(foreach verb,train resume lr journal scores views gap train-accuracy,$(MODELS:%=$(verb)-%))
 
@@ -139,8 +139,12 @@ status: setup ## every run: iteration, best val accuracy, newest snapshot, and w
 board: setup ## TensorBoard on this machine's own address: loss, accuracy, rate and speed of every run
 	@$(PYTHON) -m tensorboard.main --logdir runs --host 127.0.0.1 --reload_interval 5
 
-submission: setup ## the judge's file: a class for every test image
-	@$(PYTHON) -m ensemble.submission $(if $(VIEW),--view $(VIEW))
+methods: $(ENSEMBLE:%=scores-%) ## ways to ensemble beyond the report's, cross-fitted, tested against it [MODELS="nin1 nin2" VIEW=10crop]
+	$(if $(ENSEMBLE),,@echo "make methods: no model is trained yet; make train-nin1 trains one" >&2; exit 1)
+	@$(PYTHON) -m ensemble.methods $(ENSEMBLE) $(if $(VIEW),--view $(VIEW))
+
+submission: setup ## the judge's file: a class for every test image [METHOD=stacking BALANCE=1 VIEW=10crop]
+	@$(PYTHON) -m ensemble.submission $(if $(VIEW),--view $(VIEW)) $(if $(METHOD),--method $(METHOD)) $(if $(BALANCE),--balance $(BALANCE))
 
 report: setup ## runs/report.html: the curves, the ensembles and the report's numbers beside ours
 	@$(PYTHON) -m report

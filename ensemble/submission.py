@@ -3,6 +3,9 @@
 ``python -m ensemble.submission`` follows runs/ensemble/best.json and writes runs/ensemble/submission.txt.
 ``--models nin1`` submits one model, or several weighted by their val accuracies, as submission-nin1.txt.
 ``--view 10crop`` follows what `ensemble.combine --view 10crop` chose, in runs/ensemble/10crop/.
+``--method stacking`` merges the models that `make methods` compared, or those of --models, by one of its methods,
+fitted on all of val, as submission-stacking.txt. ``--balance 1`` chooses all labels together so that every class gets
+about as many images (ensemble/balance.py: transductive), as submission-balanced.txt.
 Where classes tie, the one of the lowest label is written.
 """
 
@@ -17,9 +20,10 @@ from pathlib import Path
 import numpy as np
 
 import commands
-from ensemble import rule, summary, views
+from ensemble import balance, rule, summary, views
 from ensemble.combine import check_same_snapshots, folder, load_all, load_labelled, rank
 from ensemble.files import BadInput, read_text, whole_file
+from ensemble.score_file import Scores
 
 #: How many test images the judge wants a line for.
 TEST_IMAGES = 10_000
@@ -109,23 +113,46 @@ def _chosen(options: argparse.Namespace, view: str) -> dict:
     return best
 
 
+def _merged(options: argparse.Namespace, view: str) -> tuple[list[str], list[Scores], np.ndarray]:
+    """The models, their scores on test, and what they are merged to: (N, 200)."""
+    if options.method:
+        if options.rank_cut is not None:
+            raise BadInput(f"--rank-cut is of the report's rule, and not of --method {options.method}")
+        from ensemble.methods.follow import follow  # methods need packages that the report's rule does not
+
+        return follow(options.method, options.runs, options.models, view)
+    best = _chosen(options, view)
+    test = load_all(options.runs, best["models"], "test", view)
+    check_same_snapshots(best["models"], best["snapshot_sha256"], test)
+    return best["models"], test, rule.combine([file.scores for file in test], best["weights"], best["rank_cut"])
+
+
 def _run(options: argparse.Namespace) -> None:
     wnids = read_wnids(options.data / "labels.txt")
     view = views.named(options.view)
-    best = _chosen(options, view)
-    models = best["models"]
-    test = load_all(options.runs, models, "test", view)
-    check_same_snapshots(models, best["snapshot_sha256"], test)
-    total = rule.combine([file.scores for file in test], best["weights"], best["rank_cut"])
+    models, test, total = _merged(options, view)
     names = test[0].names.tolist()
-    suffix = f"-{'-'.join(options.models)}" if options.models else ""
-    out = options.out or folder(options.runs, view) / f"submission{suffix}.txt"
+    if options.balance:
+        total = balance.balanced(total, options.balance)
+    parts = ["submission", *(options.models or ()), options.method, "balanced" if options.balance else None]
+    out = options.out or folder(options.runs, view) / f"{'-'.join(filter(None, parts))}.txt"
     with whole_file(out) as file:
         file.writelines(line + "\n" for line in lines(total, names, wnids))
-    balance = summary.class_balance(total.argmax(axis=1))
-    print(f"{'+'.join(models)} on {len(names)} test images: {balance} -> {out}")
+    spread = summary.class_balance(total.argmax(axis=1))
+    by = f" by {options.method}" if options.method else ""
+    print(f"{'+'.join(models)}{by} on {len(names)} test images: {spread} -> {out}")
+    if options.balance:
+        print(f"Balanced with strength {options.balance:g}; {balance.MARK}.")
     if len(names) != TEST_IMAGES:
         print(f"The judge wants all {TEST_IMAGES} test images; these are {len(names)}.")
+
+
+def strength(text: str) -> float:
+    """A --balance from the command line."""
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError("a strength is from 0 (off) to 1 (every class gets about as many)")
+    return number
 
 
 def main(arguments: list[str] | None = None) -> str | None:
@@ -133,6 +160,10 @@ def main(arguments: list[str] | None = None) -> str | None:
     parser = argparse.ArgumentParser("python -m ensemble.submission", description=__doc__.partition("\n")[0])
     parser.add_argument("--models", nargs="+", help="submit these, not the best combination")
     parser.add_argument("--rank-cut", type=rank, metavar="K", help="default: as combine chose or would")
+    parser.add_argument("--method", help="a method of `make methods`, as stacking; default: the report's rule")
+    parser.add_argument("--balance", type=strength, default=0.0, metavar="STRENGTH",
+                        help="choose the labels together so that every class gets about as many images, with a "
+                        "strength up to 1 (transductive; default: 0, off)")  # fmt: skip
     parser.add_argument("--view", default=views.CENTER, help=f"of the scores (default: center): {views.KNOWN}")
     parser.add_argument("--data", type=Path, default=Path("data/lmdb"), help="default: %(default)s")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: %(default)s")
@@ -140,6 +171,10 @@ def main(arguments: list[str] | None = None) -> str | None:
     options = parser.parse_args(arguments)
     try:
         _run(options)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("scipy", "sklearn"):
+            raise
+        return f"ensemble.submission: {error.name} is missing, --method {options.method} needs it; `make setup` installs it"
     except (BadInput, OSError) as error:
         return f"ensemble.submission: {error}"
     return None

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import commands
 from baselines import kmeans
+from ensemble import comparison_file
 from ensemble.files import BadInput, whole_file
 from explore import outcome
 from report import paper
@@ -126,6 +127,7 @@ def _run(options: argparse.Namespace) -> None:
         kmeans.write(options.out.with_name(kmeans.NAME), rows)
     if found := explored(experiment):
         outcome.write(options.out.with_name(outcome.NAME), found)
+    _keep_methods(options.runs / "ensemble" / "methods.json", options.out.with_name("methods.json"))
     for name, kept in after.items():
         old = f" (was {before[name].value})" if name in before and before[name].value != kept.value else ""
         print(f"{name}: {kept.value}{old}")
@@ -146,6 +148,14 @@ def price(text: str) -> float | None:
     if dollars is not None and not 0 <= dollars < 1e6:
         raise argparse.ArgumentTypeError(f"PRICE={text}: give dollars an hour, such as PRICE=2.5")
     return dollars
+
+
+def _keep_methods(found: Path, out: Path) -> None:
+    """The comparison of ways to ensemble, as it is, where there is one."""
+    if found.is_file():
+        comparison_file.read(found)  # BadInput for one that is none
+        with whole_file(out) as file:
+            file.write(found.read_text(encoding="utf-8"))
 
 
 def main(arguments: list[str] | None = None) -> str | None:

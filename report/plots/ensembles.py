@@ -6,6 +6,7 @@ from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
 from ensemble.combine import Combination
+from ensemble.comparison import Comparison
 from report.combinations import Spread
 from report.figure import plot
 from report.palette import LIGHT, SERIES
@@ -43,4 +44,24 @@ def deviation(spreads: Sequence[Spread], split: str, name: str) -> Markup:
                     alignment="left", handletextpad=0.1, columnspacing=1, borderaxespad=0.2)  # fmt: skip
         axes.set(xlabel="sum over classes of |images given \N{MINUS SIGN} expected|", ylabel=f"accuracy on {split}")
         axes.xaxis.set_major_locator(MaxNLocator(6))
+    return drawing.svg
+
+
+def gains(found: Comparison, name: str) -> Markup:
+    """What each method gains over the best single model, with its interval; a full dot is beyond noise."""
+    rows = [row for row in found.rows if row.over_single][::-1]
+    told = "; ".join(f"{row.name} {100 * row.over_single.gain:+.2f}" for row in rows[::-1])
+    with plot(name, f"Points gained over {found.single} on val: {told}") as drawing:
+        axes = drawing.axes
+        for at, row in enumerate(rows):
+            gain = row.over_single
+            colour = LIGHT["orange" if row.name == "report" else "blue"]
+            axes.plot([100 * gain.low, 100 * gain.high], [at, at], color=colour)
+            axes.plot([100 * gain.gain], [at], "o", color=colour, markersize=7,
+                      markerfacecolor=colour if gain.beyond_noise else LIGHT["paper"])  # fmt: skip
+        axes.axvline(0, color=LIGHT["muted"], linewidth=1)
+        axes.set_yticks(range(len(rows)), [row.name for row in rows])
+        axes.grid(axis="x")
+        axes.grid(visible=False, axis="y")
+        axes.set(xlabel=f"points over {found.single} on val", ylim=(-0.6, len(rows) - 0.4))
     return drawing.svg

@@ -16,6 +16,7 @@ import numpy as np
 
 from baselines import kmeans
 from ensemble import combine, submission
+from ensemble.methods.__main__ import main as compare_methods
 from ensemble.rule import CLASSES, accuracy
 from ensemble.score_file import Scores, save, score_path
 from explore import outcome
@@ -76,6 +77,7 @@ def make(folder: Path) -> None:
     outcome.write(folder / "runs/explore" / outcome.NAME, exploration(data))
     names = list(MODELS)
     assert combine.main(names) is None and submission.main([]) is None
+    assert compare_methods([*names, "--folds", "2"]) is None
 
 
 def kmeans_rows(data: str) -> list[kmeans.Row]:

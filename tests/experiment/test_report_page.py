@@ -102,6 +102,8 @@ def test_the_whole_page(made):
     assert text.count("rate 0.0001</text>") == 4 and "0.001 to 0.0001" in found.section("training")
     assert "make train-nin3" in found.section("training")
     assert found.section("ensembles").count("<tr>") == 1 + 7
+    methods = found.section("methods")
+    assert methods.count("<tr>") == 2 * (1 + 1 + 7) and "transductive" in methods.lower() and "beyond noise" in methods
     assert found.section("classes").count("thing 199") >= 1
     assert found.section("numbers").count("not measured") > 3
     assert "0123456789" in found.section("provenance") and "a machine" in found.section("provenance")
@@ -138,7 +140,7 @@ def test_results_that_are_broken_or_missing(quick, kind, text):
 def test_every_figure_says_what_it_shows(made):
     text = (made / "runs/report.html").read_text(encoding="utf-8")
     figures = re.findall(r"<figure>.*?</figure>", text, re.S)
-    assert len(figures) == 2 + 1 + 2 * 3 + 1 + 2 + 2 + 2 + 2
+    assert len(figures) == 2 + 1 + 2 * 3 + 1 + 1 + 2 + 2 + 2 + 2
     for one in figures:
         assert re.search(r'<svg viewBox="[\d. -]+" role="img" aria-label="[^"]{20,}">', one)
         assert re.search(r"<figcaption>\s*\w", one)
@@ -160,6 +162,7 @@ def test_the_same_inputs_make_the_same_page(place):
     [
         ("runs/ensemble/submission.txt", "submission", "make submission"),
         ("runs/ensemble", "ensembles", "make ensemble"),
+        ("runs/ensemble/methods.json", "methods", "make methods"),
         ("runs/*/train_accuracy.csv", "training", "make train-accuracy-nin1"),
         ("data/lmdb/val_lmdb", "examples", "`make lmdb`"),
         ("data/lmdb/val_lmdb", "classes", "`make lmdb`"),
@@ -199,6 +202,7 @@ def test_nothing_at_all(tmp_path, monkeypatch):
         ("runs/nin1/scores/val.npz", b"no scores", "not a whole score file"),
         ("runs/ensemble/best.json", b"{}", "make ensemble"),
         ("runs/ensemble/combinations.csv", b"a,b\n1,2\n", "make ensemble"),
+        ("runs/ensemble/methods.json", b'{"models": []}', "make methods"),
         ("data/lmdb/build.json", b"[]", "make lmdb"),
         ("data/lmdb/build.json", b'{"records": {"train": 1, "val": 1, "test": 1}}', "make lmdb"),
         ("runs/nin1/train_accuracy.csv", b"a,b\n1,2\n", "train_accuracy"),

@@ -1,0 +1,44 @@
+"""Scores that no label of theirs was fitted on: k folds, each scored by what the other folds were fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ensemble.files import BadInput
+
+FOLDS = 5
+Combine = Callable[[Sequence[np.ndarray]], np.ndarray]
+Fit = Callable[[Sequence[np.ndarray], np.ndarray], Combine]
+
+
+def folds(labels: np.ndarray, count: int = FOLDS, seed: int = 0) -> np.ndarray:
+    """The fold of each image, int (N,) in [0, count): of every class as many in each fold as can be.
+
+    Images are shuffled within their class and dealt out in turn, so folds differ by one image at most, and so do
+    the images of a class in them. A class of fewer than `count` images is absent from some folds. Raises BadInput
+    for fewer images than folds, or fewer than 2 folds.
+    """
+    if count < 2:
+        raise BadInput(f"{count} folds: at least 2 are needed, one to fit and one to score")
+    if len(labels) < count:
+        raise BadInput(f"{len(labels)} labelled images are too few for {count} folds; ask for fewer with --folds")
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    fold = np.empty(len(labels), dtype=np.int64)
+    fold[by_class] = np.arange(len(labels)) % count
+    return fold
+
+
+def cross_fitted(fit: Fit, scores: Sequence[np.ndarray], labels: np.ndarray, fold: np.ndarray) -> np.ndarray:
+    """What a method gives images it was not fitted on: M scores (N, C), labels (N,), folds (N,) -> float64 (N, C).
+
+    `fit` sees the scores and labels of all folds but one, and what it returns sees the scores of that one.
+    """
+    found = np.empty(scores[0].shape, dtype=np.float64)
+    for held in np.unique(fold):
+        here = fold == held
+        combine = fit([one[~here] for one in scores], labels[~here])
+        found[here] = combine([one[here] for one in scores])
+    return found

@@ -1,0 +1,28 @@
+"""A submission that follows a method: fitted on all of val, and used once on test."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ensemble import comparison_file
+from ensemble.combine import check_same_snapshots, folder, load_all, load_labelled
+from ensemble.files import BadInput
+from ensemble.methods import METHODS
+from ensemble.score_file import Scores
+
+
+def follow(
+    method: str, runs: Path, models: Sequence[str] | None, view: str
+) -> tuple[list[str], list[Scores], np.ndarray]:
+    """The models, their scores on test, and those merged: (N, C). Without names the models that were compared."""
+    if method not in METHODS:
+        raise BadInput(f"--method {method}: not one of {', '.join(METHODS)}")
+    chosen = list(models or comparison_file.read(folder(runs, view) / "methods.json")[0].models)
+    val = load_labelled(runs, chosen, "val", view)
+    test = load_all(runs, chosen, "test", view)
+    check_same_snapshots(chosen, [file.snapshot_sha256 for file in val], test)
+    combine = METHODS[method].fit([file.scores for file in val], val[0].labels)
+    return chosen, test, combine([file.scores for file in test])

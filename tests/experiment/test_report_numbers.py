@@ -161,6 +161,7 @@ def test_kept_numbers_say_what_stands_behind_them(place, tmp_path, monkeypatch, 
     assert best.time.startswith("2026-03-05T22:1") and 0 < best.hours < 1
     assert "best-single: 0.5" in capsys.readouterr().out
     assert not found.keys() & {"classes", "momentum"}, "these are in files that are committed"
+    assert (tmp_path / "methods.json").read_text() == Path("runs/ensemble/methods.json").read_text()
 
 
 def test_a_shorter_training_does_not_replace_a_longer_one(place, tmp_path, monkeypatch, capsys):

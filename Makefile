@@ -53,11 +53,12 @@ MINUTES ?=
 WORK    ?=
 DATA    ?=
 RUNS    ?=
+LEAVE_OUT ?=
 PRICE   ?=
 GPU_PRICE ?=
 REPLACE ?=
 REPRODUCTION = $(TRAINING) --length "$(LENGTH)" --jobs "$(JOBS)" --minutes "$(MINUTES)" --holdout $(HOLDOUT) \
-  --seed $(SEED)$(if $(WORK), --work "$(WORK)")$(if $(DATA), --data "$(DATA)")
+  --seed $(SEED)$(if $(WORK), --work "$(WORK)")$(if $(DATA), --data "$(DATA)") --leave-out "$(LEAVE_OUT)"
 
 export TINY_IMAGENET
 ifneq ($(PRECISION),)
@@ -149,7 +150,7 @@ submission: setup ## the judge's file: a class for every test image [METHOD=stac
 report: setup ## runs/report.html: the curves, the ensembles and the report's numbers beside ours
 	@$(PYTHON) -m report
 
-reproduce: setup ## the whole report, from where the last call stopped [LENGTH=0.1 JOBS=n MINUTES=m WORK=folder DATA=lmdb]
+reproduce: setup ## the whole report, from where the last call stopped [LENGTH=0.1 JOBS=n MINUTES=m WORK=folder DATA=lmdb LEAVE_OUT=explore]
 	@$(PYTHON) -m reproduce $(REPRODUCTION)
 
 reproduce-status: setup ## what of it is done, what runs, what comes, and how long it will take

@@ -76,6 +76,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--jobs", type=number_argument, default=1, metavar="N", help="steps at once: trainings on one GPU, say"
     )
+    parser.add_argument("--leave-out", default="", metavar="STEPS", help="steps to pass over, as 'explore k-means'")
     parser.add_argument("--minutes", type=minutes_argument, help="stop with snapshots before so many have passed")
     return parser
 
@@ -104,14 +105,24 @@ def reproduce(options: argparse.Namespace) -> int:
                 place.make(where, data)
             stack.callback(os.chdir, where.root)
             where.enter()
-            print(status.told(steps.steps(where, door, Speeds(where, options.gpu)), working))
+            print(status.told(_steps(where, door, options), working))
             return 0
         folder.mkdir(parents=True, exist_ok=True)
         stack.enter_context(run.locked(folder))
         place.make(where, data)
         stack.callback(os.chdir, where.root)
         where.enter()
-        return _run(options, steps.steps(where, door, Speeds(where, options.gpu)), folder)
+        return _run(options, _steps(where, door, options), folder)
+
+
+def _steps(where: place.Place, door: steps.Door, options: argparse.Namespace) -> list[steps.Step]:
+    """All steps but those that are left out, which nothing waits for then."""
+    found = steps.steps(where, door, Speeds(where, options.gpu))
+    left_out = set(options.leave_out.split())
+    if strangers := left_out - {step.name for step in found} - {"explore"}:
+        names = ", ".join(step.name for step in found if " " not in step.name)
+        raise InputError(f"LEAVE_OUT: no step {min(strangers)}; those of one word are {names}")
+    return [step for step in found if step.name not in left_out]
 
 
 def _absolute_environment() -> None:

@@ -14,6 +14,8 @@ from data_prep.errors import DataError
 from ensemble import views
 from ensemble.files import BadInput
 from ensemble.score_file import load, score_path
+from explore import outcome
+from explore.tries import FOLDER
 from report.kept import TRAIN_IMAGES
 from reproduce.place import DATA, RUNS, Place, prefix, reached, run_of, solver_file
 from reproduce.speed import Speeds, Time
@@ -70,7 +72,7 @@ class Step:
 def steps(place: Place, door: Door, speeds: Speeds) -> list[Step]:
     """All steps of a reproduction; those of a model together, so that what is trained is scored at once."""
     models = list(place.schedules)
-    found = [*_data(place, door), _kmeans(place, door)]
+    found = [*_data(place, door), _kmeans(place, door), *_explore(place, door)]
     for model in models:
         found += [_train(place, door, speeds, model), _scores(place, door, speeds, model)]
         found.append(_view(place, door, speeds, model))
@@ -131,6 +133,20 @@ def _kmeans(place: Place, door: Door) -> Step:
             return False
 
     return Step("k-means", ["baselines.kmeans"], place.folder, done, ("lmdb",), "sklearn")
+
+
+def _explore(place: Place, door: Door) -> Iterable[Step]:
+    """The first pass of a few epochs each. A rehearsal has none: whole epochs cannot be scaled."""
+    if place.length != 1 or not {"alexnet1", "nin1"} <= place.schedules.keys():
+        return
+
+    def done() -> bool:
+        try:
+            return outcome.load(FOLDER / outcome.NAME) is not None
+        except (BadInput, InputError, OSError):
+            return False
+
+    yield Step("explore", ["explore", "--caffe", door.caffe, "--gpu", door.gpu], place.folder, done, ("lmdb",))
 
 
 def _train(place: Place, door: Door, speeds: Speeds, model: str) -> Step:

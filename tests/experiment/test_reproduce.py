@@ -158,6 +158,7 @@ def test_two_at_once(two, capfd):
         (["mine"], "mine: has no schedule; reproduce/schedule.toml has alexnet1, nin1"),
         (["nin2"], "solvers/nin2.prototxt: no such solver, but reproduce/schedule.toml names it"),
         (["nin1", "--data", "nowhere"], "nowhere: no train_lmdb there; DATA=… names a folder that make lmdb made"),
+        (["nin1", "--leave-out", "explore naps"], "LEAVE_OUT: no step naps; those of one word are data, lmdb, k-means"),
         (["nin1", "--caffe", "no-such-caffe"], "no-such-caffe: no such command"),
     ],
 )
@@ -293,8 +294,9 @@ def test_a_log_of_steps_that_was_cut(here, monkeypatch):
 
 
 def test_status_before_and_after(two, capfd):
-    assert reproduce("--status", "nin1") == 0
+    assert reproduce("--status", "nin1", "--leave-out", "page") == 0
     out, err = capfd.readouterr()
+    assert "k-means" in out and "page" not in out
     assert "not begun; make reproduce begins it" in err and not (two / places.folder_of(LENGTH)).exists()
     assert re.search(r"^\d+ +train nin1 +iteration 0 of 60 +not measured$", out, re.M)
     where = places.plan(places.folder_of(LENGTH), LENGTH, ["nin1"])

@@ -119,7 +119,7 @@ def _steps(where: place.Place, door: steps.Door, options: argparse.Namespace) ->
     """All steps but those that are left out, which nothing waits for then."""
     found = steps.steps(where, door, Speeds(where, options.gpu))
     left_out = set(options.leave_out.split())
-    if strangers := left_out - {step.name for step in found} - {"explore"}:
+    if strangers := left_out - {step.name for step in found} - {"explore", "methods"}:
         names = ", ".join(step.name for step in found if " " not in step.name)
         raise InputError(f"LEAVE_OUT: no step {min(strangers)}; those of one word are {names}")
     return [step for step in found if step.name not in left_out]

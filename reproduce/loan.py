@@ -102,7 +102,7 @@ def lend(options: argparse.Namespace) -> int:
             ]
             words += ["--minutes", f"{left / 60:.3f}", "--length", f"{length:g}", "--work", str(folder)]
             words += ["--data", str(data), "--keep", options.keep]
-            words += ["--leave-out", "explore k-means page"]  # the time is for the trainings
+            words += ["--leave-out", "explore k-means methods page"]  # the time is for the trainings
             status = whole.main(words + (["--deterministic"] if options.deterministic else []))
     finally:
         packed = bring_back.pack(folder, sorted(Path("results").glob("*.json")), options.out)

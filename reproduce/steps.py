@@ -78,6 +78,7 @@ def steps(place: Place, door: Door, speeds: Speeds) -> list[Step]:
         found.append(_view(place, door, speeds, model))
     found += [
         _combine(place, models),
+        *_methods(place, models),
         *_submission(place, door),
         *(_train_accuracy(place, door, speeds, model) for model in models),
         *_results(place, door, models),
@@ -222,6 +223,15 @@ def _combine(place: Place, models: list[str]) -> Step:
     of = [score_path(RUNS, model, "val") for model in models]
     needs = tuple(f"scores {model}" for model in models)
     return Step("ensembles", ["ensemble.combine", *models], place.folder, lambda: newer(made, of), needs)
+
+
+def _methods(place: Place, models: list[str]) -> Iterable[Step]:
+    """The ways of ensembling that the report wished for; they combine two models at the least."""
+    if len(models) < 2:
+        return
+    of = [score_path(RUNS, model, "val") for model in models]
+    made, needs = [RUNS / "ensemble" / "methods.json"], tuple(f"scores {model}" for model in models)
+    yield Step("methods", ["ensemble.methods", *models], place.folder, lambda: newer(made, of), needs, "sklearn")
 
 
 def _submission(place: Place, door: Door) -> Iterable[Step]:

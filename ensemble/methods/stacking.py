@@ -3,7 +3,8 @@
 The regression is asked, for an image and a class, whether that is the image's class, and is told what each model
 gives the class, as a share and as its logarithm (Wolpert, Stacked Generalization, 1992). Two weights a model are
 learned from every image and class together. One regression over all 200 classes at once, with 200 scores a model as
-its input, has 40,000 weights a model to learn from 50 images a class, and is worse and ten times slower.
+its input, has 40,000 weights a model to learn from 50 images a class: on one fold of val, with four small nets, it
+took ten times as long and was right no more often.
 """
 
 from __future__ import annotations

@@ -107,22 +107,23 @@ def train(flags: SimpleNamespace) -> None:
     from caffe._solvers import get_solver
     from caffe.proto import caffe_pb2
 
-    _allow_python_layers(flags)
-    param = _prototxt.read_solver_param(flags.solver)
-    param.train_state.level = flags.level
-    param.train_state.stage.extend(flags.stages)
-    gpu = flags.gpu
-    if not gpu and param.HasField("solver_mode") and param.solver_mode == caffe_pb2.SolverParameter.GPU:
-        gpu = "all" if _meeting.Place.of(os.environ, 1).size > 1 else str(param.device_id)
-    place = _meeting.Place.of(os.environ, len(_gpu_ids(gpu)))
-    if flags.snapshot or flags.weights:
-        del param.weights[:]
-    if flags.weights:
-        param.weights.append(flags.weights)
-
     if flags.worker_timeout < 1:
         raise CaffeError(f"--worker_timeout={flags.worker_timeout}: give a number of seconds, 1 or more.")
+    place = _meeting.Place.of(os.environ, len(_gpu_ids(flags.gpu)))
+    # Before anything is read, so that what is wrong with it in one worker is said in all.
     with _meeting.of_workers(place, flags.worker_timeout, flags.arguments) as meeting:
+        _allow_python_layers(flags)
+        param = _prototxt.read_solver_param(flags.solver)
+        param.train_state.level = flags.level
+        param.train_state.stage.extend(flags.stages)
+        gpu = flags.gpu
+        if not gpu and param.HasField("solver_mode") and param.solver_mode == caffe_pb2.SolverParameter.GPU:
+            gpu = "all" if meeting else str(param.device_id)
+        if flags.snapshot or flags.weights:
+            del param.weights[:]
+        if flags.weights:
+            param.weights.append(flags.weights)
+
         _choose_device(gpu, flags.precision, flags.deterministic, place.local_rank, place.local_size)
         solver = get_solver(param)
         solver.keep_blobs = False

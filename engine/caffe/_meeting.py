@@ -150,11 +150,20 @@ class Meeting:
         address, port = place.address or "127.0.0.1", place.port or 0
         limit = timedelta(seconds=self._limit_s)
         found: list[dist.TCPStore | RuntimeError] = []
+        listener = None
+        if place.address is None:
+            # TCPStore's own socket would listen to every network that this machine is on.
+            with socket.create_server((address, 0)) as own:
+                port, listener = own.getsockname()[1], own.detach()
 
         def look() -> None:
             try:
                 if self._holds or _somebody_listens(address, port, self._limit_s):
-                    found.append(dist.TCPStore(address, port, None, self._holds, limit, wait_for_workers=False))
+                    found.append(
+                        dist.TCPStore(
+                            address, port, None, self._holds, limit, wait_for_workers=False, master_listen_fd=listener
+                        )
+                    )
             except RuntimeError as error:
                 found.append(error)
 

@@ -3,12 +3,14 @@
 import re
 import signal
 import socket
+from pathlib import Path
+from types import SimpleNamespace
 
 import caffe.__main__
 import numpy as np
 import pytest
 import torch
-from caffe import CaffeError
+from caffe import CaffeError, _meeting
 
 from .command import NET, SOLVER, make_experiment, write_lmdb
 
@@ -49,6 +51,21 @@ def test_a_port_in_use(tmp_path, train, port):
     with socket.create_server(("127.0.0.1", int(port))):
         workers = train(make_experiment(tmp_path), HASTY, HASTY)
         broken(workers, f"127.0.0.1, port {port}, where workers are to meet, is in use", "Worker 0 was not found")
+
+
+def test_a_solver_that_one_cannot_read(tmp_path, train):
+    workers = train(make_experiment(tmp_path), TRAIN, ["train", "--solver=gone.prototxt"])
+    broken(workers, "Worker 1 has failed: Could not open file gone.prototxt", "Could not open file gone.prototxt")
+
+
+def test_the_store_of_one_machine_listens_to_no_other():
+    place = _meeting.Place(size=2, local_size=2)
+    store = _meeting.Meeting._open(SimpleNamespace(_place=place, _limit_s=5, _holds=True))
+    rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()]
+    listening = [row[1] for row in rows if row[3] == "0A"]
+    assert [where for where in listening if int(where.split(":")[1], 16) == store.port] == [
+        f"0100007F:{store.port:04X}"
+    ]
 
 
 def test_two_workers_of_the_same_rank(tmp_path, train):

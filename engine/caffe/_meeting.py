@@ -193,7 +193,10 @@ class Meeting:
             variables = {name: str(value) for name, value in {**lead, "RANK": rank, "LOCAL_RANK": rank}.items()}
             # -P: a folder named caffe where the user stands is not ours.
             command = [sys.executable, "-P", "-m", "caffe", *arguments]
-            self._children[rank] = subprocess.Popen(command, env=os.environ | variables, stdin=subprocess.DEVNULL)
+            # In a process group of its own: a terminal's Ctrl-C reaches this process alone, which agrees with the others.
+            self._children[rank] = subprocess.Popen(
+                command, env=os.environ | variables, stdin=subprocess.DEVNULL, process_group=0
+            )
 
     # ---- coming together ---------------------------------------------------------------------------
 

@@ -181,7 +181,7 @@ class Solver:
                 )  # fmt: skip
                 displayed_at, since = self.iter, time.perf_counter()
                 outputs = [output._data.tensor() for output in self.net._of(self.net._outputs)]
-                self._log_outputs("Train", self.net, self._workers.average(outputs))
+                self._log_outputs("Train", self.net, self._mean_numbers(outputs))
             for _, on_gradients_ready in self._callbacks:
                 on_gradients_ready()
             self.apply_update()
@@ -216,6 +216,12 @@ class Solver:
         for diff, mean in zip(diffs, means, strict=True):
             diff.set(mean)
         return loss.clone()  # a part of the one vector, which it would keep
+
+    def _mean_numbers(self, outputs: list[torch.Tensor]) -> list[torch.Tensor]:
+        """Losses and other single numbers as the workers' mean; what has a value for each record is worker 0's."""
+        numbers = [output for output in outputs if output.numel() == 1]
+        means = iter(self._workers.average(numbers) if numbers else [])
+        return [next(means).to(output.device) if output.numel() == 1 else output for output in outputs]
 
     def _request(self) -> str | None:
         """What was asked of any worker."""

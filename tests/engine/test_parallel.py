@@ -60,6 +60,19 @@ def test_workers_with_a_part_of_the_batch_train_as_one_with_all(tmp_path, forker
     assert several.log(1) == ""
 
 
+def test_what_has_a_value_for_each_record_is_shown_as_worker_0_has_it(tmp_path, forker, train):
+    net = batch(2) + 'layer { name: "each" type: "Reduction" bottom: "data" top: "each" reduction_param { axis: 1 } }'
+    quick = SOLVER.replace("max_iter: 20", "max_iter: 1")
+    one = alone(
+        make_experiment(tmp_path / "one", quick, batch(4, net.replace("batch_size: 2", "batch_size: 8"))), forker
+    )
+    folder = make_experiment(tmp_path / "two", quick, net)
+    assert train(folder, TRAIN, TRAIN).end() == [0, 0]
+    each = re.compile(r"Train net output #\d: each = (\S+)")
+    two = each.findall((folder / "worker0.log").read_text())
+    assert two and two == each.findall(one)[::2]
+
+
 def test_gpu_0_1_starts_a_second_worker(tmp_path):
     if torch.cuda.device_count() == 1:
         pytest.skip("this machine has one GPU")

@@ -25,7 +25,8 @@ def test_every_make_target_of_readme_exists():
     targets = set(re.findall(r"(?:^|`)make ([a-z][\w-]*)", README, re.M))
     mine = {target for target in targets if target.endswith("-mine")}  # of the reader's own solver
     assert {"demo", "train-nin1", "status", "board"} <= targets and mine
-    models = ["MODELS=nin1 nin1_prelu mine", "BVLC=x"]
+    solvers = [path.stem for path in (ROOT / "solvers").glob("*.prototxt")]
+    models = [f"MODELS={' '.join([*solvers, 'mine'])}", "BVLC=x"]
     done = subprocess.run(["make", "-n", *sorted(targets), *models], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 

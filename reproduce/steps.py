@@ -171,7 +171,9 @@ def _train(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
 
 
 def _scores(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
-    splits = [split for split in ("val", "test", "holdout") if split in (records(door.data) or ("val",))]
+    # As make lmdb will make them, where it has not yet.
+    there = records(door.data) or ("val", "test", *(["holdout"] if door.holdout else []))
+    splits = [split for split in ("val", "test", "holdout") if split in there]
 
     def done() -> bool:
         digest = _newest_digest(model)

@@ -56,8 +56,8 @@ def train(model: str, options: list[str]) -> int:
     plan, path = own_schedule(model), solver_path(model)
     solver = parse_solver(read(path), path)
     folder = Path(solver.snapshot_prefix).parent
-    left = running.process(folder)
-    if left is not None:
+    parent = os.getppid()
+    while (left := running.process(folder)) is not None:
         run.say(f"{folder}: process {left} still trains here, of a reproduction that was killed")
         set_rate.stop(left, folder)
     check_history(model, folder, plan, reached(solver.snapshot_prefix))
@@ -68,7 +68,8 @@ def train(model: str, options: list[str]) -> int:
         status = run.main(["resume" if begin else "train", model, "--go-on=make reproduce", *options])
         if status:
             return status
-        if reached(solver.snapshot_prefix) < phase.end:
+        # Where the reproduction was killed another one may go on: no phase is begun without it.
+        if reached(solver.snapshot_prefix) < phase.end or os.getppid() != parent:
             return STOPPED
     return 0
 

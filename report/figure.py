@@ -94,3 +94,16 @@ def _lean(text: str) -> str:
 
     text = re.sub(r'( (?:d|x|y|x1|x2|y1|y2|points)=")([^"]*)"', shorter, text)
     return re.sub(r"\s*\n\s*", "\n", text).strip()
+
+
+def standalone(svg: Markup) -> str:
+    """A drawing of the page as an SVG file of its own: in the light colours, on paper."""
+    box = re.search(r'viewBox="[\d.-]+ [\d.-]+ ([\d.]+) ([\d.]+)"', svg)
+    text = re.sub(r"var\(--(\w+)\)", lambda found: LIGHT[found[1]], svg)
+    root = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{box[1]}pt" height="{box[2]}pt" font-family="sans-serif"'
+        f' fill="{LIGHT["ink"]}"'
+    )
+    paper = f'<rect width="100%" height="100%" fill="{LIGHT["paper"]}"/>\n'
+    head, body = text.split(">", 1)
+    return head.replace("<svg", root, 1) + ">" + paper + body + "\n"

@@ -128,6 +128,8 @@ def _run(options: argparse.Namespace) -> None:
     if found := explored(experiment):
         outcome.write(options.out.with_name(outcome.NAME), found)
     _keep_methods(options.runs / "ensemble" / "methods.json", options.out.with_name("methods.json"))
+    if not shorter:
+        _keep_curves(experiment, options.out.with_name("curves.svg"))
     for name, kept in after.items():
         old = f" (was {before[name].value})" if name in before and before[name].value != kept.value else ""
         print(f"{name}: {kept.value}{old}")
@@ -156,6 +158,20 @@ def _keep_methods(found: Path, out: Path) -> None:
         comparison_file.read(found)  # BadInput for one that is none
         with whole_file(out) as file:
             file.write(found.read_text(encoding="utf-8"))
+
+
+def _keep_curves(experiment: Experiment, out: Path) -> None:
+    """The picture of every model's accuracy on val beside the report's points."""
+    models = [model for model in experiment.models if model.curves.series("accuracy")]
+    try:
+        from report.figure import standalone
+        from report.plots.training import beside_the_report
+    except ModuleNotFoundError as error:
+        print(f"report.kept: {out} is not drawn, {error.name} is not installed", file=sys.stderr)
+        return
+    if models:
+        with whole_file(out) as file:
+            file.write(standalone(beside_the_report(models, "curves")))
 
 
 def main(arguments: list[str] | None = None) -> str | None:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -162,6 +163,9 @@ def test_kept_numbers_say_what_stands_behind_them(place, tmp_path, monkeypatch, 
     assert "best-single: 0.5" in capsys.readouterr().out
     assert not found.keys() & {"classes", "momentum"}, "these are in files that are committed"
     assert (tmp_path / "methods.json").read_text() == Path("runs/ensemble/methods.json").read_text()
+    curves = (tmp_path / "curves.svg").read_text()
+    assert ElementTree.fromstring(curves).tag == "{http://www.w3.org/2000/svg}svg"
+    assert "report: AlexNet" in curves and "nin1" in curves and "var(" not in curves
 
 
 def test_a_shorter_training_does_not_replace_a_longer_one(place, tmp_path, monkeypatch, capsys):
@@ -172,6 +176,7 @@ def test_a_shorter_training_does_not_replace_a_longer_one(place, tmp_path, monke
     assert kept.main(["--out", str(out)]) is None
     assert kept.read(out)["best-single"] == longer
     assert "best-single: 0.5" in (said := capsys.readouterr().out) and "0.9 of 1000 stays (--replace)" in said
+    assert not (tmp_path / "curves.svg").exists()
     assert kept.main(["--out", str(out), "--replace"]) is None
     best = kept.read(out)["best-single"]
     assert best.value.startswith("0.5") and best.precision == "fp32" and best.epochs == 49.5

@@ -60,8 +60,12 @@ def page(experiment: Experiment, progress: Callable = tqdm) -> str:
         values, missing = {}, None
         try:
             values = module.build(experiment)
-        except (Missing, BadInput, InputError, OSError) as error:
+        except Missing as error:
             missing = str(error)
+        except (BadInput, InputError, OSError) as error:
+            missing = str(error)
+            if missing not in experiment.problems:
+                experiment.problems.append(missing)
         sections.append({"name": name, "title": title, "missing": missing, "values": values})
     return environment.get_template("page.html.j2").render(
         sections=sections,

@@ -62,7 +62,7 @@ def test_the_page_renders(file, tab, width, dark):
     assert len(images) > 40 and all(complete and natural == 16 and shown for complete, natural, shown in images)
     assert tab.evaluate("document.documentElement.scrollWidth") <= width, "wider than the window"
     figures = tab.evaluate("[...document.querySelectorAll('figure svg')].map(one => one.getBoundingClientRect().width)")
-    assert len(figures) == 14 and min(figures) > 250
+    assert len(figures) == 19 and min(figures) > 250
 
     contrasts = tab.evaluate(CONTRASTS)
     assert len(contrasts) > 800 and contrasts[0][0] >= 4.5, contrasts[:5]
@@ -88,7 +88,7 @@ def test_a_person_finds_the_way(file, tab):
     assert all(after <= before + 1 for before, after in zip(levels, levels[1:]))
     # Each entry of the contents leads to its section.
     count = tab.evaluate("document.querySelectorAll('nav a').length")
-    assert count == tab.evaluate("document.querySelectorAll('main section').length") == 8
+    assert count == tab.evaluate("document.querySelectorAll('main section').length") == 13
     for number in range(count):
         top = tab.evaluate(f"""(() => {{ const link = document.querySelectorAll('nav a')[{number}]; link.click();
             return document.getElementById(link.hash.slice(1)).getBoundingClientRect().top; }})()""")

@@ -298,7 +298,9 @@ def test_a_disk_that_fails_while_it_is_written_to_is_an_error(data, tmp_path, mo
 def slow_build(data: Path, out: Path, workers: int) -> subprocess.Popen:
     """A build in its own process group that says "wrote" after its first batch and then stands still."""
     script = (
-        "import sys, time; from data_prep import build_lmdb, record_writer\n"
+        # Where the tests run in the background a shell has them ignore Ctrl-C, and their children with them.
+        "import signal, sys, time; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from data_prep import build_lmdb, record_writer\n"
         "append = record_writer.RecordWriter.append\n"
         "def slow(self, batch): append(self, batch); print('wrote', flush=True); time.sleep(60)\n"
         "record_writer.RecordWriter.append = slow\n"

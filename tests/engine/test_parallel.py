@@ -143,7 +143,9 @@ def test_sighup_to_any_worker_takes_a_snapshot_and_goes_on(tmp_path, train):
     workers.wait_for(0, "Snapshotting solver state")
     workers.signal(1, signal.SIGINT)
     assert workers.end() == [0, 0]
-    assert len(list(tmp_path.glob("snap_iter_*.manifest.json"))) == 2
+    # Of one iteration where the second signal comes in the test after the first one's snapshot.
+    assert workers.log(0).count("Snapshotting solver state") == 2
+    assert 1 <= len(list(tmp_path.glob("snap_iter_*.manifest.json"))) <= 2
 
 
 @pytest.mark.parametrize("rank", [0, 1])

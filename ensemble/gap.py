@@ -130,7 +130,7 @@ def _run(options: argparse.Namespace) -> None:
         "commit": provenance.commit(),
         "machine": provenance.machine(options.gpu),
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "seconds": round(time.perf_counter() - start, 1),
+        "seconds": round(time.perf_counter() - start, 3),
         "splits": splits,
     }
     out = options.out or Path("results", f"gap_{options.model}.json")

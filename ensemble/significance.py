@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ensemble import intervals
+
 RESAMPLES = 10_000
 #: How often an interval holds what it is an interval of.
 COVERAGE = 0.95
@@ -58,12 +60,8 @@ def gain_interval(first: np.ndarray, second: np.ndarray, seed: int = 0, resample
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> McNemar:
     """Of two ways that are equally good each would be the right one in half of the images where one alone is."""
-    from scipy.stats import binomtest
-
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
-    differ = only_first + only_second
-    p = binomtest(only_first, differ, 0.5).pvalue if differ else 1.0
-    return McNemar(only_first, only_second, float(p))
+    return McNemar(only_first, only_second, intervals.mcnemar(only_first, only_second))
 
 
 def holm(p: Sequence[float]) -> list[float]:

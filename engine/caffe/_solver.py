@@ -18,8 +18,8 @@ from caffe._workers import ALONE, Workers
 from caffe.proto import caffe_pb2
 
 STOP, SNAPSHOT = "stop", "snapshot"
-_REQUESTS = (None, SNAPSHOT, STOP)  # the more urgent, the later
 """What the action function may ask for between two iterations; None asks for nothing."""
+_REQUESTS = (None, SNAPSHOT, STOP)  # the more urgent, the later
 
 
 class Solver:
@@ -209,9 +209,9 @@ class Solver:
 
     def _averaged(self, loss: torch.Tensor | float) -> torch.Tensor | float:
         """The mean of the workers' losses; their gradients become the means as well."""
-        diffs = [entry.blob._diff for entry in self.net._params.learnable if entry.lr_mult]
         if self._workers.size == 1:
             return loss
+        diffs = [entry.blob._diff for entry in self.net._params.learnable if entry.lr_mult]
         *means, loss = self._workers.average([*(diff.tensor() for diff in diffs), torch.as_tensor(loss)])
         for diff, mean in zip(diffs, means, strict=True):
             diff.set(mean)

@@ -21,7 +21,7 @@ from ensemble.comparison import compare
 from ensemble.crossfit import FOLDS
 from ensemble.files import BadInput
 
-NEEDED = {"scipy": "the tests and the temperatures", "sklearn": "stacking"}
+NEEDED = {"scipy": "the temperatures", "sklearn": "stacking"}
 
 
 def _run(options: argparse.Namespace) -> None:

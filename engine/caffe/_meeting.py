@@ -1,8 +1,8 @@
 """How workers find each other: the places torchrun gives them, or processes of our own for ``--gpu 0,1``.
 
-Workers meet at a torch.distributed.TCPStore. There each lays down a card (_card.py) with what it is about to
-train; all wait until every card is there, within a time limit, compare them, and only then join the process group.
-A worker that fails says why in the store, so that the others can say it too.
+Workers meet at a board (_board.py). There each puts up a card (_card.py) with what it is about to train; all wait
+until every card is there, within a time limit, compare them, and only then join the process group. A worker that
+fails says why on the board, so that the others can say it too.
 """
 
 from __future__ import annotations
@@ -24,12 +24,16 @@ import torch
 import torch.distributed as dist
 
 from caffe import _card, _device, _log, _multi_solver
+from caffe._board import Board, BoardGone, brief
 from caffe._error import CaffeError, WorkerError
 from caffe._log import logger
 from caffe._workers import ALONE, Group, Workers
 
 _FAREWELL_S = 5
-"""How long the process that holds the store waits for the others to have read there why all end."""
+"""How long the process that holds the board waits for the others to have read there why all end."""
+
+_ANSWER_S = 2
+"""How long a worker that ends waits for what the board says."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,8 @@ class Place:
     Attributes:
         rank, size: among all.
         local_rank, local_size: among those of this machine.
-        address, port: where the store is; None where this process starts the other workers itself.
-        held: whether somebody else, torchrun's agent, holds the store.
+        address, port: where the board is; None where this process starts the other workers itself.
+        held: whether somebody else, torchrun's agent, holds the board.
         attempt: how often torchrun has started the workers anew.
     """
 
@@ -131,7 +135,7 @@ def _share_cores(place: Place) -> None:
 
 
 class Meeting:
-    """The store, the workers that this process has started, and the process group once all are there."""
+    """The board, the workers that this process has started, and the process group once all are there."""
 
     def __init__(self, place: Place, limit_s: int, arguments: Sequence[str]):
         self._place = place
@@ -140,47 +144,10 @@ class Meeting:
         self._children: dict[int, subprocess.Popen] = {}
         self._group: Workers = ALONE
         self._holds = place.rank == 0 and not place.held
-        store = self._open()
-        self._store = dist.PrefixStore(f"caffe/{place.attempt}", store)
+        self._board = Board(place.address, place.port, self._holds, limit_s)
+        self._board.use(f"caffe/{place.attempt}")
         if place.address is None:
-            self._start_others(store.port, arguments)
-
-    def _open(self) -> dist.TCPStore:
-        place = self._place
-        address, port = place.address or "127.0.0.1", place.port or 0
-        limit = timedelta(seconds=self._limit_s)
-        found: list[dist.TCPStore | RuntimeError] = []
-        listener = None
-        if place.address is None:
-            # TCPStore's own socket would listen to every network that this machine is on.
-            with socket.create_server((address, 0)) as own:
-                port, listener = own.getsockname()[1], own.detach()
-
-        def look() -> None:
-            try:
-                if self._holds or _somebody_listens(address, port, self._limit_s):
-                    found.append(
-                        dist.TCPStore(
-                            address, port, None, self._holds, limit, wait_for_workers=False, master_listen_fd=listener
-                        )
-                    )
-            except RuntimeError as error:
-                found.append(error)
-
-        # In a thread: TCPStore keeps to its limit where nobody answers, but not where something else does.
-        thread = threading.Thread(target=look, name="meeting", daemon=True)
-        thread.start()
-        thread.join(self._limit_s + 1)
-        store = found[0] if found else None
-        if not isinstance(store, dist.TCPStore):
-            where = f"{address}, port {port}"
-            if self._holds:
-                raise CaffeError(
-                    f"{where}, where workers are to meet, is in use or not this machine's ({_brief(found[0])}). "
-                    "Choose another port (torchrun's --master-port)."
-                )
-            raise WorkerError(f"Worker 0 was not found at {where} within {self._limit_s} s: is it running?")
-        return store
+            self._start_others(self._board.port, arguments)
 
     def _start_others(self, port: int, arguments: Sequence[str]) -> None:
         """Start the workers of this machine but the first, which this process is: the same command in each."""
@@ -207,16 +174,14 @@ class Meeting:
             WorkerError: one is missing, has failed, or differs.
         """
         try:
-            self._lay_down(card)
+            self._put_up(card)
             cards = self._wait_for_cards()
-        except WorkerError:
-            raise
-        except RuntimeError as error:
+        except BoardGone as error:
             raise self.lost(error) from None
         _card.compare(cards)
         limit = timedelta(seconds=self._limit_s)
         backend = "cpu:gloo,cuda:nccl" if _device.current().type == "cuda" else "gloo"
-        store = dist.PrefixStore("group", self._store)
+        store = self._board.part("group")
         try:
             dist.init_process_group(
                 backend, store=store, rank=self._place.rank, world_size=self._place.size, timeout=limit
@@ -229,10 +194,10 @@ class Meeting:
         logger.info("Losses are means over the workers; worker 0 tests and takes snapshots.")
         return self._group
 
-    def _lay_down(self, card: _card.Card) -> None:
+    def _put_up(self, card: _card.Card) -> None:
         mine = json.dumps({**card, _card.PROCESS: f"{socket.gethostname()} {os.getpid()}"})
         rank = self._place.rank
-        if self._store.compare_set(f"card/{rank}", "", mine).decode() != mine:
+        if self._board.claim(f"card/{rank}", mine) != mine:
             raise WorkerError(
                 f"There is a worker {rank} already: another run meets at this port. Choose another "
                 "(torchrun's --master-port)."
@@ -244,8 +209,8 @@ class Meeting:
         until = time.monotonic() + self._limit_s
         while len(cards) < size:
             for rank in set(range(size)) - set(cards):
-                if self._store.check([f"card/{rank}"]):
-                    cards[rank] = json.loads(self._store.get(f"card/{rank}"))
+                if card := self._board.read(f"card/{rank}"):
+                    cards[rank] = json.loads(card)
             if len(cards) < size:
                 if why := self._why():
                     raise WorkerError(why)
@@ -259,10 +224,10 @@ class Meeting:
 
     # ---- when one fails ----------------------------------------------------------------------------
 
-    def _why(self) -> str | None:
-        """What is known of a worker that has failed."""
-        if self._store.check(["failed"]):
-            return self._store.get("failed").decode()
+    def _why(self, limit_s: float | None = None) -> str | None:
+        """What is known of a worker that has failed. BoardGone as the board says."""
+        if said := self._board.read("failed", limit_s):
+            return said
         for rank, child in self._children.items():
             if status := child.poll():
                 how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
@@ -271,16 +236,16 @@ class Meeting:
 
     def lost(self, error: Exception) -> WorkerError:
         """What to raise where torch.distributed raises: why a worker failed, if it or the system says so."""
-        until = time.monotonic() + 2
+        until = time.monotonic() + _ANSWER_S
         why = None
-        with contextlib.suppress(RuntimeError):  # the store is gone as well
-            while not (why := self._why()) and time.monotonic() < until:
+        with contextlib.suppress(BoardGone):
+            while not (why := self._why(_ANSWER_S)) and time.monotonic() < until:
                 time.sleep(0.05)
-        why = why or f"A worker no longer answers ({_brief(error)})."
+        why = why or f"A worker no longer answers ({brief(error)})."
         return WorkerError(f"{why} Training cannot go on without it; --snapshot resumes from the last snapshot.")
 
     def tell(self, error: BaseException) -> None:
-        """Say in the store why this worker fails, unless another was the first."""
+        """Say on the board why this worker fails, unless another was the first."""
         self._failed = True
         # Whatever of a broken group, a device's queue above all, would hold this process back.
         last = threading.Timer(4 * _FAREWELL_S, os._exit, [1])
@@ -289,8 +254,8 @@ class Meeting:
         if isinstance(error, WorkerError):
             return
         said = " ".join(str(error).split()) or type(error).__name__
-        with contextlib.suppress(RuntimeError):
-            self._store.compare_set("failed", "", f"Worker {self._place.rank} has failed: {said}")
+        with contextlib.suppress(BoardGone):
+            self._board.claim("failed", f"Worker {self._place.rank} has failed: {said}", _ANSWER_S)
 
     # ---- parting -----------------------------------------------------------------------------------
 
@@ -299,11 +264,11 @@ class Meeting:
         self._group.agree(0)
 
     def close(self) -> None:
-        """Leave the group; a process that holds the store or has started others sees them end."""
+        """Leave the group; a process that holds the board or has started others sees them end."""
         if dist.is_initialized():
             dist.destroy_process_group()
-        with contextlib.suppress(RuntimeError):
-            self._store.set(f"left/{self._place.rank}", "")
+        with contextlib.suppress(BoardGone):
+            self._board.put(f"left/{self._place.rank}", "yes", _ANSWER_S)
             if self._failed and self._holds:
                 self._wait_for_the_others()
         self._end_children()
@@ -313,7 +278,7 @@ class Meeting:
         until = time.monotonic() + _FAREWELL_S
         while others and time.monotonic() < until:
             gone = {rank for rank in others if rank in self._children and self._children[rank].poll() is not None}
-            others -= gone | {rank for rank in others if self._store.check([f"left/{rank}"])}
+            others -= gone | {rank for rank in others if self._board.read(f"left/{rank}")}
             time.sleep(0.02)
 
     def _end_children(self) -> None:
@@ -325,19 +290,3 @@ class Meeting:
             for child in self._children.values():
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     child.wait(max(0, until - time.monotonic()))
-
-
-def _somebody_listens(address: str, port: int, limit_s: float) -> bool:
-    """Wait for it: TCPStore, where it has to wait, fills the log with its own source's addresses."""
-    until = time.monotonic() + limit_s
-    while time.monotonic() < until:
-        with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=limit_s):
-            return True
-        time.sleep(0.1)
-    return False
-
-
-def _brief(error: Exception) -> str:
-    """The first line of what torch.distributed says, without where in its source it says so."""
-    line = str(error).partition("\n")[0]
-    return (line.rpartition("] ")[2] if line.startswith("[") else line).rstrip(". ")

@@ -4,13 +4,12 @@ import re
 import signal
 import socket
 from pathlib import Path
-from types import SimpleNamespace
 
 import caffe.__main__
 import numpy as np
 import pytest
 import torch
-from caffe import CaffeError, _meeting
+from caffe import CaffeError, _board
 
 from .command import NET, SOLVER, make_experiment, write_lmdb
 
@@ -58,13 +57,12 @@ def test_a_solver_that_one_cannot_read(tmp_path, train):
     broken(workers, "Worker 1 has failed: Could not open file gone.prototxt", "Could not open file gone.prototxt")
 
 
-def test_the_store_of_one_machine_listens_to_no_other():
-    place = _meeting.Place(size=2, local_size=2)
-    store = _meeting.Meeting._open(SimpleNamespace(_place=place, _limit_s=5, _holds=True))
+def test_the_board_of_one_machine_listens_to_no_other():
+    board = _board.Board(None, None, True, 5)
     rows = [line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()]
     listening = [row[1] for row in rows if row[3] == "0A"]
-    assert [where for where in listening if int(where.split(":")[1], 16) == store.port] == [
-        f"0100007F:{store.port:04X}"
+    assert [where for where in listening if int(where.split(":")[1], 16) == board.port] == [
+        f"0100007F:{board.port:04X}"
     ]
 
 
@@ -154,15 +152,17 @@ def test_variables_that_make_no_sense(tmp_path, train, variables, wanted):
     assert wanted in the_error(workers.log(0))
 
 
-def test_a_worker_that_hangs(tmp_path, train):
+@pytest.mark.parametrize("hung", [0, 1], ids=["the first, which holds the board", "the other"])
+def test_a_worker_that_hangs(tmp_path, train, hung):
     endless = SOLVER.replace("max_iter: 20", "max_iter: 100000")
     workers = train(make_experiment(tmp_path, endless), HASTY, HASTY)
     workers.wait_for(0, "Iteration 5, lr")
-    workers.signal(1, signal.SIGSTOP)
-    workers.wait_for(0, "A worker no longer answers")
-    workers.signal(1, signal.SIGKILL)
-    assert workers.end() == [1, -signal.SIGKILL]
-    assert "Training cannot go on without it" in the_error(workers.log(0))
+    workers.signal(hung, signal.SIGSTOP)
+    workers.wait_for(1 - hung, "A worker no longer answers")
+    workers.wait_for_end(1 - hung)
+    workers.signal(hung, signal.SIGKILL)
+    assert workers.end() == ([1, -signal.SIGKILL] if hung else [-signal.SIGKILL, 1])
+    assert "Training cannot go on without it" in the_error(workers.log(1 - hung))
 
 
 @pytest.fixture

@@ -33,6 +33,13 @@ class Workers:
     def signal(self, rank: int, number: int) -> None:
         os.kill(self.pids[rank], number)
 
+    def wait_for_end(self, rank: int) -> None:
+        """Until a worker has ended by itself."""
+        until = time.monotonic() + PATIENCE_S / 2
+        while Path(f"/proc/{self.pids[rank]}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
+            assert time.monotonic() < until, self.log(rank)
+            time.sleep(0.02)
+
     def end(self) -> list[int]:
         """Wait for all; returns their exit statuses, -n where signal n ended one."""
         return self._forker.ask({"wait": self.pids})

@@ -117,17 +117,17 @@ $(MODELS:%=journal-%): journal-%: setup ## which solver text was in force from w
 	@$(PYTHON) -m solvers.run journal $*
 
 $(MODELS:%=scores-%): scores-%: setup ## class scores of the model's newest snapshot [VIEW=10crop]
-	@$(PYTHON) -m ensemble.scores $* $(if $(VIEW),--view $(VIEW)) $(if $(GPU),--gpu $(GPU))
+	@$(PYTHON) -m ensemble.scores $* $(if $(VIEW),--view $(VIEW)) --gpu "$(GPU)"
 
 $(MODELS:%=views-%): views-%: setup ## what 10 crops and a dense grid gain over the centre, into results/ [VIEW="10crop dense:2"]
-	@$(PYTHON) -m ensemble.scores $* --split $(LABELLED) --view $(or $(VIEW),$(VIEWS)) $(if $(GPU),--gpu $(GPU))
+	@$(PYTHON) -m ensemble.scores $* --split $(LABELLED) --view $(or $(VIEW),$(VIEWS)) --gpu "$(GPU)"
 	@$(PYTHON) -m ensemble.view_gain $* $(or $(VIEW),$(VIEWS)) --gpu "$(GPU)"
 
 $(MODELS:%=gap-%): gap-%: setup ## one snapshot on train, val and held-out images, with and without crop and mirror
 	@$(PYTHON) -m ensemble.gap $* --gpu "$(GPU)"
 
 $(MODELS:%=train-accuracy-%): train-accuracy-%: setup ## accuracy of every snapshot on train images, for the curves of the report page
-	@$(PYTHON) -m ensemble.train_accuracy $* $(if $(GPU),--gpu $(GPU))
+	@$(PYTHON) -m ensemble.train_accuracy $* --gpu "$(GPU)"
 
 ensemble: $(ENSEMBLE:%=scores-%) ## scores of all trained models, and every combination [MODELS="nin1 nin2" VIEW=10crop]
 	$(if $(ENSEMBLE),,@echo "make ensemble: no model is trained yet; make train-nin1 trains one" >&2; exit 1)

@@ -97,7 +97,7 @@ def summary(seconds: float) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__.partition("\n")[0])
     parser.add_argument("--caffe", default="caffe", help="the caffe command (default: %(default)s)")
-    parser.add_argument("--gpu", default="", help="a GPU's number; default: the CPU")
+    parser.add_argument("--gpu", default="", help="as caffe's own --gpu; default: the CPU")
     options = parser.parse_args()
     door = ["--caffe", options.caffe, "--gpu", options.gpu]
     begun = time.monotonic()
@@ -121,12 +121,12 @@ def main() -> int:
         run("solvers.run", "resume", name, *door)
     say("6 of 7: class scores, every combination of the models, the judge's file")
     for name in names:
-        run("ensemble.scores", name, *(["--gpu", options.gpu] if options.gpu else []))
+        run("ensemble.scores", name, "--gpu", options.gpu)
     run("ensemble.combine", *names)
     run("ensemble.submission")
     say("7 of 7: accuracy on train images for the curves, and the page")
     for name in names:
-        run("ensemble.train_accuracy", name, "--limit", TRAIN_IMAGES, *(["--gpu", options.gpu] if options.gpu else []))
+        run("ensemble.train_accuracy", name, "--limit", TRAIN_IMAGES, "--gpu", options.gpu)
     run("report")
     return summary(time.monotonic() - begun)
 

@@ -30,13 +30,19 @@ class Outputs(NamedTuple):
     prob: np.ndarray
 
 
-def use(gpu: int | None) -> None:
-    """Run the nets to come on a GPU, or on the CPU for None."""
-    if gpu is None:
+def use(gpu: str) -> None:
+    """Run the nets to come where caffe's own --gpu says, on the first where it names several; "" is the CPU.
+
+    Raises BadInput for what is no GPU's number.
+    """
+    first = "0" if gpu == "all" else gpu.partition(",")[0]
+    if not gpu:
         caffe.set_mode_cpu()
-    else:
-        caffe.set_device(gpu)
+    elif first.isdecimal():
+        caffe.set_device(int(first))
         caffe.set_mode_gpu()
+    else:
+        raise BadInput(f"--gpu {gpu}: not a GPU's number; as 0, or 0,1 or all, of which the first is taken")
 
 
 class DeployNet:

@@ -104,7 +104,7 @@ def _run(options: argparse.Namespace) -> None:
         raise BadInput(f"{snapshot}: no such snapshot; without --snapshot the newest in {run} is taken")
     from ensemble import deploy_net, records  # after the cheap checks: importing Caffe takes seconds
 
-    deploy_net.use(int(options.gpu) if options.gpu else None)
+    deploy_net.use(options.gpu)
     mean = records.read_mean(options.data / "mean.binaryproto")
     _check_data(run, options.data)
     net = deploy_net.DeployNet(options.deploy or Path("models", options.model, "deploy.prototxt"), snapshot, mean)
@@ -170,13 +170,11 @@ def main(arguments: list[str] | None = None) -> str | None:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: %(default)s")
     parser.add_argument("--out", type=Path, help="default: results/gap_<model>.json")
     parser.add_argument("--batch", type=int, default=100, help="images at a time (default: %(default)s)")
-    parser.add_argument("--gpu", default="", help="a GPU's number; default: the CPU")
+    parser.add_argument("--gpu", default="", help="as caffe's own --gpu, of several the first; default: the CPU")
     options = parser.parse_args(arguments)
     try:
         if min(options.batch, options.images, options.draws) < 1 or not 0 <= options.seed < 2**32:
             raise BadInput("--batch, --images and --draws are 1 or more, --seed 0 to 2^32 - 1")
-        if options.gpu and not options.gpu.isdigit():
-            raise BadInput(f"--gpu {options.gpu}: not a GPU's number")
         _run(options)
     except (BadInput, OSError) as error:
         return f"ensemble.gap: {error}"

@@ -93,7 +93,7 @@ def main(arguments: list[str] | None = None) -> str | None:
     parser.add_argument("--data", type=Path, default=Path("data/lmdb"), help="default: %(default)s")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: %(default)s")
     parser.add_argument("--batch", type=int, default=100, help="images at a time (default: %(default)s)")
-    parser.add_argument("--gpu", type=int, help="a GPU's number; default: the CPU")
+    parser.add_argument("--gpu", default="", help="as caffe's own --gpu, of several the first; default: the CPU")
     options = parser.parse_args(arguments)
     try:
         if options.batch < 1 or options.limit < 1:

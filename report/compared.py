@@ -98,11 +98,10 @@ def _run(model: Model) -> Run:
     curves, set_ = model.curves, model.set
     if set_ is None or not set_.iterations:
         raise BadInput(f"runs/{model.name}: its net's train set is not here, so it is not known what an epoch is")
-    epoch = set_.iterations
     means: dict[int, list[float]] = {}
     for point in curves.displayed:
-        means.setdefault(int(max(point.iteration - 1, 0) // epoch) + 1, []).append(point.loss)
-    whole = int(curves.iteration // epoch)
+        means.setdefault(int(model.epoch(max(point.iteration - 1, 0))) + 1, []).append(point.loss)
+    whole = int(model.epoch(curves.iteration))
     verbs = [f"{verb}-{model.name}" for verb in ("train", "resume")[: max(1, len(model.journal))]]
     journal = model.journal[-1] if model.journal else {}
     return Run(
@@ -110,11 +109,11 @@ def _run(model: Model) -> Run:
         _policy(model.solver),
         model.solver.random_seed,
         curves.iteration,
-        curves.iteration / epoch,
+        model.epoch(curves.iteration),
         round(curves.seconds / 3600, 3),
-        [(at / epoch, value) for at, value in curves.series("accuracy")],
+        [(model.epoch(at), value) for at, value in curves.series("accuracy")],
         [(float(number), round(sum(losses) / len(losses), 4)) for number, losses in means.items() if number <= whole],
-        [(change.iteration / epoch, change.before, change.after) for change in curves.rate_changes],
+        [(model.epoch(change.iteration), change.before, change.after) for change in curves.rate_changes],
         f"make {' '.join(verbs)}",
         journal.get("commit"),
         journal.get("machine"),

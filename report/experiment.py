@@ -43,7 +43,7 @@ class Model:
 
     def epoch(self, iteration: int) -> float | None:
         """An iteration in epochs; None where the images of the train set are not known."""
-        return iteration / self.set.iterations if self.set and self.set.iterations else None
+        return self.curves.batches(iteration) / self.set.iterations if self.set and self.set.iterations else None
 
     @property
     def hand_drops(self) -> list[curves.RateChange]:

@@ -39,12 +39,6 @@ class Door:
     holdout: int = 0
     seed: int = 0
 
-    @property
-    def scoring(self) -> list[str]:
-        """The GPU for what takes one through pycaffe: the first that is named."""
-        first = self.gpu.partition(",")[0]
-        return ["--gpu", "0" if first == "all" else first] if first else []
-
 
 @dataclass(frozen=True)
 class Step:
@@ -183,7 +177,7 @@ def _scores(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
         time = speeds.image(model)
         return time and time.of(sum((records(door.data) or {}).get(split, 0) for split in splits))
 
-    command = ["ensemble.scores", model, "--split", *splits, *door.scoring]
+    command = ["ensemble.scores", model, "--split", *splits, "--gpu", door.gpu]
     return Step(f"scores {model}", command, place.folder, done, (f"train {model}",), None, left)
 
 
@@ -199,7 +193,7 @@ def _view(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
         time = speeds.image(model)
         return time and time.of(10 * sum((records(door.data) or {}).get(split, 0) for split in splits))
 
-    command = ["ensemble.scores", model, "--view", VIEW, "--split", *splits, *door.scoring]
+    command = ["ensemble.scores", model, "--view", VIEW, "--split", *splits, "--gpu", door.gpu]
     return Step(f"{VIEW} {model}", command, place.folder, done, (f"scores {model}",), None, left)
 
 
@@ -259,7 +253,7 @@ def _train_accuracy(place: Place, door: Door, speeds: Speeds, model: str) -> Ste
         every = parse_solver(read(path), path).snapshot or until
         return time and time.of(sample * -(-until // every))
 
-    command = ["ensemble.train_accuracy", model, "--limit", str(sample), *door.scoring]
+    command = ["ensemble.train_accuracy", model, "--limit", str(sample), "--gpu", door.gpu]
     name, needs = f"train accuracy {model}", (f"train {model}",)
     return Step(name, command, place.folder, lambda: newer([made], weights()), needs, None, left)
 

@@ -16,6 +16,7 @@ _TESTING = re.compile(r"Iteration (\d+), Testing net \(#(\d+)\)")
 _OUTPUT = re.compile(rf"    (Train|Test) net output #\d+: (\S+) = {_NUMBER}(?: .*)?")
 _SNAPSHOT = re.compile(r"Snapshotting (?:solver state )?to (?:binary proto|HDF5) file (\S+)")
 _RESUMING = re.compile(r"Resuming from \S*_iter_(\d+)\.solverstate\S*")
+_WORKERS = re.compile(r"(\d+) workers train together, .*")
 _SETTING = re.compile(rf'base_lr: {_NUMBER}|lr_policy: "(\w+)"')
 
 
@@ -25,6 +26,7 @@ class Started:
 
     precision: str | None = None  # of our engine: fp32, tf32 or bf16
     gpus: int | None = None  # that it trains on; 0 is the CPU
+    workers: int | None = None  # each of which takes a batch an iteration
 
 
 @dataclass(frozen=True)
@@ -128,5 +130,8 @@ def _started(message: str) -> Started | None:
     if message == "Use CPU." or message.startswith("No CUDA device is available"):
         return Started(gpus=0)
     if message.startswith("Using GPUs "):
-        return Started(gpus=message.count(",") + 1)
+        gpus = message.count(",") + 1
+        return Started(gpus=gpus, workers=gpus)
+    if found := _WORKERS.fullmatch(message):
+        return Started(workers=int(found[1]))
     return Started(message.removeprefix("Precision: ")) if message.startswith("Precision: ") else None

@@ -32,6 +32,7 @@ class Run:
     lr_policy: str | None = None
     precision: str | None = None  # None where the log does not say: real Caffe's, which is fp32
     gpus: int | None = None  # 0 on the CPU
+    workers: int = 1  # each takes a batch an iteration
 
 
 @dataclass
@@ -91,6 +92,14 @@ class Curves:
         newest = [points[-1].iteration for points in (self.displayed, self.tested) if points]
         return max(newest, default=0)
 
+    def batches(self, iteration: int) -> int:
+        """Batches that were trained on up to an iteration: in each as many as workers were at it."""
+        count, end = 0, iteration
+        for run in reversed(self.runs):
+            count += max(0, end - run.iteration) * run.workers
+            end = min(end, run.iteration)
+        return count + end  # before the log: by one
+
     def series(self, output: str, net: int = 0) -> list[tuple[int, float]]:
         """(iteration, value) of one output of a test net, such as "accuracy" or "loss"."""
         tests = (test for test in self.tested if test.net == net and output in test.outputs)
@@ -110,9 +119,11 @@ class Curves:
             self.testing, self._pause, self._starting = None, True, True
         self._clock(line)
         match event:
-            case caffe_log.Started(precision=precision, gpus=gpus):
-                self.runs[-1].precision = precision or self.runs[-1].precision
-                self.runs[-1].gpus = self.runs[-1].gpus if gpus is None else gpus
+            case caffe_log.Started(precision=precision, gpus=gpus, workers=workers):
+                run = self.runs[-1]
+                run.precision = precision or run.precision
+                run.gpus = run.gpus if gpus is None else gpus
+                run.workers = workers or run.workers
             case caffe_log.Setting(base_lr=None, lr_policy=policy):
                 self.runs[-1].lr_policy = policy
             case caffe_log.Setting(base_lr=rate):

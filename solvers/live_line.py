@@ -119,7 +119,7 @@ class LiveLine:
         test, self._test = self._test, None
         shown = [f"iteration {test.iteration}"]
         if self._images and self._images.iterations:
-            shown.append(f"epoch {test.iteration / self._images.iterations:.4g}")
+            shown.append(f"epoch {curves.batches(test.iteration) / self._images.iterations:.4g}")
         before = [point for point in islice(reversed(curves.displayed), 9) if point.iteration <= test.iteration]
         shown += [f"train: loss {point.loss:.4g}" for point in before[:1]]
         shown += [f"lr {rate:g}" for rate in _rates(before)]
@@ -152,11 +152,13 @@ class LiveLine:
         iteration = curves.testing.iteration if curves.testing else curves.iteration
         if iteration or curves.displayed:
             if self._images and self._images.iterations:
-                epoch, epochs = (number / self._images.iterations for number in (iteration, self._max_iter))
+                done = curves.batches(iteration)
+                to_do = (self._max_iter - iteration) * curves.runs[-1].workers
+                epoch, epochs = done / self._images.iterations, (done + to_do) / self._images.iterations
                 fields.append(_Field(3, ("epoch", f"{epoch:.2f}/{epochs:.4g}"), ("ep", f"{epoch:.3g}")))
             fields.append(_Field(9, ("iteration", f"{iteration}/{self._max_iter}"), ("it", f"{iteration}")))
         if self._speed:
-            each = self._speed * (self._images.batch if self._images else 1)
+            each = self._speed * (self._images.batch * curves.runs[-1].workers if self._images else 1)
             number = f"{each:.0f}" if each >= 100 else f"{each:.2g}"
             long, short = ("images", "img") if self._images else ("iterations", "it")
             fields.append(_Field(4, ("", f"{number} {long}/s"), ("", f"{number} {short}/s")))

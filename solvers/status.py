@@ -49,11 +49,12 @@ def status(name: str) -> Status | None:
     best = seen.best()
     rate = next((point.lr for point in reversed(seen.displayed) if point.lr is not None), None)
     done = newest is not None and newest.iteration >= solver.max_iter
-    told = verdict(seen, epoch or solver.test_interval or 1000)
+    workers = seen.runs[-1].workers if seen.runs else 1
+    told = verdict(seen, epoch / workers if epoch else solver.test_interval or 1000)
     cells = (
         f"running ({process})" if process is not None else "finished" if done else "stopped",
         f"{iteration}/{solver.max_iter}",
-        f"{iteration / epoch:.2f}" if epoch else "",
+        f"{seen.batches(iteration) / epoch:.2f}" if epoch else "",
         "" if rate is None else f"{rate:g}",
         f"{seen.displayed[-1].loss:.4g}" if seen.displayed else "",
         f"{best[1]:.4g} at {best[0]}" if best else "",

@@ -125,9 +125,9 @@ def epochs_between_drops(experiment: Experiment) -> Ours | None:
     values = {}
     for model in _reports(experiment):
         at = [0, *(drop.iteration for drop in model.hand_drops)]
-        epochs = [model.epoch(end - start) for start, end in zip(at, at[1:])]
-        if epochs and None not in epochs:
-            values[model] = " and ".join(f"{epoch:.3g}" for epoch in epochs)
+        ends = [model.epoch(iteration) for iteration in at]
+        if len(ends) > 1 and None not in ends:
+            values[model] = " and ".join(f"{end - start:.3g}" for start, end in zip(ends, ends[1:]))
     return _each(values)
 
 
@@ -173,20 +173,21 @@ def nin_after_the_same_time(experiment: Experiment) -> Ours | None:
     return found and Ours(found.value, f"{found.note}, in the {duration(seconds)} that AlexNet took", found.models)
 
 
-def _drops(experiment: Experiment, number: int) -> dict[Model, tuple[int, float]]:
-    """The iterations that a rate lasted and the accuracy on val at its drop, for the NINs with so many drops."""
+def _drops(experiment: Experiment, number: int) -> dict[Model, tuple[float | None, float]]:
+    """The epochs that a rate lasted and the accuracy on val at its drop, for the NINs with so many drops."""
     found = {}
     for model in _family(experiment, "nin"):
         if len(model.hand_drops) > number:
             drop = model.hand_drops[number]
             before = model.hand_drops[number - 1].iteration if number else 0
             reached = [value for at, value in model.curves.series("accuracy") if at <= drop.iteration]
-            found[model] = (drop.iteration - before, reached[-1] if reached else float("nan"))
+            start, end = model.epoch(before), model.epoch(drop.iteration)
+            found[model] = (None if end is None else end - start, reached[-1] if reached else float("nan"))
     return found
 
 
 def _drop_epochs(experiment: Experiment, number: int) -> Ours | None:
-    lasted = {model: model.epoch(iterations) for model, (iterations, _) in _drops(experiment, number).items()}
+    lasted = {model: epochs for model, (epochs, _) in _drops(experiment, number).items()}
     return _each({model: f"{epochs:.3g}" for model, epochs in lasted.items() if epochs is not None})
 
 

@@ -81,6 +81,25 @@ def test_a_resume_from_an_older_snapshot_does_its_iterations_again():
     assert [point.run is made.runs[1] for point in made.displayed[-2:]] == [False, True]
 
 
+def with_workers(count: int, resume: int | None = None) -> str:
+    """Several GPUs as both Caffes log them, or without GPUs as ours does."""
+    if count == 3:
+        words = (
+            "3 workers train together, each with batch_size records an iteration: 0 here CPU, 1 here CPU, 2 here CPU"
+        )
+        return begin(resume=resume).replace("Use CPU.\n", f"Use CPU.\nI1231 23:59:50.400000  4711 _meeting.py:1] {words}\n")
+    return begin(resume=resume).replace("Use CPU.", "Using GPUs " + ", ".join(map(str, range(count))))
+
+
+def test_batches_are_those_of_all_workers():
+    made = of(with_workers(2) + shown(100, 5, 0.01) + with_workers(3, resume=80) + shown(90, 5, 0.01))
+    assert [run.workers for run in made.runs] == [2, 3]
+    assert [made.batches(iteration) for iteration in (0, 7, 80, 90)] == [0, 14, 160, 190]
+    log = with_workers(2) + with_workers(1, resume=80) + with_workers(4, resume=50) + shown(60, 5, 0.01)
+    assert of(log).batches(60) == 140, "what is done again counts once"
+    assert of(begin(resume=30)).batches(35) == 35, "iterations before the log are one worker's"
+
+
 def test_a_run_from_the_start_leaves_nothing_of_the_one_before():
     made = of(begin() + shown(0, 5.3, 0.01) + shown(20, 5.2, 0.01) + begin() + shown(0, 5.0, 0.01))
     assert [(point.iteration, point.loss) for point in made.displayed] == [(0, 5.0)]

@@ -176,6 +176,16 @@ def refused(tmp_path, *said: str, arguments: tuple[str, ...] = ()) -> None:
     assert not list((tmp_path / "runs").glob("*/scores/*"))
 
 
+@pytest.mark.parametrize("gpu, number", [("", None), ("3", 3), ("2,0", 2), ("all", 0)])
+def test_of_several_gpus_the_first_is_taken(monkeypatch, gpu, number):
+    asked = []
+    monkeypatch.setattr(caffe, "set_device", asked.append)
+    for mode in ("cpu", "gpu"):
+        monkeypatch.setattr(caffe, f"set_mode_{mode}", lambda mode=mode: asked.append(mode))
+    deploy_net.use(gpu)
+    assert asked == (["cpu"] if number is None else [number, "gpu"])
+
+
 def test_missing_files_name_the_command_that_makes_them(expected, tmp_path):
     refused(tmp_path, "runs/none.caffemodel", arguments=("--snapshot", "runs/none.caffemodel"))
     refused(tmp_path, "data/no/mean.binaryproto", "`make lmdb`", arguments=("--data", "data/no"))

@@ -101,7 +101,7 @@ def test_images_that_the_run_may_have_trained_on_are_refused(expected, tmp_path)
 @pytest.mark.parametrize("arguments, said", [
     (["three"], "make train-three"), (["one", "--draws", "0"], "1 or more"), (["one", "--seed", "-1"], "--seed 0 to"),
     (["one", "--data", "no"], "make lmdb"), (["one", "--snapshot", "no.caffemodel"], "no such snapshot"),
-    (["one", "--gpu", "all"], "not a GPU's number"),
+    (["one", "--gpu", "one"], "--gpu one: not a GPU's number"),
 ])  # fmt: skip
 def test_errors_are_one_line(expected, tmp_path, arguments, said):
     error = gap.main(arguments)

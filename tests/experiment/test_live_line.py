@@ -14,7 +14,7 @@ from solvers.curves import Curves
 from solvers.live_line import LiveLine
 from solvers.terminal import Terminal, duration, is_terminal
 from solvers.training_set import TrainingSet
-from tests.experiment.test_curves import begin, score, shown
+from tests.experiment.test_curves import begin, score, shown, with_workers
 from tests.experiment.tiny_run import edit
 
 IMAGES = TrainingSet(50, 1000)
@@ -74,6 +74,13 @@ def test_from_the_start_to_a_test_and_on():
     slow = shown(40, 5, 0.001).replace("0.30 iter/s", "0.01 iter/s")
     assert "15 images/s  loss 5  lr 0.001  val accuracy 0.375" in training.feed(slow), "a test is no slowness"
     assert "accuracy 0.375 (best)" in training.screen.said[-1]
+
+
+def test_epochs_and_speed_are_those_of_all_workers():
+    training = Training()
+    log = with_workers(3) + shown(0, 5.3, 0.01) + score(20, 0.25, 3.5) + shown(20, 5.25, 0.01)
+    assert training.feed(log).startswith("nin1  epoch 3.00/60  iteration 20/400  45 images/s  ")
+    assert training.screen.said[0].startswith("iteration 20  epoch 3  ")
 
 
 def test_what_stays_above():

@@ -87,7 +87,9 @@ def with_workers(count: int, resume: int | None = None) -> str:
         words = (
             "3 workers train together, each with batch_size records an iteration: 0 here CPU, 1 here CPU, 2 here CPU"
         )
-        return begin(resume=resume).replace("Use CPU.\n", f"Use CPU.\nI1231 23:59:50.400000  4711 _meeting.py:1] {words}\n")
+        return begin(resume=resume).replace(
+            "Use CPU.\n", f"Use CPU.\nI1231 23:59:50.400000  4711 _meeting.py:1] {words}\n"
+        )
     return begin(resume=resume).replace("Use CPU.", "Using GPUs " + ", ".join(map(str, range(count))))
 
 

@@ -68,7 +68,7 @@ export PYTHONPATH := $(ROOT)$(if $(PYTHONPATH),:$(PYTHONPATH))
 
 .DEFAULT_GOAL := help
 .PHONY: bench bench-gpu help setup data lmdb kmeans explore models status board ensemble methods submission report reproduce reproduce-status cost results report-table demo
-.PHONY: test torture conformance record bvlc-tests bvlc-nets reference-caffe supported proto
+.PHONY: test torture conformance conformance-gpu record bvlc-tests bvlc-nets reference-caffe supported proto
 .PHONY: $(foreach verb,train resume lr journal scores views gap train-accuracy,$(MODELS:%=$(verb)-%))
 
 help: ## this list
@@ -184,6 +184,9 @@ reference-caffe: ## Debian 11's real Caffe, in reference/root (needs root; 2 min
 
 conformance: setup ## our engine against real Caffe, through the door
 	@cd $(ROOT) && $(VENV)/bin/python -m pytest -q tests/conformance
+
+conformance-gpu: setup ## our engine on the GPU against real Caffe's recorded numbers, a line a layer type; 2 minutes
+	@cd $(ROOT) && $(VENV)/bin/python -m tests.conformance.gpu $(if $(GPU),--gpu "$(GPU)")
 
 bench: setup ## real Caffe and ours by turns: training, make lmdb, scores; a quarter of an hour
 	@$(PYTHON) -m bench

@@ -27,9 +27,15 @@ class EngineError(RuntimeError):
 
 
 class Engine:
-    """One Caffe behind the door. `caffe` and `python` run one process each, with `cwd` inside a workspace."""
+    """One Caffe behind the door. `caffe` and `python` run one process each, with `cwd` inside a workspace.
+
+    Attributes:
+        device: flags of `caffe train` that choose where it computes; the CPU without them. Scripts find the same
+            in the environment (CONFORMANCE_GPU).
+    """
 
     name: str
+    device: Sequence[str] = ()
 
     def command(self, cwd: Path) -> list[str]:
         """The start of a command line: the `caffe` command, run in `cwd`."""
@@ -91,6 +97,19 @@ class OurCaffe(Engine):
         # Importing ensemble, as its tests do in this process, turns the log's INFO lines off.
         rest = {name: value for name, value in os.environ.items() if name != "GLOG_minloglevel"}
         return rest | {"PYTHONPATH": str(REPOSITORY / "engine")}
+
+
+class OursOnGPU(OurCaffe):
+    """Ours, computing on a GPU (on the CPU, with a warning in its log, where there is none)."""
+
+    name = "ours on a GPU"
+
+    def __init__(self, gpu: int) -> None:
+        self._gpu = gpu
+        self.device = ("-gpu", str(gpu))
+
+    def _environment(self) -> dict[str, str]:
+        return super()._environment() | {"CONFORMANCE_GPU": str(self._gpu)}
 
 
 class RealCaffe(Engine):

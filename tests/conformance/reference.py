@@ -41,7 +41,7 @@ class Reference:
 
 def run_layers(engine: Engine, work: Path, table: list[Case]) -> dict[str, np.ndarray]:
     """Run the cases in one process of `engine`; its arrays by `case|blob|data` and `case|blob|diff`."""
-    out = f"{engine.name}.npz"
+    out = f"{engine.name.replace(' ', '_')}.npz"
     (work / "cases.json").write_text(json.dumps([dataclasses.asdict(case) for case in table]))
     engine.python(HERE / "run_cases.py", ["cases.json", out], work)
     with np.load(work / out) as file:

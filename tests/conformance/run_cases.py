@@ -86,7 +86,12 @@ def run(case):
 
 
 def main(cases, out):
-    caffe.set_mode_cpu()
+    gpu = os.environ.get("CONFORMANCE_GPU")
+    if gpu:
+        caffe.set_device(int(gpu))
+        caffe.set_mode_gpu()
+    else:
+        caffe.set_mode_cpu()
     found = {}
     with open(cases) as file:
         table = json.load(file)

@@ -54,7 +54,12 @@ def train(folder, stem, restore):
 
 
 if __name__ == "__main__":
-    caffe.set_mode_cpu()
+    gpu = os.environ.get("CONFORMANCE_GPU")
+    if gpu:
+        caffe.set_device(int(gpu))
+        caffe.set_mode_gpu()
+    else:
+        caffe.set_mode_cpu()
     with open(os.path.join(sys.argv[1], "jobs.json")) as file:
         jobs = json.load(file)
     for job in jobs:

@@ -128,7 +128,7 @@ def solve(engine: Engine, work: Path, name: str, rate: str, until: int, snapshot
     solver = f"{name}.solver.prototxt"
     (work / solver).write_text(f'{SOLVER}{rate}\nmax_iter: {until} snapshot_prefix: "{name}"\n')
     start = ["-snapshot", snapshot] if snapshot else ["-weights", f"{DATA}/initial.caffemodel"]
-    return engine.caffe(["train", "-solver", solver, *start], work)
+    return engine.caffe(["train", "-solver", solver, *start, *engine.device], work)
 
 
 def train(engine: Engine, work: Path, name: str, rate: str, until: int, snapshot: str = "") -> Result:

@@ -131,7 +131,8 @@ class SoftmaxWithLoss(Loss):
         # Caffe takes the log of max(p, FLT_MIN): the loss of one example never passes 87.3.
         floor = math.log(torch.finfo(torch.float32).tiny)
         ignore_index = -(2**31) if ignore is None else ignore
-        nll = F.nll_loss(Floor.apply(log_p, floor), index, reduction="sum", ignore_index=ignore_index)
+        # Summed apart: for scores with places, a GPU would sum in an order left to chance (--deterministic refuses that).
+        nll = F.nll_loss(Floor.apply(log_p, floor), index, reduction="none", ignore_index=ignore_index).sum()
         outer, counted = math.prod(scores.shape[: self.axis]), index != ignore_index
         tops = [nll / normalizer(self.normalization(), outer, counted)]
         if len(self.param.top) > 1:

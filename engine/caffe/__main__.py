@@ -28,19 +28,27 @@ def _choose_device(gpu: str, precision: str, deterministic: bool = False, worker
     if precision:
         _precision.choose(precision)
     logger.info("Precision: %s", _precision.current())
-    if not gpu:
+    if gpu:
+        _choose_gpu(gpu, worker, workers)
+    else:
         logger.info("Use CPU.")
-        return
+    if _device.current().type == "cpu" and _precision.is_emulated():
+        logger.warning("This CPU has no instructions for bf16: it will be slower than fp32, not faster.")
+    if deterministic and gpu:
+        from caffe import _determinism
+
+        _determinism.require()
+
+
+def _choose_gpu(gpu: str, worker: int, workers: int) -> None:
+    from caffe import _device
+
     ids = _gpu_ids(gpu) or list(range(workers))
     if len(ids) < workers:
         raise CaffeError(f"--gpu {gpu}: {workers} workers on this machine need a GPU each; name as many, or 'all'.")
     logger.info("Using GPUs %s", ", ".join(map(str, ids[:workers])))
     _device.set_device(ids[worker])
     _device.set_mode_gpu()
-    if deterministic:
-        from caffe import _determinism
-
-        _determinism.require()
 
 
 def _gpu_ids(gpu: str) -> list[int]:

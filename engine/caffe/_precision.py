@@ -44,6 +44,13 @@ def current() -> str:
     return _name
 
 
+def is_emulated() -> bool:
+    """True where bfloat16 is chosen and the CPU, an x86, has no instructions for it: it takes longer than float32 then."""
+    cpu = getattr(torch.cpu, "get_capabilities", dict)()  # PyTorch 2.11 need not know them
+    instructions = ("avx512_bf16", "amx_bf16", "avx10_2")
+    return is_reduced() and cpu.get("architecture") == "x86_64" and not any(map(cpu.get, instructions))
+
+
 def is_reduced() -> bool:
     """True where activations are bfloat16."""
     return current() == "bf16"

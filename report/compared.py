@@ -21,28 +21,11 @@ from pathlib import Path
 import commands
 from ensemble import intervals
 from ensemble.files import BadInput, whole_file
-from report.experiment import Experiment, Model, open_experiment
+from report import trainings
+from report.experiment import Experiment, open_experiment
+from report.trainings import Training
 
 RESULTS = Path("results")
-
-
-@dataclass(frozen=True)
-class Run:
-    """One of the trainings. Accuracies are (epoch, share of val), losses (epoch, mean of those displayed in it)."""
-
-    name: str
-    policy: str  # "multistep at 3200, 5600"
-    seed: int
-    iterations: int
-    epochs: float
-    hours: float
-    accuracy: list[tuple[float, float]]
-    loss: list[tuple[float, float]]
-    drops: list[tuple[float, float, float]]  # (epoch, rate before, rate after)
-    command: str
-    commit: str | None
-    machine: str | None
-    data: str | None
 
 
 @dataclass(frozen=True)
@@ -55,14 +38,14 @@ class Compared:
     train_images: int
     val_images: int
     time: str
-    runs: list[Run] = field(default_factory=list)
+    runs: list[Training] = field(default_factory=list)
 
     def common_epochs(self) -> list[float]:
         """The epochs at which all were tested, the start left out."""
         tested = [{at for at, _ in run.accuracy if at > 0} for run in self.runs]
         return sorted(set.intersection(*tested))
 
-    def difference(self, first: Run, second: Run, epoch: float) -> intervals.Interval:
+    def difference(self, first: Training, second: Training, epoch: float) -> intervals.Interval:
         """By how much the first's accuracy on val is above the second's at an epoch, with its 95 % interval."""
         at = (dict(run.accuracy)[epoch] for run in (first, second))
         one, other = (intervals.accuracy(round(value * self.val_images), self.val_images) for value in at)
@@ -88,39 +71,6 @@ def verdict(compared: Compared) -> list[str]:
     return said
 
 
-def _policy(solver) -> str:
-    steps = ", ".join(map(str, solver.stepvalue))
-    windows = ", ".join(map(str, solver.plateau_winsize))
-    return solver.lr_policy + (f" at {steps}" if steps else "") + (f" over {windows} iterations" if windows else "")
-
-
-def _run(model: Model) -> Run:
-    curves, set_ = model.curves, model.set
-    if set_ is None or not set_.iterations:
-        raise BadInput(f"runs/{model.name}: its net's train set is not here, so it is not known what an epoch is")
-    means: dict[int, list[float]] = {}
-    for point in curves.displayed:
-        means.setdefault(int(model.epoch(max(point.iteration - 1, 0))) + 1, []).append(point.loss)
-    whole = int(model.epoch(curves.iteration))
-    verbs = [f"{verb}-{model.name}" for verb in ("train", "resume")[: max(1, len(model.journal))]]
-    journal = model.journal[-1] if model.journal else {}
-    return Run(
-        model.name,
-        _policy(model.solver),
-        model.solver.random_seed,
-        curves.iteration,
-        model.epoch(curves.iteration),
-        round(curves.seconds / 3600, 3),
-        [(model.epoch(at), value) for at, value in curves.series("accuracy")],
-        [(float(number), round(sum(losses) / len(losses), 4)) for number, losses in means.items() if number <= whole],
-        [(model.epoch(change.iteration), change.before, change.after) for change in curves.rate_changes],
-        f"make {' '.join(verbs)}",
-        journal.get("commit"),
-        journal.get("machine"),
-        journal.get("data"),
-    )
-
-
 def compare(experiment: Experiment, name: str, names: list[str], title: str, note: str) -> Compared:
     """The runs of those names; BadInput where one is not there, or the data are not known."""
     if experiment.build is None:
@@ -129,7 +79,7 @@ def compare(experiment: Experiment, name: str, names: list[str], title: str, not
     for missing in (each for each in names if each not in models):
         raise BadInput(f"{experiment.runs / missing}: no run; those here: {', '.join(models) or 'none'}")
     records, now = experiment.build["records"], datetime.now(UTC).isoformat(timespec="seconds")
-    runs = [_run(models[each]) for each in names]
+    runs = [trainings.of(models[each]) for each in names]
     return Compared(name, title, note, records["train"], records["val"], now, runs)
 
 
@@ -137,12 +87,9 @@ def read(path: Path) -> Compared:
     """A file that this wrote; BadInput for one that is broken."""
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
-        runs = [Run(**run) for run in fields.pop("runs")]
+        runs = [Training.read(run) for run in fields.pop("runs")]
         if len(runs) < 2:
             raise ValueError("fewer than two runs")
-        for run in runs:
-            for at in ("accuracy", "loss", "drops"):
-                object.__setattr__(run, at, [tuple(map(float, point)) for point in getattr(run, at)])
         return Compared(**fields, runs=runs)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise BadInput(f"{path}: not what report.compared writes ({error!r}); restore it from git") from error

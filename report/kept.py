@@ -4,7 +4,8 @@
 
 measures what runs/ holds and puts it into the file: numbers that are measured again are replaced, all others
 stay. One of a longer training is not replaced by one of a shorter, unless --replace says so; a rehearsal's never get
-there. What stands behind one in more rows, kmeans.json and explore.json, is laid beside it. Each number says its value, of what
+there. What stands behind one in more rows, kmeans.json and explore.json, is laid beside it, and the trainings' curves
+are added to trainings.json and drawn in curves.svg. Each number says its value, of what
 it is, and the command, commit, machine, data, seeds and times behind it. Numbers of a part of Tiny ImageNet are
 refused: they would not stand for what the report measured.
 """
@@ -20,7 +21,7 @@ from baselines import kmeans
 from ensemble import comparison_file
 from ensemble.files import BadInput, whole_file
 from explore import outcome
-from report import paper
+from report import paper, trainings
 from report.experiment import Experiment, open_experiment
 from report.measure.first_pass import explored, kmeans_rows
 from report.ours import Ours, measured
@@ -128,8 +129,7 @@ def _run(options: argparse.Namespace) -> None:
     if found := explored(experiment):
         outcome.write(options.out.with_name(outcome.NAME), found)
     _keep_methods(options.runs / "ensemble" / "methods.json", options.out.with_name("methods.json"))
-    if not shorter:
-        _keep_curves(experiment, options.out.with_name("curves.svg"))
+    _keep_trainings(experiment, options.out.with_name(trainings.NAME), options.replace)
     for name, kept in after.items():
         old = f" (was {before[name].value})" if name in before and before[name].value != kept.value else ""
         print(f"{name}: {kept.value}{old}")
@@ -160,18 +160,24 @@ def _keep_methods(found: Path, out: Path) -> None:
             file.write(found.read_text(encoding="utf-8"))
 
 
-def _keep_curves(experiment: Experiment, out: Path) -> None:
-    """The picture of every model's accuracy on val beside the report's points."""
-    models = [model for model in experiment.models if model.curves.series("accuracy")]
+def _keep_trainings(experiment: Experiment, out: Path, replace: bool) -> None:
+    """The curves of every model that was tested, and the picture of all that are kept beside the report's points."""
+    tested = [model for model in experiment.models if model.curves.series("accuracy") and model.epoch(1)]
+    new = map(trainings.of, tested)
+    merged = trainings.merge(trainings.read(out), new, replace)
+    if not merged:
+        return
+    trainings.write(out, merged)
+    picture = out.with_name("curves.svg")
     try:
         from report.figure import standalone
         from report.plots.training import beside_the_report
     except ModuleNotFoundError as error:
-        print(f"report.kept: {out} is not drawn, {error.name} is not installed", file=sys.stderr)
+        print(f"report.kept: {picture} is not drawn, {error.name} is not installed", file=sys.stderr)
         return
-    if models:
-        with whole_file(out) as file:
-            file.write(standalone(beside_the_report(models, "curves")))
+    with whole_file(picture) as file:
+        curves = {name: training.accuracy for name, training in merged.items()}
+        file.write(standalone(beside_the_report(curves, "curves", in_epochs=True)))
 
 
 def main(arguments: list[str] | None = None) -> str | None:

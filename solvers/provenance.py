@@ -29,7 +29,8 @@ def commit() -> str | None:
 
 def machine(gpu: str = "") -> str:
     """ "AMD EPYC 9B45, 2 cores, 24 GiB", and the GPUs where `gpu`, as caffe's --gpu, asks for one that is there."""
-    parts = [_processor(), f"{len(os.sched_getaffinity(0))} cores"]
+    cores = len(os.sched_getaffinity(0))
+    parts = [_processor(), f"{cores} core{'s' * (cores > 1)}"]
     parts.append(f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB")
     if gpu:
         which = () if gpu == "all" else ("-i", gpu)

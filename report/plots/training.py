@@ -1,6 +1,6 @@
 """The curves of a training: loss, and accuracy on train and val, with every drop of the learning rate."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from markupsafe import Markup
@@ -122,23 +122,37 @@ def accuracy(model: Model, name: str) -> Markup:
     return drawing.svg
 
 
-def beside_the_report(models: Sequence[Model], name: str) -> Markup:
-    """Accuracy on val of all models by epoch, and the points that the report gives, which are told in epochs."""
-    best = {model.name: model.curves.best() for model in models}
-    told = ", ".join(f"{model} {point[1]:.3f}" for model, point in best.items() if point)
+def beside_the_report(curves: Mapping[str, Sequence[tuple[float, float]]], name: str, in_epochs: bool) -> Markup:
+    """Accuracy on val of all models, and the points that the report gives, which are told in epochs.
+
+    Args:
+        curves: (epoch or iteration, accuracy) of each model's tests, by its name.
+        in_epochs: whether they are in epochs.
+    """
+    best = {model: max(value for _, value in points) for model, points in curves.items() if points}
+    told = ", ".join(f"{model} {value:.3f}" for model, value in best.items())
     alt = f"Accuracy on val of all models by epoch beside the report's. Best: {told or 'not tested yet'}"
-    epochs = _in_epochs(models)
     with plot(name, alt, height=3.4) as drawing:
         axes = drawing.axes
-        for index, model in enumerate(models):
-            dash = _DASHES[index % len(_DASHES)]
-            _line(axes, model, model.curves.series("accuracy"), epochs, ".", linestyle=dash, label=model.name)
+        for index, (model, points) in enumerate(curves.items()):
+            axes.plot([at for at, _ in points], [value for _, value in points], linestyle=_DASHES[index % len(_DASHES)],
+                      marker="." if len(points) <= _MARKED else "", label=model)  # fmt: skip
         for family, marker, label in (("nin", "D", "report: NIN"), ("alexnet", "s", "report: AlexNet")):
-            if epochs:
+            if in_epochs:
                 axes.plot(*zip(*paper.curve(family)), marker, color=LIGHT["ink"], markerfacecolor=LIGHT["paper"],
                           markersize=6, zorder=5, label=label)  # fmt: skip
         axes.set_ylabel("accuracy on val")
         axes.set_ylim(bottom=0)
-        _label_x(axes, epochs)
+        _label_x(axes, in_epochs)
         _legend(axes)
     return drawing.svg
+
+
+def all_beside_the_report(models: Sequence[Model], name: str) -> Markup:
+    """`beside_the_report` for the runs of an experiment."""
+    epochs = _in_epochs(models)
+    curves = {
+        model.name: [(model.epoch(at) if epochs else at, value) for at, value in model.curves.series("accuracy")]
+        for model in models
+    }
+    return beside_the_report(curves, name, epochs)

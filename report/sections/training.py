@@ -13,7 +13,7 @@ def build(experiment: Experiment) -> dict:
         first = (experiment.untrained or ["nin1"])[0]
         raise Missing(f"No model is trained yet: make train-{first}")
     return {
-        "overview": training.beside_the_report(experiment.models, "curves"),
+        "overview": training.all_beside_the_report(experiment.models, "curves"),
         "rows": [_row(model) for model in experiment.models],
         "models": [_shown(model, number) for number, model in enumerate(experiment.models, 1)],
         "untrained": experiment.untrained,

@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from report import compared, figure
 from report.__main__ import main as make_report
+from report.trainings import Training
 from solvers import curves
 
 from . import small_report
@@ -74,7 +75,7 @@ def test_the_difference_is_newcombes(place):
 def made_up(first: list[float], second: list[float], images: int = 10_000) -> compared.Compared:
     def run(name, values):
         accuracy = [(float(epoch), value) for epoch, value in enumerate(values)]
-        return compared.Run(name, "fixed", 1, 10, 1.0, 0.1, accuracy, [], [], "", None, None, None)
+        return Training(name, "fixed", 1, 10, 1.0, 0.1, accuracy, [], [], "", None, None, None)
 
     return compared.Compared("x", "X", "", 100, images, "now", [run("a", first), run("b", second)])
 

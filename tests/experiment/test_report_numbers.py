@@ -5,13 +5,14 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
 from ensemble.files import BadInput
-from report import kept, ours, paper, table
+from report import kept, ours, paper, table, trainings
 from report.experiment import open_experiment
 
 from . import small_report
@@ -176,10 +177,39 @@ def test_a_shorter_training_does_not_replace_a_longer_one(place, tmp_path, monke
     assert kept.main(["--out", str(out)]) is None
     assert kept.read(out)["best-single"] == longer
     assert "best-single: 0.5" in (said := capsys.readouterr().out) and "0.9 of 1000 stays (--replace)" in said
-    assert not (tmp_path / "curves.svg").exists()
     assert kept.main(["--out", str(out), "--replace"]) is None
     best = kept.read(out)["best-single"]
     assert best.value.startswith("0.5") and best.precision == "fp32" and best.epochs == 49.5
+
+
+def test_trainings_gather(place, tmp_path, monkeypatch):
+    """Those of other folders stay, with their curves, and of one model the longer."""
+    monkeypatch.setattr(kept, "TRAIN_IMAGES", 400)
+    out, path = tmp_path / "measured.json", tmp_path / trainings.NAME
+    assert kept.main(["--out", str(out)]) is None
+    first = trainings.read(path)
+    assert list(first) == ["alexnet1", "nin1", "nin2"]
+    nin1 = first["nin1"]
+    assert (nin1.epochs, nin1.command, nin1.commit, nin1.seed) == (49.5, "make train-nin1 resume-nin1", "0123456789", 3)
+    assert nin1.accuracy[-1][0] == 49 and len(nin1.loss) == 49
+    elsewhere = replace(nin1, name="nin3", accuracy=[(0.0, 0.005), (90.0, 0.987)])
+    longer, shorter = replace(nin1, epochs=50.0), replace(first["nin2"], epochs=1.0)
+    trainings.write(path, {each.name: each for each in (elsewhere, longer, shorter)})
+    assert kept.main(["--out", str(out)]) is None
+    merged = trainings.read(path)
+    assert merged == {**first, "nin1": longer, "nin3": elsewhere}
+    assert "nin3 0.987" in (tmp_path / "curves.svg").read_text()
+    assert kept.main(["--out", str(out), "--replace"]) is None
+    assert trainings.read(path) == {**first, "nin3": elsewhere}
+
+
+@pytest.mark.parametrize("text", ["{", "{}x", '[{"name": "a"}]', "[3]"])
+def test_broken_trainings_are_told_and_stay(place, tmp_path, monkeypatch, text):
+    monkeypatch.setattr(kept, "TRAIN_IMAGES", 400)
+    path = tmp_path / trainings.NAME
+    path.write_text(text)
+    assert "trainings.json: not what `make results` writes" in kept.main(["--out", str(tmp_path / "measured.json")])
+    assert path.read_text() == text
 
 
 def test_a_cost_is_by_a_price_that_was_given(place, tmp_path, monkeypatch, capsys):

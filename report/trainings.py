@@ -1,0 +1,104 @@
+"""Trainings as they are kept in results/trainings.json: what is left of a run when its folder is gone.
+
+`make results` adds the trainings of runs/ to those in the file; a longer one takes the place of a shorter of the same
+model. results/curves.svg is drawn from all of them.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Self
+
+from ensemble.files import BadInput, whole_file
+from report.experiment import Model
+
+NAME = "trainings.json"
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training. Accuracies are (epoch, share of val), losses (epoch, mean of those displayed in it)."""
+
+    name: str
+    policy: str  # "multistep at 3200, 5600"
+    seed: int
+    iterations: int
+    epochs: float
+    hours: float
+    accuracy: list[tuple[float, float]]
+    loss: list[tuple[float, float]]
+    drops: list[tuple[float, float, float]]  # (epoch, rate before, rate after)
+    command: str
+    commit: str | None
+    machine: str | None
+    data: str | None
+
+    @classmethod
+    def read(cls, fields: dict) -> Self:
+        """From what a file has of it; TypeError, ValueError or AttributeError for what it cannot be."""
+        curves = {at: [tuple(map(float, point)) for point in fields[at]] for at in ("accuracy", "loss", "drops")}
+        if any(len(point) != size for at, size in (("accuracy", 2), ("loss", 2), ("drops", 3)) for point in curves[at]):
+            raise ValueError("a point with another number of values")
+        return cls(**{**fields, **curves})
+
+
+def of(model: Model) -> Training:
+    """What is kept of a run; BadInput where it is not known what an epoch is."""
+    curves, set_ = model.curves, model.set
+    if set_ is None or not set_.iterations:
+        raise BadInput(f"runs/{model.name}: its net's train set is not here, so it is not known what an epoch is")
+    means: dict[int, list[float]] = {}
+    for point in curves.displayed:
+        means.setdefault(int(model.epoch(max(point.iteration - 1, 0))) + 1, []).append(point.loss)
+    whole = int(model.epoch(curves.iteration))
+    verbs = [f"{verb}-{model.name}" for verb in ("train", "resume")[: max(1, len(model.journal))]]
+    journal = model.journal[-1] if model.journal else {}
+    return Training(
+        model.name,
+        _policy(model.solver),
+        model.solver.random_seed,
+        curves.iteration,
+        model.epoch(curves.iteration),
+        round(curves.seconds / 3600, 3),
+        [(model.epoch(at), value) for at, value in curves.series("accuracy")],
+        [(float(number), round(sum(losses) / len(losses), 4)) for number, losses in means.items() if number <= whole],
+        [(model.epoch(change.iteration), change.before, change.after) for change in curves.rate_changes],
+        f"make {' '.join(verbs)}",
+        journal.get("commit"),
+        journal.get("machine"),
+        journal.get("data"),
+    )
+
+
+def _policy(solver) -> str:
+    steps = ", ".join(map(str, solver.stepvalue))
+    windows = ", ".join(map(str, solver.plateau_winsize))
+    return solver.lr_policy + (f" at {steps}" if steps else "") + (f" over {windows} iterations" if windows else "")
+
+
+def read(path: Path) -> dict[str, Training]:
+    """By the model's name; empty without a file. BadInput for one that is broken."""
+    if not path.is_file():
+        return {}
+    try:
+        found = [Training.read(fields) for fields in json.loads(path.read_text(encoding="utf-8"))]
+        return {training.name: training for training in found}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise BadInput(f"{path}: not what `make results` writes ({error!r}); restore it from git") from error
+
+
+def merge(kept: Mapping[str, Training], new: Iterable[Training], replace: bool = False) -> dict[str, Training]:
+    """The kept ones and the new ones by name; of one model the longer, or with ``replace`` the new one."""
+    merged = dict(kept)
+    for training in new:
+        if replace or training.name not in merged or training.epochs >= merged[training.name].epochs:
+            merged[training.name] = training
+    return dict(sorted(merged.items()))
+
+
+def write(path: Path, trainings: Mapping[str, Training]) -> None:
+    """Write them whole."""
+    with whole_file(path) as file:
+        json.dump([asdict(training) for training in trainings.values()], file, indent=1)
+        file.write("\n")

@@ -1,6 +1,6 @@
 """`caffe train` on real Caffe and on ours by turns: the same LMDB, the same prototxt, the same machine.
 
-    python -m bench.training [alexnet1 nin1] [--rounds 2] [--data data/lmdb]
+    python -m bench.training [alexnet1 nin1] [--rounds 2] [--precision fp32 bf16] [--data data/lmdb]
 
 A round runs every engine once, in its own process, from the start, with the model's own solver; its test net is
 made, but not run. The time of an iteration is the distance of two lines of the log (`display: 1`), and the median
@@ -12,7 +12,7 @@ product by PyTorch on this machine, in the same precision.
 import argparse
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -51,10 +51,10 @@ class Contestant:
         return median(self.seconds)
 
 
-def contestants() -> list[Contestant]:
+def contestants(precisions: Sequence[str]) -> list[Contestant]:
     """Real Caffe where it is installed, and ours in each precision."""
     real = [] if REAL.why_not() else [Contestant("real Caffe", "fp32", REAL)]
-    return real + [Contestant("ours", precision, OURS) for precision in ("fp32", "bf16")]
+    return real + [Contestant("ours", precision, OURS) for precision in precisions]
 
 
 def link_data(data: Path, folder: Path) -> None:
@@ -103,9 +103,11 @@ def progress_times(log: str, begun: datetime) -> list[float]:
     return [(stamp - begun).total_seconds() for stamp in stamps]
 
 
-def measure(name: str, data: Path, rounds: int, progress: Callable[[str], None]) -> list[dict]:
+def measure(
+    name: str, data: Path, rounds: int, precisions: Sequence[str], progress: Callable[[str], None]
+) -> list[dict]:
     """Rows of the table for one model: real Caffe first, then ours, each with its ratio to the first."""
-    racing = contestants()
+    racing = contestants(precisions)
     net = Path(f"models/{name}/train_val.prototxt")
     with workspace() as folder:
         link_data(data, folder)
@@ -115,7 +117,9 @@ def measure(name: str, data: Path, rounds: int, progress: Callable[[str], None])
             for contestant in racing:
                 progress(f"caffe train {name}, round {turn + 1} of {rounds}: {contestant.name} {contestant.precision}")
                 run(contestant, folder)
-    return list(rows(name, racing, training_flop(net, BATCH), {p: product_speed(p) for p in ("fp32", "bf16")}))
+    return list(
+        rows(name, racing, training_flop(net, BATCH), {p: product_speed(p) for p in {one.precision for one in racing}})
+    )
 
 
 def rows(name: str, racing: list[Contestant], flop: float, ceiling: dict[str, float]) -> Iterator[dict]:
@@ -141,9 +145,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.training", description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", default=["alexnet1", "nin1"])
     parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--precision", nargs="+", default=["fp32", "bf16"])
     parser.add_argument("--data", type=Path, default=Path("data/lmdb"))
     options = parser.parse_args(arguments)
-    found = [row for name in options.names for row in measure(name, options.data, options.rounds, print)]
+    found = [
+        row for name in options.names for row in measure(name, options.data, options.rounds, options.precision, print)
+    ]
     print(table(found))
 
 

@@ -58,6 +58,7 @@ def measure_here(name: str, data: Path, iterations: int) -> dict:
     from bench.work import training_flop
 
     _device.set_mode_gpu()
+    torch.backends.cudnn.benchmark = True  # as `caffe train` has it
     device = _device.current()
     param = read_solver_param(f"solvers/{name}.prototxt")
     net = read_net_param(param.net)
@@ -75,18 +76,21 @@ def measure_here(name: str, data: Path, iterations: int) -> dict:
         solver.net._layers[0]._make_resident(device, room)
         torch.cuda.synchronize()
     read = time.time() - before
-    records = torch.cuda.memory_allocated() if device.type == "cuda" else 0
     solver.step(1)
     loss = float(solver.smoothed_loss())
     started = time.time() - STARTED - read
     solver.step(WARM_UP if device.type == "cuda" else 1)
     float(solver.smoothed_loss())  # waits for the device
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()  # without what cuDNN took to try its algorithms
     begun = time.perf_counter()
     solver.step(iterations)
     float(solver.smoothed_loss())
     if device.type == "cuda":
         torch.cuda.synchronize()
     seconds = (time.perf_counter() - begun) / iterations
+    resident = solver.net._layers[0]._resident
+    records = resident.pixels.nbytes + resident.labels.nbytes if resident else 0
     peak = torch.cuda.max_memory_allocated() - records if device.type == "cuda" else None
     return {
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "CPU",

@@ -104,7 +104,7 @@ class DeployNet:
         first = chosen if isinstance(chosen, views.Window) else chosen[0]
         shape = (*images.shape[:2], first.height, first.width)
         blob = self._net.blobs[self._input]
-        if tuple(blob.data.shape) != shape:
+        if tuple(blob.shape) != shape:
             blob.reshape(*shape)
             self._net.reshape()
         views.cut(images, self._mean, chosen, blob.data)

@@ -15,6 +15,7 @@ PyTorch, NumPy, Pillow, protobuf and lmdb.
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -64,13 +65,17 @@ def bench(seconds: float) -> None:
     if BENCH.is_file():
         return
     words = ["bench.gpu", "--iterations", "200", "--precision", *dict.fromkeys(["fp32", whole.precision()])]
+    # A session of its own: it measures in processes of its own, which must not go on beside the trainings.
+    process = subprocess.Popen([sys.executable, "-m", *words], start_new_session=True)
     try:
-        done = subprocess.run([sys.executable, "-m", *words], timeout=seconds)
+        status = process.wait(seconds)
     except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
         say(f"the benchmark took more than {seconds:.0f} s and was left out")
         return
-    if done.returncode:
-        say(f"the benchmark failed with status {done.returncode}; the trainings do not need it")
+    if status:
+        say(f"the benchmark failed with status {status}; the trainings do not need it")
 
 
 def lend(options: argparse.Namespace) -> int:

@@ -41,6 +41,8 @@ def _choose_device(gpu: str, precision: str, deterministic: bool = False, worker
 
 
 def _choose_gpu(gpu: str, worker: int, workers: int) -> None:
+    import torch
+
     from caffe import _device
 
     ids = _gpu_ids(gpu) or list(range(workers))
@@ -49,6 +51,8 @@ def _choose_gpu(gpu: str, worker: int, workers: int) -> None:
     logger.info("Using GPUs %s", ", ".join(map(str, ids[:workers])))
     _device.set_device(ids[worker])
     _device.set_mode_gpu()
+    # The shapes of a command's nets stay the same, so that it pays to try cuDNN's algorithms once for each.
+    torch.backends.cudnn.benchmark = True
 
 
 def _gpu_ids(gpu: str) -> list[int]:

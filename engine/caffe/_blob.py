@@ -65,6 +65,9 @@ class SyncedArray:
             self._tensor = torch.zeros(self.shape, device=device)
         elif self._tensor.device != device:
             self._tensor = self._tensor.to(device)
+            if device.type == "cpu" and self._view is not None:
+                # The mode is the CPU's again: from now on the view is the memory itself.
+                self._tensor = torch.from_numpy(self._view).copy_(self._tensor)
         return self._tensor
 
     def set(self, tensor: torch.Tensor) -> None:
@@ -85,6 +88,8 @@ class SyncedArray:
 
     def view(self) -> np.ndarray:
         """The values as a writable, C-contiguous float32 array that stays the same memory."""
+        if self._view_is_newer:
+            return self._view
         tensor = self.tensor()
         on_cpu = tensor.device.type == "cpu"
         if self._view is None:

@@ -32,8 +32,6 @@ def set_mode_gpu() -> None:
         _device = torch.device("cpu")
         return
     _precision.current()  # so that PyTorch's own choice of TF32 does not hold
-    # A net's shapes stay the same, so that it pays to try cuDNN's algorithms once.
-    torch.backends.cudnn.benchmark = True
     _device = torch.device("cuda", _device_id)
     torch.cuda.set_device(_device)
 

@@ -97,11 +97,14 @@ def save() -> dict:
 
 
 def restore(states: dict) -> None:
-    """Go on from the states of :func:`save`; those of a GPU only where there is one."""
+    """Go on from the states of :func:`save`; those of a GPU only where there is one. ValueError for broken ones."""
     set_state(_host, states["host"])
     _cuda.clear()
     device = _device.current()
     if states["cuda"] and device.type == "cuda":
         state = np.frombuffer(bytes.fromhex(states["cuda"]), np.uint8).copy()
         generator = _cuda[device.index or 0] = torch.Generator(device)
-        generator.set_state(torch.from_numpy(state))
+        try:
+            generator.set_state(torch.from_numpy(state))
+        except RuntimeError as error:
+            raise ValueError(f"no state of a GPU's generator: {error}") from error

@@ -242,7 +242,9 @@ class Solver:
 
     def smoothed_loss(self) -> float | None:
         """The loss as displayed: the mean of the last average_loss iterations; None before the first."""
-        return sum(map(float, self._losses)) / len(self._losses) if self._losses else None
+        # As numbers from now on: each is fetched from its device once.
+        self._losses = deque(map(float, self._losses), self._losses.maxlen)
+        return sum(self._losses) / len(self._losses) if self._losses else None
 
     def recent_losses(self) -> list[float]:
         """The losses that the displayed one averages, oldest first, for a snapshot."""

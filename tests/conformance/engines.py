@@ -32,10 +32,12 @@ class Engine:
     Attributes:
         device: flags of `caffe train` that choose where it computes; the CPU without them. Scripts find the same
             in the environment (CONFORMANCE_GPU).
+        patience: seconds that a command may take.
     """
 
     name: str
     device: Sequence[str] = ()
+    patience = 300.0
 
     def command(self, cwd: Path) -> list[str]:
         """The start of a command line: the `caffe` command, run in `cwd`."""
@@ -62,7 +64,7 @@ class Engine:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            timeout=300,
+            timeout=self.patience,
         )
 
     def checked(self, command: Sequence[str], cwd: Path) -> str:
@@ -96,13 +98,15 @@ class OurCaffe(Engine):
     def _environment(self) -> dict[str, str]:
         # Importing ensemble, as its tests do in this process, turns the log's INFO lines off.
         rest = {name: value for name, value in os.environ.items() if name != "GLOG_minloglevel"}
-        return rest | {"PYTHONPATH": str(REPOSITORY / "engine")}
+        paths = [str(REPOSITORY / "engine"), os.environ.get("PYTHONPATH")]
+        return rest | {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 class OursOnGPU(OurCaffe):
     """Ours, computing on a GPU (on the CPU, with a warning in its log, where there is none)."""
 
     name = "ours on a GPU"
+    patience = 1200.0  # cuDNN tries its algorithms for every shape of every case
 
     def __init__(self, gpu: int) -> None:
         self._gpu = gpu

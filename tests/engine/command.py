@@ -76,7 +76,8 @@ def make_experiment(folder: Path, solver: str = SOLVER, net: str = NET) -> Path:
 def environment() -> dict[str, str]:
     """This process's, but with the log on: importing ensemble, as its tests do, turns INFO off."""
     rest = {name: value for name, value in os.environ.items() if name != "GLOG_minloglevel"}
-    return {**rest, "PYTHONPATH": str(ENGINE), "OMP_NUM_THREADS": "1"}
+    paths = os.pathsep.join(filter(None, [str(ENGINE), os.environ.get("PYTHONPATH")]))
+    return {**rest, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
 
 
 def start(folder: Path, *arguments: str, patience: float = 120, **variables: str) -> subprocess.Popen:

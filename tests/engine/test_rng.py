@@ -3,8 +3,9 @@
 import json
 
 import numpy as np
+import pytest
 import torch
-from caffe import _rng, set_random_seed
+from caffe import _device, _rng, set_random_seed
 
 
 def draws():
@@ -45,3 +46,13 @@ def test_mask_probability():
         mask = _rng.dropout_mask(torch.ones(401, 500), keep)
         assert set(mask.unique().tolist()) == {0, np.float32(1 / keep)}
         assert abs((mask > 0).double().mean().item() - keep) < 5 * np.sqrt(keep * (1 - keep) / 200_000)
+
+
+def test_a_broken_state_of_a_gpus_generator_is_a_value_error(monkeypatch):
+    states = {**_rng.save(), "cuda": "00ff"}
+    monkeypatch.setattr(_device, "current", lambda: torch.device("cuda", 0))
+    generator = torch.Generator
+    monkeypatch.setattr(torch, "Generator", lambda device: generator())
+    with pytest.raises(ValueError, match="no state of a GPU's generator"):
+        _rng.restore(states)
+    _rng._cuda.clear()

@@ -231,3 +231,15 @@ def test_the_script_and_its_caffe_need_no_installation(here):
     environment["PYTHONPATH"] = str(ROOT / "engine")
     done = subprocess.run([ROOT / "reproduce/caffe", "--version"], env=environment, capture_output=True, text=True)
     assert done.stdout.startswith("caffe version ")
+
+
+def test_a_benchmark_that_takes_too_long_ends_with_all_its_processes(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nsleep 600 &\necho $! > child\nwait\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    loan.bench(1)
+    assert "took more than 1 s and was left out" in capfd.readouterr().err
+    child = Path("/proc", Path("child").read_text().strip(), "stat")
+    assert not child.exists() or child.read_text().rpartition(")")[2].split()[0] == "Z"

@@ -43,7 +43,8 @@ def prelu(x: torch.Tensor, slopes: torch.Tensor) -> torch.Tensor:
 
     Args:
         x: (num, channels, ...).
-        slopes: (channels) or (1) for all; their gradient is of their own type, float32 where x is bfloat16.
+        slopes: (channels) or (1) for all; on a CPU their gradient is summed in their own type, float32 where x is
+            bfloat16.
     """
     if x.device.type == "cpu" and x.numel() > 0:
         return _PReLU.apply(x, slopes)

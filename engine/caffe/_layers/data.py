@@ -68,13 +68,15 @@ class Data(Layer):
         device = _device.current()
         if device.type == "cuda" and not self._resident_tried:
             self._make_resident(device, torch.cuda.mem_get_info(device)[0] // 2)
+        if self._resident is not None and self._resident.pixels.device != device:
+            self._resident = None  # the mode has changed since
         if self._resident is not None:
             pixels, labels = self._resident.take(self.batch_size, self._share)
             tops = [self.transformer.on_device(pixels), labels]
             self._state = self._state_now(self._resident)
         else:
             batch = self._next_batch(ahead=device.type == "cuda")
-            tops = [batch.data.to(device), batch.labels.to(device)]
+            tops = [batch.data.to(device, non_blocking=True), batch.labels.to(device, non_blocking=True)]
             self.record_shape, self._state = batch.record_shape, batch.state
         return tops[: len(self.param.top)]
 
@@ -90,7 +92,13 @@ class Data(Layer):
         self._ahead = None
         if ahead:
             self._thread = self._thread or ThreadPoolExecutor(1, f"data-{self.name}")
-            self._ahead = self._thread.submit(self._read)
+            self._ahead = self._thread.submit(self._read_ahead)
+        return batch
+
+    def _read_ahead(self) -> _Batch:
+        batch = self._read()
+        if _device.current().type == "cuda":  # a GPU fetches from such memory while the host goes on
+            batch.data, batch.labels = batch.data.pin_memory(), batch.labels.pin_memory()
         return batch
 
     def _read(self) -> _Batch:

@@ -1,5 +1,7 @@
 """Pooling (Caffe's pooling_layer.cpp)."""
 
+from itertools import accumulate
+
 import torch
 import torch.nn.functional as F
 
@@ -154,7 +156,8 @@ class Pooling(Layer):
             total = windows.sum(2)
             mean = windows.square().sum(2) / total.where(total > 0, 1)
             return mean.where(total > 0, 0)
-        reached = windows.detach().cumsum(2)
+        # Sums of the first value, two, three …: not by cumsum, which a GPU has no deterministic way for.
+        reached = torch.stack(list(accumulate(windows.detach().unbind(2))), 2)
         threshold = _rng.uniform(reached[:, :, :1]) * reached[:, :, -1:]
         # argmax finds the first of equals.
         drawn = (reached >= threshold).to(torch.uint8).argmax(2, keepdim=True)

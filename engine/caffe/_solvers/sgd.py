@@ -48,6 +48,8 @@ class SGDSolver(Solver):
         learnable = self.net._params.learnable
         values = [entry.blob._data.tensor() for entry in learnable]
         gradients = [entry.blob._diff.tensor() for entry in learnable]
+        # The mode may have been set after the solver was made.
+        self.history = [past.to(_device.current()) for past in self.history]
         with torch.no_grad():
             self._clip(gradients)
             if self.param.iter_size > 1:

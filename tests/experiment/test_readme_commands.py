@@ -17,7 +17,8 @@ from tests.experiment.test_readme import blocks
 
 ROOT = Path(__file__).parents[2]
 # Made by others, or for hours, or with their own tests.
-LONG = {"demo", "test", "report", "explore", "reproduce", "reproduce-status", "board", "reference-caffe", "conformance"}
+LONG = {"demo", "test", "report", "explore", "reproduce", "reproduce-status", "board", "reference-caffe", "conformance",
+        "conformance-gpu"}  # fmt: skip
 LINES = [line.partition("#")[0].strip() for line in blocks("sh").splitlines() if line.strip()]
 SNAPSHOTS = 2  # iterations between them
 PICTURE = "net.png" if shutil.which("dot") else "net.dot"  # as README says: net.dot needs no graphviz

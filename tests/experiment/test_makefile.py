@@ -62,7 +62,7 @@ def test_an_ensemble_is_of_the_trained_models(tmp_path):
         (tmp_path / "runs" / name / f"{name}_iter_20.caffemodel").touch()
     some = ensemble(tmp_path)
     assert some.stdout.splitlines() == [
-        "-m ensemble.scores nin1", "-m ensemble.scores nin1_prelu", "-m ensemble.combine nin1 nin1_prelu"
+        "-m ensemble.scores nin1 --gpu ", "-m ensemble.scores nin1_prelu --gpu ", "-m ensemble.combine nin1 nin1_prelu"
     ]  # fmt: skip
     assert some.stderr.splitlines()[-1:] == ["Left out (no snapshot in runs/): nin2"]
     named = ensemble(tmp_path, "MODELS=nin1 nin2")

@@ -69,7 +69,9 @@ class Data(Layer):
         if device.type == "cuda" and not self._resident_tried:
             self._make_resident(device, torch.cuda.mem_get_info(device)[0] // 2)
         if self._resident is not None and self._resident.pixels.device != device:
-            self._resident = None  # the mode has changed since
+            # The mode has changed since: on with the next record, from the file.
+            self.cursor.seek(self._resident.key)
+            self._resident = None
         if self._resident is not None:
             pixels, labels = self._resident.take(self.batch_size, self._share)
             tops = [self.transformer.on_device(pixels), labels]

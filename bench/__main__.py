@@ -9,9 +9,10 @@ and the data (make lmdb). A quarter of an hour on two cores, with nothing else r
 """
 
 import argparse
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from bench import make_lmdb, scores, training
+from bench import make_lmdb, real_blas, scores, training
 from bench.results import keep, say
 from bench.table import table
 from data_prep.dataset import find
@@ -32,21 +33,32 @@ def main(arguments: list[str] | None = None) -> None:
     wanted = options.only or ("training", "lmdb", "scores")
     if why := REAL.why_not():
         say(f"real Caffe is {why}: no ratios")
+        beside = {}
+    else:
+        beside = {"real_caffe_blas": real_blas.described()}
+        say(f"real Caffe: {beside['real_caffe_blas']}")
     rows: list[dict] = []
     try:
-        if "training" in wanted:
-            for name in MODELS:
-                rows += training.measure(name, DATA, options.rounds, options.precision, say)
-        if "lmdb" in wanted:
-            rows += make_lmdb.measure(find(), make_lmdb.IMAGES, options.rounds, say)
-        if "scores" in wanted:
-            for name in MODELS:
-                rows += scores.measure(name, DATA, scores.IMAGES, options.rounds, options.precision, say)
+        for measured in _measured(wanted, options.rounds, options.precision):
+            rows += measured
+            # At once: real Caffe takes long, and what cuts a benchmark short loses no more than one work.
+            keep(rows, options.out, **beside)
     except (DataError, OSError) as error:
         raise SystemExit(f"bench: {error}") from error
-    keep(rows, options.out)
     print(table(rows))
     say(f"kept in {options.out}")
+
+
+def _measured(wanted: Collection[str], rounds: int, precisions: Sequence[str]) -> Iterator[list[dict]]:
+    """The rows of one work after the other."""
+    if "training" in wanted:
+        for name in MODELS:
+            yield training.measure(name, DATA, rounds, precisions, say)
+    if "lmdb" in wanted:
+        yield make_lmdb.measure(find(), make_lmdb.IMAGES, rounds, say)
+    if "scores" in wanted:
+        for name in MODELS:
+            yield scores.measure(name, DATA, scores.IMAGES, rounds, precisions, say)
 
 
 if __name__ == "__main__":

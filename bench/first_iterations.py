@@ -20,6 +20,7 @@ from pathlib import Path
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
+from bench import real_blas
 from models.render import HERE as MODELS
 from models.render import render
 from models.variants import read_variants
@@ -54,7 +55,7 @@ def solver(name: str, iterations: int) -> str:
 def train(engine: Engine, folder: Path) -> tuple[dict[int, float], float]:
     """Losses by iteration, and iterations a second between the first and the last."""
     command = [*engine.command(folder), "train", "--solver=solver.prototxt", "--weights=start.caffemodel"]
-    environment = engine._environment() | {"OPENBLAS_NUM_THREADS": str(os.cpu_count())}
+    environment = engine._environment() | (real_blas.environment() if engine is REAL else {})
     losses, first = {}, None
     with subprocess.Popen(
         command, cwd=folder, env=environment, stdin=subprocess.DEVNULL,

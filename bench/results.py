@@ -14,13 +14,14 @@ def say(line: str) -> None:
     print(f"bench: {line}", file=sys.stderr, flush=True)
 
 
-def keep(rows: list[dict], out: Path) -> None:
-    """Write rows with what they were measured on."""
+def keep(rows: list[dict], out: Path, **beside: str) -> None:
+    """Write rows with what they were measured on, and what else is to be known (``beside``)."""
     about = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": provenance.commit(),
         "machine": provenance.machine("all" if torch.cuda.is_available() else ""),
         "torch": torch.__version__,
+        **beside,
     }
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")

@@ -5,10 +5,10 @@
 The snapshot is the newest in runs/NAME, or one of random weights where there is none. Images a second are what
 the script itself says, from the first record read to the last score kept, and once more over the whole process:
 imports, net and weights loaded, scores written. Medians over the rounds. The scores of all engines are compared.
+Real Caffe's BLAS is at its best (real_blas.py).
 """
 
 import argparse
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +20,7 @@ from statistics import median
 import lmdb
 import numpy as np
 
+from bench import real_blas
 from bench.process import Finished, measured
 from bench.table import table
 from ensemble import score_file
@@ -55,7 +56,7 @@ class Contestant:
 def contestants(precisions: Sequence[str]) -> list[Contestant]:
     """Real Caffe where it is installed, and ours in each precision."""
     ours = [Contestant(f"ours {name}", OURS, {"CAFFE_PRECISION": name}) for name in precisions]
-    return ([] if REAL.why_not() else [Contestant("real Caffe", REAL)]) + ours
+    return ([] if REAL.why_not() else [Contestant("real Caffe", REAL, real_blas.environment())]) + ours
 
 
 def prepare(name: str, data: Path, images: int, folder: Path) -> None:
@@ -92,8 +93,7 @@ def run(contestant: Contestant, name: str, folder: Path) -> None:
         *engine.interpreter(folder), "-m", "ensemble.scores", name, "--split", "val", "--data", "lmdb",
         "--deploy", "deploy.prototxt", "--snapshot", "snapshot.caffemodel",
     ]  # fmt: skip
-    threads = {"OPENBLAS_NUM_THREADS": str(os.cpu_count())}
-    done = measured(command, folder, engine._environment() | threads | contestant.environment)
+    done = measured(command, folder, engine._environment() | contestant.environment)
     contestant.runs.append(done)
     contestant.speeds.append(speed(done.output))
     contestant.scores = score_file.load(folder / "runs", name, "val").scores

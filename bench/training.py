@@ -6,7 +6,7 @@ A round runs every engine once, in its own process, from the start, with the mod
 made, but not run. The time of an iteration is the distance of two lines of the log (`display: 1`), and the median
 over all rounds is reported; the first iterations of a process, which make the buffers, do not count. Start-up is
 from the process's start to the first of those lines, less one iteration. Ceiling: the speed of a large matrix
-product by PyTorch on this machine, in the same precision.
+product by PyTorch on this machine, in the same precision. Real Caffe's BLAS is at its best (real_blas.py).
 """
 
 import argparse
@@ -21,6 +21,7 @@ from statistics import median
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
+from bench import real_blas
 from bench.ceiling import product_speed
 from bench.process import measured
 from bench.table import table
@@ -82,11 +83,11 @@ def run(contestant: Contestant, folder: Path) -> None:
     Raises:
         SystemExit: it failed; its last words.
     """
-    environment = contestant.engine._environment() | {
-        "OPENBLAS_NUM_THREADS": str(os.cpu_count()),
-        "CAFFE_PRECISION": contestant.precision,
-    }
-    command = [*contestant.engine.command(folder), "train", "--solver=solver.prototxt"]
+    engine = contestant.engine
+    environment = engine._environment() | (
+        real_blas.environment() if engine is REAL else {"CAFFE_PRECISION": contestant.precision}
+    )
+    command = [*engine.command(folder), "train", "--solver=solver.prototxt"]
     begun = datetime.now()
     done = measured(command, folder, environment)
     times = progress_times(done.output, begun)

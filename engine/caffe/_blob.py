@@ -55,6 +55,11 @@ class SyncedArray:
         else:
             self._tensor = None
 
+    def release(self) -> None:
+        """Let go of values that new ones are about to replace, for these to take their memory; a view keeps its own."""
+        if self._view is None:
+            self._tensor = None
+
     def tensor(self, device: torch.device | None = None) -> torch.Tensor:
         """The values on a device (by default the current one), without a gradient history."""
         device = device or _device.current()
@@ -125,6 +130,9 @@ class ReshapedArray:
 
     def zero(self) -> None:
         self._source.zero()
+
+    def release(self) -> None:
+        """Nothing: the values are another array's."""
 
     def tensor(self, device: torch.device | None = None) -> torch.Tensor:
         return self._source.tensor(device).reshape(self.shape)

@@ -3,9 +3,11 @@
 What pycaffe's users see of it is in _net.py.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 import torch
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from caffe import _debug_info, _device, _layers
 from caffe._allocator import keep_freed_memory
@@ -19,13 +21,35 @@ from caffe._wiring import filter_net, insert_splits
 from caffe.proto import caffe_pb2
 
 
-class _Tape:
-    """What one layer's backward needs of its forward: its inputs, and its outputs with their history."""
+class _Entry(torch.autograd.Function):
+    """A bottom's values at the beginning of a layer's history.
 
-    __slots__ = ("bottom", "top", "weights")
+    A leaf would keep them for as long as the history lives; this way only what a backward formula reads is kept.
+    """
 
-    def __init__(self, bottom, weights, top):
-        self.bottom, self.weights, self.top = bottom, weights, top
+    @staticmethod
+    def forward(ctx, values, wanted):
+        return values.detach()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return None, None  # the gradient is taken where it arrives
+
+
+class _Tape(NamedTuple):
+    """One layer's history: where its gradients come in and go out, None where there is none.
+
+    Edges, not tensors: these would keep what no backward reads, as values that a ReLU in place has replaced.
+    """
+
+    bottom: list[GradientEdge | None]
+    weights: list[GradientEdge | None]
+    top: list[GradientEdge | None]
+    types: list[torch.dtype]  #: of the tops' values, and so of their gradients
+
+
+def _edges(tensors: Sequence[torch.Tensor]) -> list[GradientEdge | None]:
+    return [get_gradient_edge(t) if t.requires_grad else None for t in tensors]
 
 
 class LayeredNet:
@@ -58,6 +82,7 @@ class LayeredNet:
         self._layer_need_backward: list[bool] = []
         self._param_need_backward: list[list[bool]] = []
         self._tapes: list[_Tape | None] = []
+        self._overwrites: list[int | None] = []  # of a ReLU that may write over its bottom: who wrote that
         self._shaped_for: list[list[list[int]]] = []  # bottom shapes that the tops have now
         self._callbacks: dict[str, list[Callable[[int], None]]] = {
             when: [] for when in ("before_forward", "after_forward", "before_backward", "after_backward")
@@ -80,6 +105,7 @@ class LayeredNet:
         self._outputs = [available[name] for name in sorted(available)]
         self._params.share()
         self._tapes = [None] * len(self._layers)
+        self._overwrites = self._find_overwriting()
         logger.info("Network initialization done.")
 
     def _add_layer(
@@ -195,6 +221,22 @@ class LayeredNet:
                 if not self._bottom_need_backward[i][j]:
                     skip.add(blob_id)
 
+    def _find_overwriting(self) -> list[int | None]:
+        """For each ReLU in place after a layer whose backward does not read its own top: the index of that layer.
+
+        Such a ReLU writes over its bottom, as Caffe's do, in place of taking memory for its top.
+        """
+        writers: dict[int, int] = {}
+        found: list[int | None] = []
+        for i, layer in enumerate(self._layers):
+            bottoms, tops = self._layer_bottoms[i], self._layer_tops[i]
+            before = None
+            if layer.type == "ReLU" and bottoms == tops and not layer.param.relu_param.negative_slope:
+                before = writers.get(bottoms[0])
+            found.append(before if before is not None and self._layers[before].forward_relu else None)
+            writers.update(dict.fromkeys(tops, i))
+        return found
+
     def _force_backward(self) -> None:
         for i, layer in enumerate(self._layers):
             self._layer_need_backward[i] = True
@@ -237,9 +279,11 @@ class LayeredNet:
             on a GPU turning it into a float waits for the device.
         """
         losses = []
+        self._tapes[start : end + 1] = [None] * (end + 1 - start)
         for i in range(start, end + 1):
             self._run_callbacks("before_forward", i)
-            self._forward_layer(i, record)
+            # Values that were there before this pass may be in the history of layers that it does not run.
+            self._forward_layer(i, record, overwrite=self._overwrites[i] is not None and self._overwrites[i] >= start)
             for blob_id in self._layer_tops[i]:
                 if self._blob_loss_weights[blob_id]:
                     blob = self._blobs[blob_id]
@@ -249,9 +293,8 @@ class LayeredNet:
             self._run_callbacks("after_forward", i)
         return sum(losses) if losses else 0.0
 
-    def _forward_layer(self, i: int, record: bool, again: bool = False) -> None:
+    def _forward_layer(self, i: int, record: bool, again: bool = False, overwrite: bool = False) -> None:
         layer, bottom, top = self._layers[i], self._of(self._layer_bottoms[i]), self._of(self._layer_tops[i])
-        self._tapes[i] = None
         if isinstance(layer, BlobLayer):
             layer.reshape_blobs(bottom, top)
             layer.forward_blobs(bottom, top)
@@ -262,23 +305,33 @@ class LayeredNet:
             layer.begin_pass()
         values = [blob._data.tensor() for blob in bottom]
         weights = [blob._data.tensor() for blob in layer.blobs]
+        compute = layer.compute_over if overwrite else layer.compute
+        if bottom:
+            for blob in top:
+                if blob not in bottom:
+                    blob._data.release()
         if record and self._layer_need_backward[i]:
             # A layer in place writes its top over the bottom that its backward needs.
-            values = [
-                v.clone() if blob._data.has_view and blob in top else v for v, blob in zip(values, bottom, strict=True)
-            ]
-            values = [
-                v.detach().requires_grad_(need) for v, need in zip(values, self._bottom_need_backward[i], strict=True)
-            ]
+            if not overwrite:
+                values = [
+                    v.clone() if blob._data.has_view and blob in top else v
+                    for v, blob in zip(values, bottom, strict=True)
+                ]
+            wanted = torch.empty(0, requires_grad=True)
             weights = [
                 w.detach().requires_grad_(need) for w, need in zip(weights, self._param_need_backward[i], strict=True)
             ]
             with torch.enable_grad():
-                results = layer.compute(values, weights)
-            self._tapes[i] = _Tape(values, weights, results)
+                values = [
+                    _Entry.apply(v, wanted) if need else v
+                    for v, need in zip(values, self._bottom_need_backward[i], strict=True)
+                ]
+                begin = _edges(values)  # before a ReLU overwrites them: then they are its top
+                results = compute(values, weights)
+            self._tapes[i] = _Tape(begin, _edges(weights), _edges(results), [result.dtype for result in results])
         else:
             with torch.no_grad():
-                results = layer.compute(values, weights)
+                results = compute(values, weights)
         for blob, result in zip(top, results, strict=False):
             if tuple(result.shape) != tuple(blob.shape):
                 blob.reshape(*result.shape)
@@ -314,26 +367,25 @@ class LayeredNet:
             tape = self._tapes[i]
             for blob, values in zip(top, saved, strict=True):
                 blob._data.set(values)
-        pairs = [
-            (result, blob._diff.tensor().to(result.dtype))
-            for result, blob in zip(tape.top, top, strict=False)
-            if result.requires_grad
+        ends = [
+            (edge, blob._diff.tensor().to(dtype))
+            for edge, dtype, blob in zip(tape.top, tape.types, top, strict=False)
+            if edge is not None
         ]
-        wanted = [t for t in (*tape.bottom, *tape.weights) if t.requires_grad]
-        gradients: list[torch.Tensor | None] = [None] * len(wanted)
-        if pairs and wanted:
-            results, diffs = zip(*pairs, strict=True)
-            gradients = torch.autograd.grad(results, wanted, diffs, retain_graph=keep, allow_unused=True)
+        wanted = [edge for edge in (*tape.bottom, *tape.weights) if edge is not None]
+        gradients: Iterator[torch.Tensor | None] = iter([None] * len(wanted))
+        if ends and wanted:
+            edges, diffs = zip(*ends, strict=True)
+            gradients = iter(torch.autograd.grad(edges, wanted, diffs, retain_graph=keep, allow_unused=True))
         if not keep:
             self._tapes[i] = None
-        found = dict(zip(map(id, wanted), gradients, strict=True))
-        for value, blob in zip(tape.bottom, bottom, strict=True):
-            if value.requires_grad:
-                gradient = found[id(value)]
-                blob._diff.set(torch.zeros_like(value) if gradient is None else gradient)
-        for weight, blob in zip(tape.weights, layer.blobs, strict=True):
-            if weight.requires_grad and found[id(weight)] is not None:
-                blob.accumulate_diff(found[id(weight)])
+        for edge, blob in zip(tape.bottom, bottom, strict=True):
+            if edge is not None:
+                gradient = next(gradients)
+                blob._diff.set(torch.zeros_like(blob._data.tensor()) if gradient is None else gradient)
+        for edge, blob in zip(tape.weights, layer.blobs, strict=True):
+            if edge is not None and (gradient := next(gradients)) is not None:
+                blob.accumulate_diff(gradient)
 
     def _run_callbacks(self, when: str, i: int) -> None:
         for callback in self._callbacks[when]:

@@ -19,6 +19,10 @@ class ReLU(Neuron):
         slope = self.param.relu_param.negative_slope
         return [F.leaky_relu(bottom[0], slope) if slope else torch.relu(bottom[0])]
 
+    def compute_over(self, bottom, weights):
+        """``compute`` without a negative_slope, the top written over the bottom: its gradient needs the top alone."""
+        return [torch.relu_(bottom[0])]
+
 
 @register("PReLU")
 class PReLU(Neuron):

@@ -1,0 +1,93 @@
+"""What pycaffe's passes keep in memory between and within them, and that it never costs a right gradient."""
+
+import numpy as np
+import pytest
+from torch.multiprocessing.reductions import StorageWeakRef
+
+from .build import input_layer, make_net
+from .test_net import ip
+
+CONVOLUTION = (
+    'layer { name: "x" type: "Convolution" bottom: "data" top: "x" convolution_param { num_output: 4 kernel_size: 2 '
+    'weight_filler { type: "gaussian" } } }\n'
+)
+BATCH_NORM = 'layer { name: "x" type: "BatchNorm" bottom: "data" top: "x" }\n'
+SIGMOID = 'layer { name: "x" type: "Sigmoid" bottom: "data" top: "x" }\n'
+IN_BETWEEN = {"convolution": CONVOLUTION, "inner product": ip("x", "data", outputs=5), "BatchNorm": BATCH_NORM}
+
+
+def made(text, above="x"):
+    above = ip("above", above, outputs=3)
+    return make_net(input_layer(data=(2, 3, 4, 5)) + text + above + "force_backward: true")
+
+
+def relu(top="x"):
+    return f'layer {{ name: "relu" type: "ReLU" bottom: "x" top: "{top}" }}\n'
+
+
+def storage(net, name):
+    return net.blobs[name]._data.tensor().untyped_storage()
+
+
+def gradients(net):
+    return [net.blobs["data"].diff.copy(), *(blob.diff.copy() for blobs in net.params.values() for blob in blobs)]
+
+
+@pytest.mark.parametrize("layer", [*IN_BETWEEN.values(), SIGMOID], ids=[*IN_BETWEEN, "Sigmoid, which reads its top"])
+def test_a_relu_in_place_writes_over_what_no_backward_reads(rng, layer):
+    net, plain = made(layer + relu()), made(layer + relu("y"), "y")
+    for name, blobs in net.params.items():
+        for blob, other in zip(blobs, plain.params[name], strict=True):
+            other.data[...] = blob.data
+    places = {}
+    net.after_forward(lambda i: places.setdefault(net._layer_names[i], storage(net, "x").data_ptr()))
+    x, above = rng.normal(size=(2, 3, 4, 5)), rng.normal(size=(2, 3))
+    for each in (net, plain):
+        each.forward(data=x)
+        each.backward(above=above)
+    assert (places["x"] == places["relu"]) == (layer is not SIGMOID)
+    np.testing.assert_array_equal(net.blobs["x"].data, plain.blobs["y"].data)
+    np.testing.assert_array_equal(net.blobs["x"].diff, plain.blobs["x"].diff)
+    for here, there in zip(gradients(net), gradients(plain), strict=True):
+        np.testing.assert_array_equal(here, there)
+
+
+def test_a_pass_over_the_relu_alone_leaves_the_history_above_it(rng):
+    """The history of the layer above has the values that it read: they are not this pass's to write over."""
+    net = made(IN_BETWEEN["inner product"] + relu())
+    net.forward(data=rng.normal(size=(2, 3, 4, 5)))
+    above = rng.normal(size=(2, 3))
+    net.backward(above=above)
+    before = gradients(net)
+    net.clear_param_diffs()
+    net.forward(start="relu", end="relu")
+    net.backward(above=above)
+    for here, there in zip(gradients(net), before, strict=True):
+        np.testing.assert_array_equal(here, there)
+
+
+def test_values_are_gone_when_new_ones_are_computed(rng, monkeypatch):
+    net = made(CONVOLUTION + relu())
+    x = rng.normal(size=(2, 3, 4, 5))
+    net.forward(data=x)
+    old, gone = StorageWeakRef(storage(net, "x")), []
+    layer = net.layers[net._layer_index("x")]
+    compute = layer.compute
+    monkeypatch.setattr(layer, "compute", lambda *values: gone.append(old.expired()) or compute(*values))
+    net.forward(data=x)
+    assert gone == [True]
+
+
+def test_values_before_a_relu_that_is_not_in_place_are_kept(rng):
+    net = made(CONVOLUTION + relu("y"), "y")
+    net.forward(data=rng.normal(size=(2, 3, 4, 5)))
+    assert net.blobs["x"].data.min() < 0 <= net.blobs["y"].data.min()
+
+
+def test_a_view_stays_the_same_memory(rng):
+    net = made(CONVOLUTION + relu())
+    view = net.blobs["x"].data
+    for _ in range(2):
+        x = rng.normal(size=(2, 3, 4, 5))
+        net.forward(data=x)
+        assert np.shares_memory(view, net.blobs["x"].data) and view.min() == 0 < view.max()

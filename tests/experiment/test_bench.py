@@ -8,7 +8,7 @@ import lmdb
 import numpy as np
 import pytest
 
-from bench import make_lmdb, scores
+from bench import make_lmdb, real_blas, scores
 from bench.process import Finished, measured
 from bench.table import table
 from data_prep import build_lmdb
@@ -106,3 +106,42 @@ def test_speed_is_what_the_script_says():
     assert scores.speed("nin1 val: no labels; 10000 images, 1234 images/s -> runs/nin1/scores/val.npz\n") == 1234
     with pytest.raises(SystemExit, match="did not say how fast"):
         scores.speed("Killed")
+
+
+def kernels_at(monkeypatch, speeds):
+    """OpenBLAS as one whose kernels have these speeds; "" is its own choice, None what the processor does not run."""
+    found = {name: speed and real_blas.Kernels(name or "Prescott", speed) for name, speed in speeds.items()}
+    monkeypatch.setattr(real_blas, "_measured", lambda variables: found[variables.get("OPENBLAS_CORETYPE", "")])
+    for each in (real_blas.own_choice, real_blas.fastest):
+        each.cache_clear()
+
+
+@pytest.fixture
+def forget_kernels():
+    yield
+    for each in (real_blas.own_choice, real_blas.fastest):
+        each.cache_clear()
+
+
+def test_real_caffe_gets_the_fastest_kernels(monkeypatch, forget_kernels):
+    kernels_at(monkeypatch, {"": 67e9, "Haswell": 178e9, "Zen": 177e9, "SkylakeX": 330e9})
+    assert real_blas.environment()["OPENBLAS_CORETYPE"] == "SkylakeX"
+    assert real_blas.described() == (
+        "OpenBLAS with SkylakeX kernels (330 GFLOP/s), which it does not choose itself (Prescott, 67)"
+    )
+    kernels_at(monkeypatch, {"": 67e9, "Haswell": 178e9, "Zen": 177e9, "SkylakeX": None})
+    assert real_blas.environment()["OPENBLAS_CORETYPE"] == "Haswell"
+
+
+def test_openblas_own_choice_stays_where_it_is_as_good(monkeypatch, forget_kernels):
+    kernels_at(monkeypatch, {"": 170e9, "Haswell": 178e9, "Zen": 177e9, "SkylakeX": None})
+    assert real_blas.environment() == {"OPENBLAS_NUM_THREADS": str(os.cpu_count())}
+    assert real_blas.described() == "OpenBLAS, its own choice of kernels (Prescott, 170 GFLOP/s)"
+
+
+@pytest.mark.skipif(bool(REAL.why_not()), reason="real Caffe is not installed")
+def test_kernels_are_measured_on_real_caffes_openblas(forget_kernels):
+    own = real_blas._measured({})
+    assert own.speed > 1e8 and real_blas._measured({"OPENBLAS_CORETYPE": own.name}).name == own.name
+    # OpenBLAS takes its own choice where it does not know the name.
+    assert real_blas._measured({"OPENBLAS_CORETYPE": "Abacus"}) is None

@@ -1,7 +1,8 @@
 """make bench: real Caffe and ours by turns on this machine, one table; kept in results/.
 
-    python -m bench [--rounds 2] [--only training lmdb scores] [--precision fp32 bf16]
-                    [--out results/bench_cpu.json]
+    python -m bench [--rounds 2] [--only training lmdb scores] [--precision fp32 bf16] [--out FILE]
+
+A part (--only) is kept where --out says. What is done of a benchmark that is cut short is in a .part.json beside.
 
 Training on the LMDBs in data/lmdb, the LMDBs themselves, and the class scores of val; see bench/training.py,
 make_lmdb.py and scores.py for what is timed. Needs real Caffe (make reference-caffe), else there are no ratios,
@@ -21,6 +22,7 @@ from tests.conformance.engines import REAL
 
 MODELS = ("alexnet1", "nin1")
 DATA = Path("data/lmdb")
+OUT = Path("results/bench_cpu.json")
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -28,7 +30,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=2, help="turns of each engine (default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=("training", "lmdb", "scores"), help="default: all three")
     parser.add_argument("--precision", nargs="+", default=["fp32", "bf16"], help="of ours; default: both")
-    parser.add_argument("--out", type=Path, default=Path("results/bench_cpu.json"), help="default: %(default)s")
+    parser.add_argument("--out", type=Path, help=f"default: {OUT}, which keeps whole benchmarks alone")
     options = parser.parse_args(arguments)
     wanted = options.only or ("training", "lmdb", "scores")
     if why := REAL.why_not():
@@ -37,16 +39,20 @@ def main(arguments: list[str] | None = None) -> None:
     else:
         beside = {"real_caffe_blas": real_blas.described()}
         say(f"real Caffe: {beside['real_caffe_blas']}")
+    out = options.out or (None if options.only else OUT)
+    so_far = out and out.with_suffix(".part.json")
     rows: list[dict] = []
     try:
         for measured in _measured(wanted, options.rounds, options.precision):
             rows += measured
-            # At once: real Caffe takes long, and what cuts a benchmark short loses no more than one work.
-            keep(rows, options.out, **beside)
+            if so_far:  # real Caffe takes long: what cuts a benchmark short loses no more than one work
+                keep(rows, so_far, **beside)
+        print(table(rows))
+        if out:
+            so_far.replace(out)
+            say(f"kept in {out}")
     except (DataError, OSError) as error:
         raise SystemExit(f"bench: {error}") from error
-    print(table(rows))
-    say(f"kept in {options.out}")
 
 
 def _measured(wanted: Collection[str], rounds: int, precisions: Sequence[str]) -> Iterator[list[dict]]:

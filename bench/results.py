@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from ensemble.files import whole_file
 from solvers import provenance
 
 
@@ -23,5 +24,6 @@ def keep(rows: list[dict], out: Path, **beside: str) -> None:
         "torch": torch.__version__,
         **beside,
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({**about, "rows": rows}, indent=1) + "\n")
+    with whole_file(out) as file:
+        json.dump({**about, "rows": rows}, file, indent=1)
+        file.write("\n")

@@ -23,7 +23,7 @@ import numpy as np
 
 import commands
 from data_prep.progress import bar
-from ensemble import gap_reasons, intervals, rule, views
+from ensemble import gap_reasons, intervals, rule, trained_on, views
 from ensemble.files import BadInput, whole_file
 from ensemble.scores import DATA, iteration_of, newest_snapshot
 
@@ -79,22 +79,6 @@ def measure(net, split, name: str, size: int, draws: int, seed: int) -> dict:
     return found
 
 
-def _check_data(run: Path, data: Path) -> None:
-    """Raise BadInput where the journal says that the run trained on other images than these splits leave out."""
-    from solvers import InputError, journal
-
-    try:
-        told = [entry["data"] for entry in journal.read(run) if entry.get("data")]
-    except InputError as error:
-        raise BadInput(str(error)) from error
-    here = f"mean {hashlib.sha256((data / 'mean.binaryproto').read_bytes()).hexdigest()}"
-    if told and told[-1] != here:
-        raise BadInput(
-            f"{run}: was trained on other images than those of {data} (their means differ), so what is held out here "
-            "may have been among them; name the data of that run with --data"
-        )
-
-
 def _run(options: argparse.Namespace) -> None:
     from solvers import provenance
 
@@ -106,7 +90,7 @@ def _run(options: argparse.Namespace) -> None:
 
     deploy_net.use(options.gpu)
     mean = records.read_mean(options.data / "mean.binaryproto")
-    _check_data(run, options.data)
+    trained_on.check(run, options.data)
     net = deploy_net.DeployNet(options.deploy or Path("models", options.model, "deploy.prototxt"), snapshot, mean)
     splits = {}
     for name in (*LABELLED, "test"):

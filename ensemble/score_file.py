@@ -36,14 +36,15 @@ class Scores:
     view: str = views.CENTER  #: what of each image the net saw: a name of `ensemble.views`
     windows: int = 1  #: in that view, so many passes through the net
     seconds: float = float("nan")  #: that it took, reading the records included; nan if not told
+    precision: str = "fp32"  #: of our engine's arithmetic, as CAFFE_PRECISION chooses it
 
 
 #: The kind of each field's dtype and its number of axes, as NumPy's savez writes them.
 _KINDS = {"scores": ("f", 2), "labels": ("i", 1), "names": ("U", 1), "split": ("U", 0), "iteration": ("i", 0),
           "accuracy": ("f", 0), "accuracy_top5": ("f", 0), "snapshot": ("U", 0), "snapshot_sha256": ("U", 0),
-          "engine": ("U", 0), "view": ("U", 0), "windows": ("i", 0), "seconds": ("f", 0)}  # fmt: skip
+          "engine": ("U", 0), "view": ("U", 0), "windows": ("i", 0), "seconds": ("f", 0), "precision": ("U", 0)}  # fmt: skip
 #: Fields that files of before they were there do not have.
-_LATER = ("engine", "view", "windows", "seconds")
+_LATER = ("engine", "view", "windows", "seconds", "precision")
 
 
 def score_path(runs: Path, model: str, split: str, view: str = views.CENTER) -> Path:
@@ -89,15 +90,19 @@ def _stored(path: Path) -> dict:
     return {name: values if values.ndim else values.item() for name, values in found.items()}
 
 
-def is_made(path: Path, snapshot_sha256: str, engine: str, sources: Sequence[Path], view: str = views.CENTER) -> bool:
-    """Whether a score file is of this snapshot, Caffe and view, and newer than all else that it is made from."""
+def is_made(path: Path, snapshot_sha256: str, engine: str, precision: str, sources: Sequence[Path],
+            view: str = views.CENTER) -> bool:  # fmt: skip
+    """Whether a score file is of this snapshot, Caffe, precision and view, and newer than all else it is made from."""
     try:
         stored = _stored(path)
-        of = (stored["snapshot_sha256"], stored["engine"], stored.get("view", views.CENTER))
+        of = (stored["snapshot_sha256"], stored["engine"], stored.get("precision", "fp32"),
+              stored.get("view", views.CENTER))  # fmt: skip
         made = path.stat().st_mtime_ns
     except Exception:
         return False
-    return of == (snapshot_sha256, engine, view) and all(made > source.stat().st_mtime_ns for source in sources)
+    return of == (snapshot_sha256, engine, precision, view) and all(
+        made > source.stat().st_mtime_ns for source in sources
+    )
 
 
 def _check(path: Path, found: Scores, split: str, view: str, again: str) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import re
 import time
 from dataclasses import replace
@@ -24,7 +25,7 @@ import numpy as np
 
 import commands
 from data_prep.progress import bar
-from ensemble import rule, view_gain, views
+from ensemble import rule, trained_on, view_gain, views
 from ensemble.files import BadInput
 from ensemble.score_file import SPLITS, Scores, is_made, load, save, score_path
 
@@ -112,15 +113,19 @@ def _run(options: argparse.Namespace) -> None:
 
     deploy_net.use(options.gpu)
     mean = records.read_mean(options.data / "mean.binaryproto")
+    splits = _splits(options.data, options.split)
+    if "holdout" in splits:
+        trained_on.check(run, options.data)
     deploy = options.deploy or Path("models", options.model, "deploy.prototxt")
     digest, engine = hashlib.sha256(snapshot.read_bytes()).hexdigest(), str(Path(deploy_net.caffe.__file__).parent)
+    precision = os.environ.get("CAFFE_PRECISION") or "fp32"
     net = None
-    for name in _splits(options.data, options.split):
+    for name in splits:
         sources = [deploy, options.data / "mean.binaryproto", options.data / f"{name}_lmdb" / "data.mdb"]
         for view in _views(name, asked):
             path = score_path(options.runs, options.model, name, view)
             wanted = not options.again or view not in asked
-            if wanted and _is_usual(options) and is_made(path, digest, engine, sources, view):
+            if wanted and _is_usual(options) and is_made(path, digest, engine, precision, sources, view):
                 if view in asked:
                     print(f"{options.model} {name}: {path} is of {snapshot} already; --again makes it again")
             else:
@@ -130,7 +135,7 @@ def _run(options: argparse.Namespace) -> None:
                     result = score(net, split, name, options.batch, mean.shape, snapshot, digest, view)
                 if not np.isfinite(result.scores).all():
                     raise BadInput(f"{snapshot}: the training diverged, scores are not finite; name an earlier one")
-                save(path, replace(result, engine=engine))
+                save(path, replace(result, engine=engine, precision=precision))
                 _tell(options.model, result, net, path)
             if view != views.CENTER and name != "test":
                 _tell_gain(options, name, view)

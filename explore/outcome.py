@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
@@ -113,7 +112,8 @@ def exploration(tries: Sequence[Try], command: str) -> Exploration:
     def said(name: str) -> str | None:
         return "; ".join(dict.fromkeys(str(run[name]) for run in runs if run.get(name))) or None
 
-    precision = os.environ.get("CAFFE_PRECISION") or "fp32"
+    trained = (run for one in tries for run in curves.read(one.run).runs)
+    precision = ", then ".join(dict.fromkeys(run.precision or "fp32" for run in trained))
     now = datetime.now(UTC).isoformat(timespec="seconds")
     return Exploration(command, said("commit"), said("machine"), said("data"), precision, images.images, now, outcomes)
 

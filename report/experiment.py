@@ -21,6 +21,8 @@ from solvers import InputError, curves, journal
 from solvers.solver_file import REHEARSAL, parse_solver, read
 from solvers.training_set import TrainingSet, training_set
 
+RUNS = Path("runs")
+
 
 @dataclass(eq=False)  # a key of dictionaries
 class Model:
@@ -149,7 +151,7 @@ def open_experiment(runs: Path, data: Path, solvers: Path = Path("solvers")) -> 
     trained = {path.parent.name for path in runs.glob(f"*/{curves.LOG}")}
     for name in sorted(files.keys() | trained):
         try:
-            model = _model(name, runs / name, files.get(name), found.problems)
+            model = _model(name, runs, files.get(name), found.problems)
         except (InputError, OSError) as error:
             found.problems.append(str(error))
             continue
@@ -167,9 +169,16 @@ def open_experiment(runs: Path, data: Path, solvers: Path = Path("solvers")) -> 
 _STARTED = {"time": str, "iteration": int, "command": list, "solver_file": str, "solver": str}
 
 
-def _model(name: str, folder: Path, file: Path | None, problems: list[str]) -> Model | None:
-    if file:
-        folder = Path(parse_solver(read(file), file).snapshot_prefix).parent
+def _run_folder(name: str, runs: Path, file: Path | None) -> Path:
+    """Where a solver says that it trains; what it says of runs/ holds of the folder that stands for it."""
+    if file is None:
+        return runs / name
+    said = Path(parse_solver(read(file), file).snapshot_prefix).parent
+    return runs / said.relative_to(RUNS) if said.is_relative_to(RUNS) else said
+
+
+def _model(name: str, runs: Path, file: Path | None, problems: list[str]) -> Model | None:
+    folder = _run_folder(name, runs, file)
     if not (folder / curves.LOG).is_file():
         return None
     entries = journal.read(folder)

@@ -12,6 +12,7 @@ refused: they would not stand for what the report measured.
 
 import argparse
 import json
+import re
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ import commands
 from baselines import kmeans
 from ensemble import comparison_file
 from ensemble.files import BadInput, whole_file
+from ensemble.trained_on import other_images
 from explore import outcome
 from report import paper, trainings
 from report.experiment import Experiment, open_experiment
@@ -27,6 +29,7 @@ from report.measure.first_pass import explored, kmeans_rows
 from report.ours import Ours, measured
 
 FILE = Path("results/measured.json")
+BEST = "best-single"  # the best of all models that were ever trained
 TRAIN_IMAGES = 100_000  # of all Tiny ImageNet (section 2)
 
 
@@ -87,8 +90,27 @@ def keep(ours: Ours, experiment: Experiment) -> Kept:
     )
 
 
-def _shorter(new: Kept, old: Kept | None) -> bool:
-    return None not in (new.epochs, old and old.epochs) and old is not None and new.epochs < old.epochs
+def _is_less(name: str, new: Kept, old: Kept | None) -> bool:
+    """Whether a number is of a shorter training than the one that is kept, or of a worse model where the best counts."""
+    if old is None:
+        return False
+    if name == BEST and _models(new) != _models(old):
+        return float(new.value) < float(old.value)
+    return None not in (new.epochs, old.epochs) and new.epochs < old.epochs
+
+
+def _models(kept: Kept) -> set[str]:
+    return set(re.findall(r"(?:train|resume)-(\S+)", kept.command))
+
+
+def _leave_out_other_images(experiment: Experiment) -> list[str]:
+    """Take out the models that were trained on other images than those of data/lmdb; a line for each.
+
+    What an epoch is, and what a number stands for, is known of the images that are there.
+    """
+    other = [model for model in experiment.models if other_images(model.folder, experiment.data)]
+    experiment.models = [model for model in experiment.models if model not in other]
+    return [f"{model.folder}: left out, was trained on other images than those of {experiment.data}" for model in other]
 
 
 def _one(values) -> str | None:
@@ -103,7 +125,7 @@ def _run(options: argparse.Namespace) -> None:
     rehearsed = [model.name for model in experiment.models if model.rehearsal]
     if rehearsed:
         raise BadInput(f"{options.runs}: {', '.join(rehearsed)} were rehearsed at a part of their length; not kept")
-    for problem in experiment.problems:
+    for problem in [*experiment.problems, *_leave_out_other_images(experiment)]:
         print(f"report.kept: {problem}", file=sys.stderr)
     if experiment.build is None:
         raise BadInput(f"{options.data}: no build.json, so it is not known what was trained on; `make lmdb`")
@@ -117,28 +139,28 @@ def _run(options: argparse.Namespace) -> None:
     after = {name: keep(ours, experiment) for name, ours in measured(experiment).items() if name in results}
     if not after:
         raise BadInput(f"{options.runs}: no run gives a number yet; make train-nin1")
-    shorter = {} if options.replace else {name: new for name, new in after.items() if _shorter(new, before.get(name))}
+    shorter = {} if options.replace else {n: new for n, new in after.items() if _is_less(n, new, before.get(n))}
     after = {name: new for name, new in after.items() if name not in shorter}
     merged = {**before, **after}
     with whole_file(options.out) as file:
         ordered = {number.name: asdict(merged[number.name]) for number in paper.numbers() if number.name in merged}
         json.dump(ordered, file, indent=2, ensure_ascii=False)
         file.write("\n")
-    if rows := kmeans_rows(experiment):
-        kmeans.write(options.out.with_name(kmeans.NAME), rows)
-    if found := explored(experiment):
-        outcome.write(options.out.with_name(outcome.NAME), found)
+    _keep_kmeans(experiment, options.out.with_name(kmeans.NAME))
+    _keep_exploration(experiment, options.out.with_name(outcome.NAME), options.replace)
     _keep_methods(options.runs / "ensemble" / "methods.json", options.out.with_name("methods.json"))
     _keep_trainings(experiment, options.out.with_name(trainings.NAME), options.replace)
     for name, kept in after.items():
         old = f" (was {before[name].value})" if name in before and before[name].value != kept.value else ""
         print(f"{name}: {kept.value}{old}")
     for name, new in shorter.items():
-        old = before[name]
-        print(
-            f"{name}: {new.value} of {new.epochs:g} epochs is left out, {old.value} of {old.epochs:g} stays (--replace)"
-        )
+        print(f"{name}: {_told(new)} is left out, {_told(before[name])} stays (--replace)")
     print(f"-> {options.out}; README's table: make report-table")
+
+
+def _told(kept: Kept) -> str:
+    epochs = "" if kept.epochs is None else f" of {kept.epochs:g} epochs"
+    return f"{kept.value}{epochs}"
 
 
 def price(text: str) -> float | None:
@@ -152,6 +174,30 @@ def price(text: str) -> float | None:
     return dollars
 
 
+def _keep_kmeans(experiment: Experiment, out: Path) -> None:
+    """The rows of this run; those of other clusters and seeds stay."""
+    rows = kmeans_rows(experiment)
+    if rows:
+        kept = {(row.clusters, row.seed): row for row in [*kmeans.read(out), *rows]}
+        kmeans.write(out, list(kept.values()))
+
+
+def _keep_exploration(experiment: Experiment, out: Path, replace: bool) -> None:
+    """The first pass, unless the one that is kept tried more or for longer."""
+    found = explored(experiment)
+    if found is None:
+        return
+    before = outcome.load(out)
+    if before and not replace and _epochs(before) > _epochs(found):
+        print(f"{out}: {_epochs(before)} epochs of tries stay, beside {_epochs(found)} of this one (--replace)")
+    else:
+        outcome.write(out, found)
+
+
+def _epochs(found: outcome.Exploration) -> int:
+    return sum(one.epochs for one in found.outcomes)
+
+
 def _keep_methods(found: Path, out: Path) -> None:
     """The comparison of ways to ensemble, as it is, where there is one."""
     if found.is_file():
@@ -163,7 +209,7 @@ def _keep_methods(found: Path, out: Path) -> None:
 def _keep_trainings(experiment: Experiment, out: Path, replace: bool) -> None:
     """The curves of every model that was tested, and the picture of all that are kept beside the report's points."""
     tested = [model for model in experiment.models if model.curves.series("accuracy") and model.epoch(1)]
-    new = map(trainings.of, tested)
+    new = [*map(trainings.of, tested), *trainings.of_tries(experiment.runs / "explore")]
     merged = trainings.merge(trainings.read(out), new, replace)
     if not merged:
         return

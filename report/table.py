@@ -32,11 +32,10 @@ def _ours(number: kept.Kept | None) -> str:
 
 
 def _where(number: kept.Kept) -> str:
-    took = (
-        f"{duration(number.hours * 3600)}{' of training' * number.command.startswith('make train')}"
-        if number.hours
-        else ""
-    )
+    took = duration(number.hours * 3600) if number.hours else ""
+    if took and number.command.startswith("make train"):
+        # The number may be of an earlier epoch: the time is the whole training's.
+        took = f"of {number.epochs:g} epochs, {took}" if number.epochs else f"{took} of training"
     took += f" in {number.precision}" if number.precision and took else ""
     return " on ".join(part for part in (took, number.machine) if part)
 

@@ -1,19 +1,26 @@
 """Trainings as they are kept in results/trainings.json: what is left of a run when its folder is gone.
 
-`make results` adds the trainings of runs/ to those in the file; a longer one takes the place of a shorter of the same
-model. results/curves.svg is drawn from all of them.
+`make results` adds the trainings of runs/ to those in the file, and the first pass's tries that begin a model's own
+training; a longer one takes the place of a shorter of the same model. results/curves.svg is drawn from all of them.
 """
 
+import contextlib
 import json
+import math
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
 
 from ensemble.files import BadInput, whole_file
-from report.experiment import Model
+from report.experiment import Model, open_experiment
+from solvers.solver_file import parse_solver
+from solvers.solver_file import read as read_file
 
 NAME = "trainings.json"
+#: How explore/tries.py begins the solver of a try with the net's own dropout: model and rate.
+_TRY = re.compile(r"\A# A try of make explore: (\S+) at ([\d.e+-]+)\.\n")
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,25 @@ def of(model: Model) -> Training:
         journal.get("machine"),
         journal.get("data"),
     )
+
+
+def of_tries(folder: Path) -> list[Training]:
+    """The tries of a first pass that are the first epochs of a model's own training: at its solver's rate, as its net is.
+
+    Args:
+        folder: of the exploration, which is laid out like the repository; [] where there is none.
+    """
+    if not folder.is_dir():
+        return []
+    rates = {path.stem: parse_solver(read_file(path), path).base_lr for path in Path("solvers").glob("*.prototxt")}
+    with contextlib.chdir(folder):
+        models = open_experiment(Path("runs"), Path("data/lmdb")).models
+        return [
+            replace(of(model), name=name, command=f"make explore EPOCHS={math.ceil(epochs)} MODELS={name} RATES={rate}")
+            for model in models
+            for name, rate in _TRY.findall(model.solver_text)
+            if rates.get(name) == model.solver.base_lr and (epochs := model.epoch(model.curves.iteration))
+        ]
 
 
 def _policy(solver) -> str:

@@ -139,6 +139,8 @@ def write_run(folder: Path, name: str, rates: tuple, level: float, end: int, dis
     folder.mkdir(parents=True)
     random = np.random.default_rng(len(name) + end)
     time, lines, journal = BEGUN, [], []
+    mean = folder.parents[1] / "data/lmdb/mean.binaryproto"
+    data = provenance.digest_of_mean(mean) if mean.is_file() else "mean 00"
 
     def say(text: str) -> None:
         nonlocal time
@@ -155,7 +157,7 @@ def write_run(folder: Path, name: str, rates: tuple, level: float, end: int, dis
         journal.append({"time": f"{BEGUN:%Y-%m-%dT%H:%M:%S}+00:00", "event": "start", "iteration": start,
                         "command": ["caffe", "train", f"--solver=solvers/{name}.prototxt"], "engine": "caffe version 1.0.0",
                         "solver_file": f"solvers/{name}.prototxt", "solver": text, "commit": "0123456789",
-                        "machine": "a machine", "data": "mean 00", "python": "3.11"})  # fmt: skip
+                        "machine": "a machine", "data": data, "python": "3.11"})  # fmt: skip
         say("Use CPU.")
         lines.append(f"base_lr: {rate}\nlr_policy: \"fixed\"")  # fmt: skip
         if start:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 from pathlib import Path
 
 import caffe
@@ -138,8 +140,23 @@ def test_scores_that_are_there_are_not_made_again(expected, tmp_path, capsys, mo
     assert made() and not made()
     monkeypatch.setattr(caffe, "__file__", "/usr/lib/python3/dist-packages/caffe/__init__.py")
     assert made() and not made(), "another Caffe's scores are others"
+    monkeypatch.setenv("CAFFE_PRECISION", "tf32")
+    assert made() and not made(), "and those of another precision"
     path.write_bytes(b"broken")
     assert made()
+
+
+def test_images_that_may_have_been_trained_on_are_not_held_out(expected, tmp_path):
+    """The other splits are nobody's to train on."""
+    line = {"time": "2026-03-05T22:15:00+00:00", "event": "start", "iteration": 0, "data": "mean 0123"}
+    (tmp_path / "runs/one/journal.jsonl").write_text(json.dumps(line) + '\n{"cut by a cra')
+    said = scores.main(["one"])
+    assert "runs/one: was trained on other images than those of data/lmdb" in said
+    assert not (tmp_path / "runs/one/scores").exists()
+    assert scores.main(["one", "--split", "val", "test"]) is None
+    own = hashlib.sha256((tmp_path / "data/lmdb/mean.binaryproto").read_bytes()).hexdigest()
+    (tmp_path / "runs/one/journal.jsonl").write_text(json.dumps(line | {"data": f"mean {own}"}) + "\n")
+    assert scores.main(["one"]) is None
 
 
 def test_encoded_records_decode_to_bgr_and_mix_with_raw_ones(tmp_path):

@@ -17,6 +17,7 @@ from explore import choice, outcome
 from explore.devices import devices
 from explore.outcome import Outcome
 from explore.tries import FOLDER
+from report import trainings
 from solvers import InputError, running
 from solvers.solver_file import parse_solver
 from solvers.training_set import test_set as images_of_test
@@ -114,6 +115,24 @@ def test_a_whole_exploration(place, capsys):
     assert run("--epochs=3", "--rates=0.003") == 0
     assert outcome.load(FOLDER / outcome.NAME).outcomes[0].iterations == 60
     assert "Resuming from runs/tiny-0.003/tiny-0.003_iter_40" in logs()["tiny-0.003"], "more epochs go on"
+
+
+def test_tries_that_begin_a_models_own_training_are_kept_as_such(place):
+    """Those at its solver's rate and with its net's own dropout."""
+    own = parse_solver(Path("solvers/tiny.prototxt").read_text(), Path("it")).base_lr
+    assert run("--epochs=2", f"--rates=0.003 {own:g}") == 0
+    (found,) = trainings.of_tries(FOLDER.absolute())
+    assert (found.name, found.command) == ("tiny", f"make explore EPOCHS=2 MODELS=tiny RATES={own:g}")
+    assert (found.iterations, found.epochs) == (40, 2.0) and found.accuracy[-1][0] == 2
+    assert trainings.of_tries(Path("nowhere")) == []
+
+
+def test_the_precision_is_that_of_the_runs(place, monkeypatch):
+    """Not that of the call that finds them trained already."""
+    assert run("--epochs=1", "--rates=0.01") == 0
+    monkeypatch.setenv("CAFFE_PRECISION", "bf16")
+    assert run("--epochs=1", "--rates=0.01") == 0
+    assert outcome.load(FOLDER / outcome.NAME).precision == "fp32"
 
 
 def start(*options: str) -> subprocess.Popen:

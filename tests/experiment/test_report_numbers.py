@@ -11,7 +11,9 @@ from xml.etree import ElementTree
 
 import pytest
 
+from baselines import kmeans
 from ensemble.files import BadInput
+from explore import outcome
 from report import kept, ours, paper, table, trainings
 from report.experiment import open_experiment
 
@@ -176,10 +178,61 @@ def test_a_shorter_training_does_not_replace_a_longer_one(place, tmp_path, monke
     out.write_text(json.dumps({"best-single": vars(longer)}))
     assert kept.main(["--out", str(out)]) is None
     assert kept.read(out)["best-single"] == longer
-    assert "best-single: 0.5" in (said := capsys.readouterr().out) and "0.9 of 1000 stays (--replace)" in said
+    assert "best-single: 0.5" in (said := capsys.readouterr().out) and "0.9 of 1000 epochs stays (--replace)" in said
     assert kept.main(["--out", str(out), "--replace"]) is None
     best = kept.read(out)["best-single"]
     assert best.value.startswith("0.5") and best.precision == "fp32" and best.epochs == 49.5
+
+
+def test_of_single_models_the_best_is_kept_however_long_it_trained(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "TRAIN_IMAGES", 400)
+    out = tmp_path / "measured.json"
+    other = kept.Kept("0.318", "alexnet1", "make train-alexnet1", None, None, None, [], 9.0, None, "fp32", 1000.0)
+    better = replace(other, value="0.999", epochs=1.0)
+    for old, stays in ((other, False), (better, True)):
+        out.write_text(json.dumps({"best-single": vars(old)}))
+        assert kept.main(["--out", str(out)]) is None
+        assert (kept.read(out)["best-single"] == old) == stays
+
+
+def test_models_of_other_images_are_left_out(place, tmp_path, monkeypatch, capsys):
+    shutil.copytree(place, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(kept, "TRAIN_IMAGES", 400)
+    path = Path("runs/nin1/journal.jsonl")
+    path.write_text(re.sub('"data": "mean [0-9a-f]+"', '"data": "mean 17"', path.read_text()))
+    assert kept.main(["--out", "measured.json"]) is None
+    assert "runs/nin1: left out, was trained on other images than those of data/lmdb" in capsys.readouterr().err
+    assert kept.read(Path("measured.json"))["best-single"].note.startswith("nin2")
+    assert "nin1" not in trainings.read(Path(trainings.NAME))
+
+
+def test_runs_elsewhere_are_kept_whole(place, tmp_path, monkeypatch):
+    """What make results RUNS=... says: no log and no score of runs/ is looked at."""
+    shutil.copytree(place, tmp_path / "here")
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setattr(kept, "TRAIN_IMAGES", 400)
+    assert kept.main(["--out", "here.json"]) is None
+    Path("runs").rename("brought")
+    assert kept.main(["--runs", "brought", "--out", "there.json"]) is None
+    assert kept.read(Path("there.json")) == kept.read(Path("here.json"))
+
+
+def test_rows_of_other_fits_stay(place, tmp_path, monkeypatch):
+    """K-means by clusters and seed, and the first pass that tried for longer."""
+    monkeypatch.setattr(kept, "TRAIN_IMAGES", 400)
+    out, fits, tries = tmp_path / "measured.json", tmp_path / "kmeans.json", tmp_path / "explore.json"
+    assert kept.main(["--out", str(out)]) is None
+    rows, found = kmeans.read(fits), outcome.load(tries)
+    other = replace(rows[0], clusters=77, seed=5)
+    kmeans.write(fits, [other, rows[0]])
+    longer = replace(found, outcomes=[replace(one, epochs=one.epochs + 1) for one in found.outcomes])
+    outcome.write(tries, longer)
+    assert kept.main(["--out", str(out)]) is None
+    assert kmeans.read(fits) == sorted([*rows, other], key=lambda row: (row.clusters, row.seed))
+    assert outcome.load(tries) == longer
+    assert kept.main(["--out", str(out), "--replace"]) is None
+    assert outcome.load(tries) == found
 
 
 def test_trainings_gather(place, tmp_path, monkeypatch):

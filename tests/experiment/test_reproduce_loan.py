@@ -157,6 +157,19 @@ def test_what_is_brought_back_and_unpacked(here, work):
     )
 
 
+@pytest.mark.parametrize(
+    "name, kind", [("../out.txt", tarfile.REGTYPE), ("/out.txt", tarfile.REGTYPE), ("link", tarfile.SYMTYPE)]
+)
+def test_what_leaves_the_folder_is_not_unpacked(here, name, kind):
+    (here / "out").mkdir()
+    with tarfile.open(here / "out/reproduction.tar.0", "w") as tar:
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = kind, "/etc/passwd"
+        tar.addfile(member)
+    assert f"the pieces hold {name!r}, no file of a reproduction" in bring_back.main([str(here / "out"), "back"])
+    assert sorted(path.name for path in here.iterdir() if path.name != "work") == ["out"]
+
+
 def test_what_has_no_room_is_told_and_the_best_comes_first(here, work):
     packed = bring_back.pack(work, [], here / "out", room=60_000)
     assert packed.files[:3] == ["runs/nin1/train.log", "runs/alexnet1/scores/val.npz", "runs/nin1/scores/val.npz"]

@@ -8,13 +8,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from ensemble import comparison_words
+from ensemble import comparison_words, views
 from ensemble.comparison import Balanced, Comparison, Difference, Row
 from ensemble.files import BadInput, read_text, whole_file
 
 #: What methods.json says besides the comparison itself.
 ABOUT = ("command", "commit", "machine", "time", "seconds")
-_AGAIN = "`make methods` writes it anew"
 _CSV = ("method", "val_accuracy", "low", "high", "holdout_accuracy", "over", "gain", "gain_low", "gain_high",
         "only_this", "only_other", "p", "p_holm")  # fmt: skip
 
@@ -36,12 +35,17 @@ def write(out: Path, found: Comparison, about: Mapping[str, object]) -> None:
         file.write("\n")
 
 
-def read(path: Path) -> tuple[Comparison, dict]:
-    """The comparison of a methods.json, and what else it says; BadInput where it is missing or not one."""
+def read(path: Path, view: str = views.CENTER) -> tuple[Comparison, dict]:
+    """The comparison of a methods.json, and what else it says; BadInput where it is missing or not one.
+
+    ``view``: of the scores compared there, for the command that makes it.
+    """
+    command = "make methods" if view == views.CENTER else f"make methods VIEW={view}"
     if not path.is_file():
-        raise BadInput(f"{path}: no methods were compared yet: make methods")
+        raise BadInput(f"{path}: no methods were compared yet: {command}")
+    again = f"`{command}` writes it anew"
     try:
-        stored = json.loads(read_text(path, _AGAIN))
+        stored = json.loads(read_text(path, again))
         about = {name: stored.pop(name) for name in ABOUT}
         found = Comparison(**stored)
         if len(stored) != len(fields(Comparison)) or not found.models or not found.rows:
@@ -54,7 +58,7 @@ def read(path: Path) -> tuple[Comparison, dict]:
         comparison_words.page(found)  # every number of it is one
         return found, about
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BadInput(f"{path}: not what `make methods` writes ({str(error)[:200]!r}); {_AGAIN}") from error
+        raise BadInput(f"{path}: not what `make methods` writes ({str(error)[:200]!r}); {again}") from error
 
 
 def _row(kind, stored: dict, differences: tuple[str, ...]):

@@ -2,6 +2,9 @@
 
 One rule for all: an explanation is supported where the whole 95 % interval of what it would cost lies above 0,
 contradicted where all of it lies below, and else not shown, its upper end being what it could cost at most.
+
+Test has no labels here. For what would show on its images alone the rule goes by how much less sure the net is of
+them: that tells whether they are harder, but not how many points of accuracy that costs, and is never counted as such.
 """
 
 from __future__ import annotations
@@ -30,6 +33,14 @@ class Reason(NamedTuple):
     verdict: str
     cost: Interval | None  #: of accuracy, in shares, as far as it would explain the gap; None if not measured
     text: str
+    less_sure: Interval | None = None  #: of test than of val, in shares of confidence; where it stands for a cost
+
+    @property
+    def size(self) -> str:
+        """How much of the gap it explains, or what is known in place of that."""
+        if self.cost is None:
+            return f"the net is {100 * self.less_sure.value:.1f} points less sure of them; only labels tell what that costs"
+        return f"{100 * self.cost.value:.1f} of the report's {100 * GAP:.0f} points"
 
 
 def verdict(cost: Interval) -> str:
@@ -68,7 +79,8 @@ def _forward(found: dict) -> Reason:
     low, high = (found["splits"]["val"]["random"][name] for name in ("lowest", "highest"))
     what = "Random crops and mirrors in training but not in testing"
     text = f"On val, random windows give {points(cost)} against the centre; "
-    text += f"{found['draws']} passes lie in {low:.4f} to {high:.4f}. "
+    passes = found["draws"]
+    text += f"{passes} passes lie in {low:.4f} to {high:.4f}. " if passes > 1 else f"one pass has {low:.4f}. "
     text += {
         SUPPORTED: "So to test without them costs accuracy.",
         CONTRADICTED: "So to test without them gains accuracy, and cannot be what was lost.",
@@ -120,30 +132,27 @@ def _another_set(found: dict) -> Reason:
     val, test = (found["splits"][name] for name in ("val", "test"))
     less = val["confidence"][0] - test["confidence"][0]
     half = intervals.Z * sqrt(sum(one["confidence_std"] ** 2 / one["images"] for one in (val, test)))
-    cost = Interval(less, less - half, less + half)
-    text = f"The test images have no labels here. The net's mean largest probability on val less that on test is {points(cost)}. "
+    less_sure = Interval(less, less - half, less + half)
+    text = "The test images have no labels here. The net's mean largest probability on val less that on test is "
+    text += f"{points(less_sure)}, of confidence and not of accuracy. "
     text += {
         SUPPORTED: "It is less sure of test, as of harder images.",
         CONTRADICTED: "It is surer of test, as of easier images.",
         NOT_SHOWN: "It is as sure of the one as of the other, as of images of one kind.",
-    }[verdict(cost)]
-    return Reason(what, verdict(cost), cost, text)
+    }[verdict(less_sure)]
+    return Reason(what, verdict(less_sure), None, text, less_sure)
 
 
 def conclusion(found: list[Reason]) -> str:
     """What the reasons come to, in words, by their verdicts alone."""
     by = {kind: [one for one in found if one.verdict == kind] for kind in {one.verdict for one in found}}
 
-    def listed(kind: str) -> str:
-        return "; ".join(one.what[0].lower() + one.what[1:] for one in by.get(kind, []))
+    def named(one: Reason) -> str:
+        name = one.what[0].lower() + one.what[1:]
+        return f"{name} ({one.size})" if one.verdict == SUPPORTED else name
 
-    parts = []
-    if by.get(SUPPORTED):
-        total = sum(one.cost.value for one in by[SUPPORTED])
-        parts.append(f"Supported: {listed(SUPPORTED)} ({100 * total:.1f} of the report's {100 * GAP:.0f} points)")
-    else:
-        parts.append("No explanation is supported beyond noise by these numbers")
-    for kind in (CONTRADICTED, AT_MOST, NOT_SHOWN, BESIDE, NOT_MEASURED):
+    parts = [] if by.get(SUPPORTED) else ["No explanation is supported beyond noise by these numbers"]
+    for kind in (SUPPORTED, CONTRADICTED, AT_MOST, NOT_SHOWN, BESIDE, NOT_MEASURED):
         if by.get(kind):
-            parts.append(f"{kind}: {listed(kind)}")
+            parts.append(f"{kind}: {'; '.join(map(named, by[kind]))}")
     return ". ".join(part[0].upper() + part[1:] for part in parts) + "."

@@ -25,6 +25,10 @@ from solvers.edits import POLICY_FIELDS, changes, drops_of, without_effect
 from solvers.snapshots import Snapshot, newest_whole, snapshots
 from solvers.solver_file import check_net, parse_solver, read, solver_path
 
+#: What the Makefile's GPU and CAFFE are where a person gives none, so that `make` need not be told them.
+MAKES_GPU, MAKES_CAFFE = "0", provenance.ROOT / ".venv/bin/caffe"
+PRECISION = "CAFFE_PRECISION"  # our engine's variable, and what the Makefile's PRECISION becomes
+
 
 def say(line: str) -> None:
     print(f"solvers.run: {line}", file=sys.stderr, flush=True)
@@ -35,7 +39,7 @@ def own_command(verb: str, options: argparse.Namespace) -> str:
     if options.go_on:
         return options.go_on
     if "MAKELEVEL" in os.environ:
-        return f"make {verb}-{options.name}" + (f" KEEP={options.keep}" if options.keep else "")
+        return shlex.join(["make", f"{verb}-{options.name}", *_makes_variables(options)])
     python = min(os.path.relpath(sys.executable), sys.executable, key=len)
     words = [python, "-m", "solvers.run", verb, options.name]
     if options.caffe != "caffe":
@@ -44,7 +48,20 @@ def own_command(verb: str, options: argparse.Namespace) -> str:
         words += ["--gpu", options.gpu]
     if options.keep:
         words += ["--keep", str(options.keep)]
-    return shlex.join(words)
+    if options.deterministic:
+        words.append("--deterministic")
+    precision = os.environ.get(PRECISION)
+    return (f"{PRECISION}={shlex.quote(precision)} " if precision else "") + shlex.join(words)
+
+
+def _makes_variables(options: argparse.Namespace) -> list[str]:
+    """What is to be given to make so that a run goes on as this one: each option that is not make's default."""
+    given = {"CAFFE": "" if os.path.realpath(options.caffe) == os.path.realpath(MAKES_CAFFE) else options.caffe}
+    given["PRECISION"] = os.environ.get(PRECISION, "")
+    given["DETERMINISTIC"] = "1" if options.deterministic else ""
+    given["KEEP"] = str(options.keep or "")
+    gpu = [] if options.gpu == MAKES_GPU else [f"GPU={options.gpu}"]  # none is the CPU, and has to be said
+    return gpu + [f"{name}={value}" for name, value in given.items() if value]
 
 
 def engine_version(caffe: str) -> str | None:
@@ -106,6 +123,27 @@ def say_edits(folder: Path, solver, snapshot: Snapshot) -> None:
         say(f"note: {line}")
 
 
+def say_settings(folder: Path, options: argparse.Namespace) -> None:
+    """One line where the run before had another device, precision or determinism, which no solver tells."""
+    runs, logged = journal.read(folder), curves.read(folder).runs
+    if not runs:
+        return
+    words = list(map(str, runs[-1].get("command", [])))
+    log = logged[-1] if logged else curves.Run()
+    gpu = next((word.partition("=")[2] for word in words if word.startswith("--gpu=")), "")
+    if log.gpus == 0 and not options.gpu:
+        gpu = ""  # it asked for a GPU, and there was none
+    precision = os.environ.get(PRECISION) or "fp32"
+    settings = {
+        "device": [f"GPU {each}" if each else "the CPU" for each in (gpu, options.gpu)],
+        "precision": [log.precision or precision, precision],  # real Caffe's log does not say
+        "deterministic": ["yes" if each else "no" for each in ("--deterministic" in words, options.deterministic)],
+    }
+    told = [f"{name} {before} -> {now}" for name, (before, now) in settings.items() if before != now]
+    if told:
+        say(f"unlike the run before: {', '.join(told)}")
+
+
 def train(options: argparse.Namespace) -> int:
     """Train or resume; returns Caffe's exit status."""
     name, path = options.name, solver_path(options.name)
@@ -129,6 +167,7 @@ def train(options: argparse.Namespace) -> int:
         if snapshot:
             command.append(f"--snapshot={snapshot.state}")
             say_edits(folder, solver, snapshot)
+            say_settings(folder, options)
         if options.gpu:
             command.append(f"--gpu={options.gpu}")
         if options.deterministic:

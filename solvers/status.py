@@ -3,7 +3,7 @@
     python -m solvers.status [NAME ...]                        (make status)
 
 What "steadily" is, and why: solvers/falling.py. Where the loss no longer falls, the command that drops the
-rate is named.
+rate is named, or when the solver's lr_policy drops it by itself.
 """
 
 import argparse
@@ -51,6 +51,7 @@ def status(name: str) -> Status | None:
     done = newest is not None and newest.iteration >= solver.max_iter
     workers = seen.runs[-1].workers if seen.runs else 1
     told = verdict(seen, epoch / workers if epoch else solver.test_interval or 1000)
+    next_drop = _next_drop(solver, rate, iteration)
     cells = (
         f"running ({process})" if process is not None else "finished" if done else "stopped",
         f"{iteration}/{solver.max_iter}",
@@ -60,27 +61,72 @@ def status(name: str) -> Status | None:
         f"{best[1]:.4g} at {best[0]}" if best else "",
         "none" if newest is None else f"iteration {newest.iteration}",
     )
-    advice = _advice(name, told, rate, seen, done and process is None)
+    advice = _advice(told, rate, seen, next_drop, _Lower(name, solver.lr_policy == "fixed", process is not None))
+    if done and process is None:
+        advice += f". max_iter is reached: raise it in solvers/{name}.prototxt to go on"
     return Status(name, cells, "\n".join([advice, *(f"    not whole: {fault}" for fault in faults)]))
 
 
-def _advice(name: str, told: Verdict, rate: float | None, seen: curves.Curves, done: bool) -> str:
+@dataclass(frozen=True)
+class _Lower:
+    """How a person lowers the rate of a run."""
+
+    name: str
+    obeyed: bool  # lr_policy "fixed", which alone `make lr-NAME` takes
+    running: bool
+
+    def command(self, rate: float | None) -> str:
+        """What divides a rate."""
+        if not self.obeyed:
+            return self.by_hand()
+        return f"make lr-{self.name} LR={rate / _DROP:.3g}" if rate else ""
+
+    def by_hand(self, first: str = "") -> str:
+        """The same without `make lr-NAME`, after `first` was done to a run that does not go on."""
+        steps = ["stop it"] * self.running + [first] * bool(first)
+        steps.append(f"divide base_lr by {_DROP} in solvers/{self.name}.prototxt")
+        return f"{', '.join(steps)}, then: make resume-{self.name}"
+
+
+def _next_drop(solver, rate: float | None, iteration: int) -> str:
+    """When the solver's policy lowers the rate next, "" where that is left to a person."""
+    match solver.lr_policy:
+        case "fixed":
+            return ""
+        case "step" | "multistep" as policy:
+            every = range(0, solver.max_iter, max(1, solver.stepsize))
+            steps = solver.stepvalue if policy == "multistep" else every
+            coming = [step for step in steps if iteration < step < solver.max_iter]
+            return f"next at iteration {min(coming)}" if coming else ""
+        case "plateau":
+            windows = solver.plateau_winsize
+            after = [solver.base_lr * solver.gamma ** (drop + 1) * 1.001 for drop in range(len(windows))]
+            left = windows[sum((rate or solver.base_lr) <= dropped for dropped in after) :]
+            return f"next when the loss had no new minimum for {left[0]} iterations" if left else ""
+        case _:
+            return "a little at every iteration"
+
+
+def _advice(told: Verdict, rate: float | None, seen: curves.Curves, next_drop: str, lower: _Lower) -> str:
     words = f"the loss: {told}" if told.trend is Trend.TOO_EARLY else f"the loss {told}"
-    lower = f"make lr-{name} LR={rate / _DROP:.3g}" if rate else ""
     if told.trend is Trend.DIVERGED:
-        words += f" after iteration {last_good(seen)}. Remove the snapshots since then, then: {lower}"
-    elif told.trend is Trend.NOT_BEGUN:
-        words += f". This rate may be too high or too low for the net's start; lower: {lower}"
-    elif told.trend is Trend.FALLS_NO_LONGER:
+        # Not `make lr-NAME`: it goes on from where a run has stopped, and refuses where snapshots after that are gone.
+        steps = lower.by_hand("remove the snapshots since then")
+        return f"{words} after iteration {last_good(seen)}. {steps[0].upper()}{steps[1:]}"
+    if told.trend is Trend.NOT_BEGUN:
+        return f"{words}. This rate may be too high or too low for the net's start; lower: {lower.command(rate)}"
+    if told.trend is Trend.FALLS_NO_LONGER:
+        if next_drop:
+            return f"{words}. Its lr_policy drops the rate by itself, {next_drop}"
         highest = max(point.lr for point in seen.displayed if point.lr is not None)
         reports = " (the report dropped twice, and stopped)" if rate * _REPORTS_DROPS <= highest * 1.001 else ""
-        words += f". Drop the rate{reports}: {lower}"
-    elif told.trend is Trend.FALLS:
+        return f"{words}. Drop the rate{reports}: {lower.command(rate)}"
+    if told.trend is Trend.FALLS:
         words += ". Go on"
         losses = [value for iteration, value in seen.series("loss") if iteration >= told.since]
         if rises(losses):
             words += "; but the loss of val rises: overfitting, where the report stopped (section 5)"
-    return f"{words}. max_iter is reached: raise it in solvers/{name}.prototxt to go on" if done else words
+    return words
 
 
 def table(rows: list[tuple[str, ...]]) -> str:

@@ -20,7 +20,7 @@ def follow(
     """The models, their scores on test, and those merged: (N, C). Without names the models that were compared."""
     if method not in METHODS:
         raise BadInput(f"--method {method}: not one of {', '.join(METHODS)}")
-    chosen = list(models or comparison_file.read(folder(runs, view) / "methods.json")[0].models)
+    chosen = list(models or comparison_file.read(folder(runs, view) / "methods.json", view)[0].models)
     val = load_labelled(runs, chosen, "val", view)
     test = load_all(runs, chosen, "test", view)
     check_same_snapshots(chosen, [file.snapshot_sha256 for file in val], test)

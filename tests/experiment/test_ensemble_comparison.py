@@ -187,6 +187,18 @@ def test_without_names_a_method_merges_what_was_compared(made, runs):
     assert labels_of(runs / "ensemble/submission-average.txt") == total.argmax(axis=1).tolist()
 
 
+@pytest.mark.parametrize("view, command", [
+    ("center", "make methods"), ("dense:2", "make methods VIEW=dense:2"), ("dense", "make methods VIEW=dense:4")
+])  # fmt: skip
+def test_what_is_not_compared_in_a_view_names_the_view(runs, view, command):
+    error = submission.main(["--method", "average", "--view", view])
+    assert error.endswith(f"methods.json: no methods were compared yet: {command}")
+    path = Path(error.split(": ")[1])
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    assert submission.main(["--method", "average", "--view", view]).endswith(f"; `{command}` writes it anew")
+
+
 def test_what_is_read_is_what_was_written(made):
     path = made[0] / "runs/ensemble/methods.json"
     found, about = comparison_file.read(path)

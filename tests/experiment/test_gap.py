@@ -158,11 +158,26 @@ def test_what_is_concluded():
     other = verdicts(made_up(random_gain=(0.02, 0.015, 0.025), holdout=0.43, test=0.47))
     assert [other[name].verdict for name in ("forward", "held", "another")] == ["supported"] * 3
     assert other["held"].cost == pytest.approx((0.02, 0.02 - 0.00707, 0.02 + 0.00707), abs=1e-5)
-    assert other["another"].cost == pytest.approx((0.03, 0.03 - 0.0083, 0.03 + 0.0083), abs=1e-4)
+    assert other["another"].less_sure == pytest.approx((0.03, 0.03 - 0.0083, 0.03 + 0.0083), abs=1e-4)
     said = gap_reasons.conclusion([*other.values()])
-    assert said.startswith("Supported: random crops") and "(7.0 of the report's 4 points)" in said
+    assert said.startswith("Supported: random crops") and said.count("(2.0 of the report's 4 points)") == 2
     noisy = verdicts(made_up(random_gain=(0.001, -0.004, 0.006), holdout=0.449))
     assert [noisy[name].verdict for name in ("forward", "held", "another")] == ["not shown"] * 3
+
+
+def test_confidence_is_not_counted_as_accuracy():
+    found = verdicts(made_up(test=0.47))["another"]
+    assert (found.verdict, found.cost) == ("supported", None)
+    assert "is +3.0 points (95 %: +2.2 to +3.8), of confidence and not of accuracy. It is less sure" in found.text
+    assert gap_reasons.conclusion([found]) == (
+        "Supported: the test images are harder than val's (the net is 3.0 points less sure of them; "
+        "only labels tell what that costs)."
+    )
+
+
+def test_passes_are_counted():
+    assert "3 passes lie in 0.4390 to 0.4410. " in verdicts(made_up())["forward"].text
+    assert "; one pass has 0.4390. " in verdicts({**made_up(), "draws": 1})["forward"].text
 
 
 def test_without_held_out_images_nothing_is_concluded_of_val():

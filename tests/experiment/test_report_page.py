@@ -119,7 +119,7 @@ def test_views_and_the_gap_are_told_in_words(made):
     crops, gap = found.section("views"), found.section("gap")
     assert "10crop helps: +2.0 points on val; center+mirror: +0.2 points on val, not beyond noise" in crops
     assert "dense:4 harms: \N{MINUS SIGN}2.0 points on val" in crops and "+0.0100 to +0.0300" in crops
-    assert "Supported: the test images are harder than val&#39;s (3.0 of the report&#39;s 4 points)" in gap
+    assert "Supported: the test images are harder than val&#39;s (the net is 3.0 points less sure of them; " in gap
     assert gap.count("contradicted</td>") == 3 and gap.count("<tr>") == 1 + 6 + 1 + 4
 
 

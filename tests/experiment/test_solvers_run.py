@@ -67,7 +67,7 @@ def test_under_make_it_names_makes_command(place, monkeypatch):
     first = start("train", Path("runs/tiny/train.log"))
     os.killpg(first.pid, signal.SIGINT)
     _, said = first.communicate(timeout=60)
-    assert said.splitlines()[-1] == "solvers.run: go on with: make resume-tiny"
+    assert said.splitlines()[-1] == "solvers.run: go on with: make resume-tiny GPU= CAFFE=./caffe"
 
 
 def test_train_stop_edit_resume(place, capsys):
@@ -141,7 +141,7 @@ def test_keep(place, capfd):
     assert found == [9, 20], "the two that are whole, and not the one between them that is not"
     said = capfd.readouterr().err
     assert "snapshots kept: 1\n" in said  # beside the 5, 9 and 12 that were there
-    assert said.splitlines()[-1].endswith("resume tiny --caffe ./caffe --keep 2")
+    assert said.splitlines()[-1].endswith("resume tiny --caffe ./caffe --keep 2 --deterministic")
     assert journal_lines()[0]["command"][-1] == "--deterministic"
 
 
@@ -149,10 +149,81 @@ def test_keep_under_make(place, monkeypatch, capfd):
     monkeypatch.setenv("MAKELEVEL", "1")
     edit("100000", "20")
     assert run.main(["train", "tiny", "--caffe", "./caffe", "--keep", "3"]) == 0
-    assert capfd.readouterr().err.splitlines()[-1].endswith("make resume-tiny KEEP=3")
+    assert capfd.readouterr().err.splitlines()[-1].endswith("make resume-tiny GPU= CAFFE=./caffe KEEP=3")
     with pytest.raises(SystemExit):
         run.main(["train", "tiny", "--keep", "0"])
     assert "'0' is not a number of snapshots, 1 or more" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "",
+        "GPU=",
+        "GPU=1",
+        "GPU=0,1",
+        "CAFFE=/usr/bin/caffe",
+        "PRECISION=bf16",
+        "DETERMINISTIC=1",
+        "KEEP=3",
+        "GPU= PRECISION=bf16 DETERMINISTIC=1 KEEP=3",
+    ],
+)
+def test_what_make_was_given_is_in_the_command_that_goes_on(tmp_path, given):
+    """Through the Makefile itself: its defaults, and how its variables come here."""
+    told = tmp_path / "python"
+    told.write_text(
+        f"#!{sys.executable}\nimport os, sys\nfrom unittest.mock import patch\nfrom solvers import run\n"
+        "with patch.object(run, 'train', lambda options: print(run.own_command('resume', options))):\n"
+        "    run.main(sys.argv[3:])\n"
+    )
+    told.chmod(0o755)
+    (tmp_path / "solvers").mkdir()
+    (tmp_path / "solvers/tiny.prototxt").touch()
+    kept_out = ("GPU", "CAFFE", "CAFFE_PRECISION", "PRECISION", "KEEP", "DETERMINISTIC")
+    environment = {name: value for name, value in os.environ.items() if name not in kept_out and name[:4] != "MAKE"}
+    make = ["make", "-f", str(ROOT / "Makefile"), "-o", "setup", f"PYTHON={told}", "train-tiny", *given.split()]
+    done = subprocess.run(make, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == f"make resume-tiny {given}".strip(), done.stderr
+
+
+def test_a_command_without_make_names_the_precision_too(place, monkeypatch, capfd):
+    edit("100000", "20")
+    monkeypatch.setenv("CAFFE_PRECISION", "bf16")
+    assert run.main(["train", "tiny", "--caffe", "./caffe", "--deterministic"]) == 0
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert ": CAFFE_PRECISION=bf16 " in last and last.endswith(" resume tiny --caffe ./caffe --deterministic")
+
+
+STAMP = "I1123 16:02:29.668105 7 __main__.py:30] "
+DETERMINISTIC = ["--deterministic"]
+
+
+@pytest.mark.parametrize(
+    ("before", "log", "precision", "now", "told"),
+    [
+        ([], "Precision: fp32|Use CPU.", "", [], ""),
+        ([], "Precision: fp32|Use CPU.", "bf16", [], "precision fp32 -> bf16"),
+        ([], "Precision: bf16|Use CPU.", "", [], "precision bf16 -> fp32"),
+        ([], "Use CPU.", "bf16", [], ""),  # real Caffe's log, which does not say
+        (["--gpu=0"], "Precision: fp32|Using GPUs 0", "", ["--gpu", "0"], ""),
+        (["--gpu=0"], "Precision: fp32|Using GPUs 0", "", [], "device GPU 0 -> the CPU"),
+        (["--gpu=0"], "Precision: fp32|Using GPUs 0|No CUDA device is available: running on the CPU.", "", [], ""),
+        ([], "Precision: fp32|Use CPU.", "", ["--gpu", "0,1"], "device the CPU -> GPU 0,1"),
+        (DETERMINISTIC, "Precision: bf16|Use CPU.", "", [], "precision bf16 -> fp32, deterministic yes -> no"),
+        ([], "Precision: fp32|Use CPU.", "", DETERMINISTIC, "deterministic no -> yes"),
+    ],
+)
+def test_other_settings_than_those_of_the_run_before(place, monkeypatch, capfd, before, log, precision, now, told):
+    edit("100000", "20")
+    write_snapshot(9, shapes=[(2,)])
+    folder = Path("runs/tiny")
+    run.journal.add(folder, event="start", iteration=0, solver=SOLVER, command=["caffe", "train", *before])
+    (folder / "train.log").write_text("".join(f"{STAMP}{line}\n" for line in log.split("|")))
+    monkeypatch.setenv("CAFFE_PRECISION", precision)
+    assert run.main(["resume", "tiny", "--caffe", "./caffe", *now]) == 0
+    said = [line for line in capfd.readouterr().err.splitlines() if "unlike" in line]
+    assert said == [f"solvers.run: unlike the run before: {told}"] * bool(told)
 
 
 def test_two_runs_of_one_folder(place, capsys):

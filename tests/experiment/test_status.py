@@ -69,6 +69,43 @@ def test_a_loss_that_no_longer_falls(tiny, capsys):
     assert "no longer falls steadily" in advice and advice.endswith(". Drop the rate: make lr-tiny LR=0.001")
 
 
+BY_HAND = "divide base_lr by 10 in solvers/tiny.prototxt, then: make resume-tiny"
+MULTISTEP = 'lr_policy: "multistep" gamma: 0.1 stepvalue: 1000 stepvalue: 1950 stepvalue: 5000'
+PLATEAU = 'lr_policy: "plateau" gamma: 0.1 plateau_winsize: 700 plateau_winsize: 900'
+
+
+@pytest.mark.parametrize(
+    ("policy", "rate", "advice"),
+    [
+        (MULTISTEP, 0.001, "Its lr_policy drops the rate by itself, next at iteration 1950"),
+        (MULTISTEP.replace("1950", "1900"), 0.0001, f"Drop the rate: {BY_HAND}"),  # 5000 is after max_iter
+        ('lr_policy: "step" gamma: 0.1 stepsize: 660', 0.001, "drops the rate by itself, next at iteration 1980"),
+        ('lr_policy: "step" gamma: 0.1 stepsize: 900', 0.001, f"Drop the rate: {BY_HAND}"),
+        (PLATEAU, 0.01, "drops the rate by itself, next when the loss had no new minimum for 700 iterations"),
+        (PLATEAU, 0.001, "drops the rate by itself, next when the loss had no new minimum for 900 iterations"),
+        (PLATEAU, 0.0001, f"Drop the rate: {BY_HAND}"),
+        ('lr_policy: "poly" power: 1', 0.004, "drops the rate by itself, a little at every iteration"),
+    ],
+)
+def test_a_policy_that_drops_by_itself(tiny, capsys, policy, rate, advice):
+    edit('lr_policy: "fixed"', policy)
+    log(lambda i: 5 if i else 9, 1900, rate=rate)
+    said = lines(capsys)[-1]
+    assert "no longer falls steadily" in said and said.endswith(advice)
+
+
+def test_where_the_policy_is_not_fixed_make_lr_is_not_advised(tiny, capsys):
+    edit('lr_policy: "fixed"', MULTISTEP)
+    log(lambda i: 5.3, 1500)
+    assert lines(capsys)[-1].endswith(f"too low for the net's start; lower: {BY_HAND}")
+
+
+def test_a_run_that_goes_on_is_to_be_stopped_before_an_edit_by_hand(tiny, monkeypatch, capsys):
+    monkeypatch.setattr(running, "process", lambda folder: 7)
+    log(lambda i: 5 - i / 1000 if i < 1100 else float("nan"), 1500)
+    assert f"1080. Stop it, remove the snapshots since then, {BY_HAND}" in lines(capsys)[-1]
+
+
 def test_after_the_reports_two_drops(tiny, capsys):
     log(lambda i: 5 if i else 9, 1900, rate=0.01)
     path = Path("runs/tiny/train.log")
@@ -89,7 +126,10 @@ def test_before_the_first_fall_and_after_the_last(tiny, capsys):
     assert "has not begun to fall: " in lines(capsys)[-1]
     log(lambda i: 5 - i / 1000 if i < 1100 else float("nan"), 1500)
     advice = lines(capsys)[-1]
-    assert "the loss diverged after iteration 1080. Remove the snapshots since then, then: make lr-tiny" in advice
+    assert advice.endswith(
+        "the loss diverged after iteration 1080. Remove the snapshots since then, "
+        "divide base_lr by 10 in solvers/tiny.prototxt, then: make resume-tiny"
+    )
 
 
 def test_the_end_is_reached(tiny, capsys):

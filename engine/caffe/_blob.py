@@ -128,6 +128,10 @@ class ReshapedArray:
     def is_zero(self) -> bool:
         return self._source.is_zero
 
+    @property
+    def has_view(self) -> bool:
+        return self._source.has_view
+
     def zero(self) -> None:
         self._source.zero()
 

@@ -74,6 +74,7 @@ class LayeredNet:
         self._blobs: list[Blob] = []
         self._blob_names: list[str] = []
         self._blob_loss_weights: list[float] = []
+        self._layer_loss_weights: list[list[float]] = []  # of a layer's tops: in place, a blob has one a layer
         self._layer_bottoms: list[list[int]] = []
         self._layer_tops: list[list[int]] = []
         self._inputs: list[int] = []
@@ -169,6 +170,7 @@ class LayeredNet:
             # Real Caffe's losses write the default into their own parameter, and so into snapshots.
             param.loss_weight.extend([layer.default_loss_weight] + [0.0] * (len(top) - 1))
         weights = list(param.loss_weight) or [0.0] * len(top)
+        self._layer_loss_weights.append(weights)
         for blob_id, blob, weight in zip(top_ids, top, weights, strict=False):
             self._blob_loss_weights[blob_id] = weight
             logger.info("Top shape: %s", blob.shape_string())
@@ -224,7 +226,8 @@ class LayeredNet:
     def _find_overwriting(self) -> list[int | None]:
         """For each ReLU in place after a layer whose backward does not read its own top: the index of that layer.
 
-        Such a ReLU writes over its bottom, as Caffe's do, in place of taking memory for its top.
+        Such a ReLU writes over its bottom, as Caffe's do, in place of taking memory for its top; but not where a
+        layer after it is in place too, for its own backward reads its top.
         """
         writers: dict[int, int] = {}
         found: list[int | None] = []
@@ -235,7 +238,8 @@ class LayeredNet:
                 before = writers.get(bottoms[0])
             found.append(before if before is not None and self._layers[before].forward_relu else None)
             writers.update(dict.fromkeys(tops, i))
-        return found
+        last = set(writers.values())
+        return [before if i in last else None for i, before in enumerate(found)]
 
     def _force_backward(self) -> None:
         for i, layer in enumerate(self._layers):
@@ -282,16 +286,24 @@ class LayeredNet:
         self._tapes[start : end + 1] = [None] * (end + 1 - start)
         for i in range(start, end + 1):
             self._run_callbacks("before_forward", i)
-            # Values that were there before this pass may be in the history of layers that it does not run.
-            self._forward_layer(i, record, overwrite=self._overwrites[i] is not None and self._overwrites[i] >= start)
-            for blob_id in self._layer_tops[i]:
-                if self._blob_loss_weights[blob_id]:
+            self._forward_layer(i, record, overwrite=self._may_overwrite(i, start))
+            for blob_id, weight in zip(self._layer_tops[i], self._layer_loss_weights[i], strict=False):
+                if weight:
                     blob = self._blobs[blob_id]
                     losses.append((blob._data.tensor() * blob._diff.tensor()).sum())
             if self.debug_info:
                 _debug_info.log_forward(self, i)
             self._run_callbacks("after_forward", i)
         return sum(losses) if losses else 0.0
+
+    def _may_overwrite(self, i: int, start: int) -> bool:
+        """Whether layer i of a pass that began at ``start`` is a ReLU that may write over its bottom.
+
+        Values of before the pass may be in the history of layers that it does not run; those that somebody views may
+        be written by a person, and by blobs that share them.
+        """
+        before = self._overwrites[i]
+        return before is not None and before >= start and not self._blobs[self._layer_tops[i][0]]._data.has_view
 
     def _forward_layer(self, i: int, record: bool, again: bool = False, overwrite: bool = False) -> None:
         layer, bottom, top = self._layers[i], self._of(self._layer_bottoms[i]), self._of(self._layer_tops[i])
@@ -312,11 +324,9 @@ class LayeredNet:
                     blob._data.release()
         if record and self._layer_need_backward[i]:
             # A layer in place writes its top over the bottom that its backward needs.
-            if not overwrite:
-                values = [
-                    v.clone() if blob._data.has_view and blob in top else v
-                    for v, blob in zip(values, bottom, strict=True)
-                ]
+            values = [
+                v.clone() if blob._data.has_view and blob in top else v for v, blob in zip(values, bottom, strict=True)
+            ]
             wanted = torch.empty(0, requires_grad=True)
             weights = [
                 w.detach().requires_grad_(need) for w, need in zip(weights, self._param_need_backward[i], strict=True)
@@ -362,11 +372,13 @@ class LayeredNet:
         tape = self._tapes[i]
         if tape is None:
             # backward(start=...) over layers that were not run forward: take the blobs as they are.
-            saved = [blob._data.tensor() for blob in top]
-            self._forward_layer(i, True, again=True)
+            saved = [blob._data.tensor().clone() if blob._data.has_view else blob._data.tensor() for blob in top]
+            try:
+                self._forward_layer(i, True, again=True)
+            finally:
+                for blob, values in zip(top, saved, strict=True):
+                    blob._data.set(values)
             tape = self._tapes[i]
-            for blob, values in zip(top, saved, strict=True):
-                blob._data.set(values)
         ends = [
             (edge, blob._diff.tensor().to(dtype))
             for edge, dtype, blob in zip(tape.top, tape.types, top, strict=False)

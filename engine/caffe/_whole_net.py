@@ -163,9 +163,10 @@ class WholeNet:
             with torch.set_grad_enabled(recorded):
                 tops = step.layer.compute(bottom, weights, step.relu, step.in_place)
                 del bottom
-                for blob, top in zip(step.tops, tops, strict=False):
+                own = net._layer_loss_weights[layers[-1]]
+                for blob, top, weight in zip(step.tops, tops, own, strict=False):
                     values[blob] = top
-                    if net._blob_loss_weights[blob]:
+                    if weight:
                         losses.append((top * net._blobs[blob]._diff.tensor()).sum())
             del tops
             for blob in step.last_used:

@@ -91,3 +91,45 @@ def test_a_view_stays_the_same_memory(rng):
         x = rng.normal(size=(2, 3, 4, 5))
         net.forward(data=x)
         assert np.shares_memory(view, net.blobs["x"].data) and view.min() == 0 < view.max()
+
+
+AFTER = {
+    "Bias": 'type: "Bias" bias_param { filler { type: "constant" value: 1 } }',
+    "BatchNorm": 'type: "BatchNorm"',
+    "Sigmoid": 'type: "Sigmoid"',
+    "Scale": 'type: "Scale" scale_param { filler { type: "constant" value: -2 } }',
+}
+
+
+@pytest.mark.parametrize("layer", AFTER.values(), ids=AFTER)
+def test_a_gradient_does_not_depend_on_who_has_looked(rng, layer):
+    """Of a ReLU that another layer in place follows: the values between them are gone from a blob with a view."""
+    net = made(IN_BETWEEN["inner product"] + relu() + f'layer {{ name: "after" bottom: "x" top: "x" {layer} }}\n')
+    x, above = rng.normal(size=(2, 3, 4, 5)), rng.normal(size=(2, 3))
+    found = []
+    for _ in range(2):
+        net.forward(data=x)
+        net.backward(above=above)
+        found.append(gradients(net))
+        net.clear_param_diffs()
+        assert net.blobs["x"].data.shape == (2, 5)  # now somebody has
+    for first, second in zip(*found, strict=True):
+        np.testing.assert_allclose(second, first, rtol=1e-5, atol=1e-7)
+
+
+def test_backward_alone_leaves_the_values(rng):
+    """As real Caffe's, it reads a top that a person has set and does not compute it."""
+    net = made(IN_BETWEEN["inner product"])
+    net.blobs["x"].data[...] = 7
+    net.backward(above=rng.normal(size=(2, 3)))
+    assert (net.blobs["x"].data == 7).all()
+
+
+def test_a_shared_array_of_another_shape_goes_through_a_pass(rng):
+    net = made(CONVOLUTION + relu())
+    other = made(CONVOLUTION + relu())
+    other.blobs["data"].reshape(6, 20)
+    net.blobs["data"].share_data(other.blobs["data"])
+    other.blobs["data"].data[...] = x = rng.normal(size=(6, 20))
+    net.forward()
+    np.testing.assert_array_equal(net.blobs["data"].data.reshape(6, 20), x.astype(np.float32))

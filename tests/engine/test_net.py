@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from caffe import TEST, TRAIN, CaffeError, NetError, PrototxtError, _layers
 from caffe._layers.base import register
+from caffe._whole_net import WholeNet
 
 from .build import input_layer, make_net
 
@@ -268,3 +269,16 @@ class TestRefused:
 
         with pytest.raises(ValueError, match="SGD is registered twice"):
             register_solver("SGD")(type("Impostor", (), {}))
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["layer by layer", "whole"])
+def test_the_loss_weight_of_a_layer_in_place_is_its_own(whole):
+    """Real Caffe counts the top where the layer with the loss_weight gives it, not where it was written before."""
+    net = make_net(
+        'layer { name: "data" type: "Parameter" top: "data" parameter_param { shape { dim: 1 dim: 2 } } }\n'
+        + 'layer { name: "x" type: "Power" bottom: "data" top: "x" power_param { scale: 2 } }\n'
+        + 'layer { name: "again" type: "Power" bottom: "x" top: "x" power_param { shift: 10 } loss_weight: 0.5 }\n'
+    )
+    net.params["data"][0].data[...] = -3
+    loss = WholeNet(net).forward() if whole else net._forward(0, 2)
+    assert float(loss) == 0.5 * (4 + 4)

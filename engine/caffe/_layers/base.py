@@ -81,7 +81,8 @@ class Layer:
         precision: what the layer computes in where bfloat16 is chosen (see _precision.py).
         casts_weights: whether its weights are rounded to that before forward gets them.
         forward_relu: forward and the ReLU after it in one step; None where there is no such. With in_place its
-            backward may overwrite the gradient of the top.
+            backward may overwrite the gradient of the top. A layer that has it makes a new array of its top, and no
+            backward of it reads what forward alone gives: where the two are two steps, the ReLU writes over that.
         gives_own_gradient: the gradient of its bottom is a new array that nobody else has.
     """
 

@@ -1,7 +1,7 @@
 """The whole report in one command, from wherever the last call left it.
 
-    python -m reproduce [--length 0.1] [--gpu 0] [--jobs 3] [--minutes 60]     (make reproduce)
-    python -m reproduce --status                                              (make reproduce-status)
+    python -m reproduce [--length 0.1] [--gpu 0,1] [--jobs 3] [--minutes 60]   (make reproduce)
+    python -m reproduce --status                                               (make reproduce-status)
 
 Images, LMDBs, the five models with the report's drops of the rate (schedule.toml), scores, ensembles, the judge's
 file, the page and results/. What is done already, by the files it makes, is not done again. Ctrl-C and SIGTERM stop
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import commands
 from ensemble.files import BadInput
+from explore.devices import devices
 from reproduce import place, status, steps
 from reproduce.runner import Runner
 from reproduce.speed import Speeds, precision
@@ -68,13 +69,13 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--work", type=Path, help="default: reproduction, or rehearsal-<length>")
     parser.add_argument("--data", type=Path, default=place.DATA, help="LMDBs of make lmdb (default: %(default)s)")
     parser.add_argument("--caffe", default=os.environ.get("CAFFE") or "caffe", help="the caffe command")
-    parser.add_argument("--gpu", default="", help="as caffe's own --gpu; default: the CPU")
+    parser.add_argument("--gpu", default="", help="0, or 0,1, or all: each step on one of them; default: the CPU")
     parser.add_argument("--keep", default="", help="as solvers.run's")
     parser.add_argument("--deterministic", action="store_true", help="as solvers.run's")
     parser.add_argument("--holdout", type=int, default=0, help="of make lmdb, where it makes them")
     parser.add_argument("--seed", type=int, default=0, help="of make lmdb, where it makes them")
     parser.add_argument(
-        "--jobs", type=number_argument, default=1, metavar="N", help="steps at once: trainings on one GPU, say"
+        "--jobs", type=number_argument, default=1, metavar="N", help="steps at once on each GPU, or on the CPU"
     )
     parser.add_argument("--leave-out", default="", metavar="STEPS", help="steps to pass over, as 'explore k-means'")
     parser.add_argument("--minutes", type=minutes_argument, help="stop with snapshots before so many have passed")
@@ -90,9 +91,10 @@ def reproduce(options: argparse.Namespace) -> int:
         raise InputError(f"{options.caffe}: no such command; make setup installs it, --caffe names another")
     _absolute_environment()
     data = options.data.absolute()
-    door = steps.Door(caffe=os.path.abspath(caffe), gpu=options.gpu, keep=options.keep,
-                      deterministic=options.deterministic, data=data, holdout=options.holdout,
-                      seed=options.seed)  # fmt: skip
+    door = steps.Door(caffe=os.path.abspath(caffe), keep=options.keep, deterministic=options.deterministic,
+                      data=data, holdout=options.holdout, seed=options.seed)  # fmt: skip
+    steps.check_built(door)
+    places = devices(options.gpu, options.jobs)
     folder = options.work or place.folder_of(options.length)
     with ExitStack() as stack:
         if options.status and not folder.is_dir():
@@ -105,19 +107,19 @@ def reproduce(options: argparse.Namespace) -> int:
                 place.make(where, data)
             stack.callback(os.chdir, where.root)
             where.enter()
-            print(status.told(_steps(where, door, options), working))
+            print(status.told(_steps(where, door, options, places), working))
             return 0
         folder.mkdir(parents=True, exist_ok=True)
         stack.enter_context(run.locked(folder))
         place.make(where, data)
         stack.callback(os.chdir, where.root)
         where.enter()
-        return _run(options, _steps(where, door, options), folder)
+        return _run(options, _steps(where, door, options, places), places, folder)
 
 
-def _steps(where: place.Place, door: steps.Door, options: argparse.Namespace) -> list[steps.Step]:
+def _steps(where: place.Place, door: steps.Door, options: argparse.Namespace, places: list[str]) -> list[steps.Step]:
     """All steps but those that are left out, which nothing waits for then."""
-    found = steps.steps(where, door, Speeds(where, options.gpu))
+    found = steps.steps(where, door, Speeds(where, places[0]))
     left_out = set(options.leave_out.split())
     if strangers := left_out - {step.name for step in found} - {"explore", "methods"}:
         names = ", ".join(step.name for step in found if " " not in step.name)
@@ -133,11 +135,13 @@ def _absolute_environment() -> None:
         os.environ["TINY_IMAGENET"] = os.path.abspath(os.environ["TINY_IMAGENET"])
 
 
-def _run(options: argparse.Namespace, found: list[steps.Step], folder: Path) -> int:
+def _run(options: argparse.Namespace, found: list[steps.Step], places: list[str], folder: Path) -> int:
     rehearsal = "" if options.length == 1 else f", a rehearsal of {options.length:g} of every length"
-    say(f"in {folder}{rehearsal}; {precision()} on {f'GPU {options.gpu}' if options.gpu else 'the CPU'}")
+    gpus = ", ".join(filter(None, dict.fromkeys(places)))
+    each = ", each step on one of them" if "," in gpus else ""
+    say(f"in {folder}{rehearsal}; {precision()} on {f'GPU {gpus}{each}' if gpus else 'the CPU'}")
     print(status.told(found, None), file=sys.stderr)
-    runner = Runner(found, say, options.jobs, options.minutes and options.minutes * 60 - MARGIN_S)
+    runner = Runner(found, say, places, options.minutes and options.minutes * 60 - MARGIN_S)
     ended = runner.run()
     reason = f"{runner.stopping}; " if runner.stopping else ""
     say(f"{reason}{runner}{'' if runner.done else '; the same command goes on'}")

@@ -104,6 +104,8 @@ def lend(options: argparse.Namespace) -> int:
                 options.gpu,
                 "--jobs",
                 str(options.jobs),
+                "--holdout",
+                str(options.holdout),
             ]
             words += ["--minutes", f"{left / 60:.3f}", "--length", f"{length:g}", "--work", str(folder)]
             words += ["--data", str(data), "--keep", options.keep]
@@ -125,9 +127,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("out", type=Path)
     parser.add_argument("seconds", type=float, help="of the whole call")
     parser.add_argument("models", nargs="*", help="of the schedule; default: all, in its order")
-    parser.add_argument("--jobs", type=int, default=1, help="trainings at once on the GPU (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at once on each GPU (default: %(default)s)")
     parser.add_argument("--bench", action="store_true", help=f"measure the GPU first, {BENCH_S} s at most")
-    parser.add_argument("--gpu", default="0", help="as caffe's own --gpu (default: %(default)s); '' for the CPU")
+    parser.add_argument(
+        "--gpu", default="0", help="0, or 0,1, or all: each training on one (default: %(default)s); '' for the CPU"
+    )
     parser.add_argument("--length", type=whole.length_argument, default=1.0, help="a rehearsal: all lengths times this")
     parser.add_argument("--work", type=Path, help="default: reproduction, or rehearsal-<length>")
     parser.add_argument("--keep", default="1", help="snapshots of each run, and the best (default: %(default)s)")

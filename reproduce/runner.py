@@ -26,6 +26,7 @@ class Running:
 
     step: Step
     process: subprocess.Popen
+    device: str
     begun: float
 
 
@@ -33,17 +34,28 @@ class Runner:
     """Runs what is not done.
 
     Args:
-        jobs: how many steps run at once. One has the terminal; what several say goes to log/.
+        places: a value of caffe's --gpu for each step that runs at once. One has the terminal; what several say goes
+            to log/.
         seconds: after so many all are asked to stop, and no step is started; None for no limit.
         say: tells a person a line.
     """
 
-    def __init__(self, steps: Sequence[Step], say: Callable[[str], None], jobs: int = 1, seconds: float | None = None):
-        self._steps, self._say, self._jobs = steps, say, jobs
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        say: Callable[[str], None],
+        places: Sequence[str] = ("",),
+        seconds: float | None = None,
+    ):
+        self._steps, self._say, self._free = steps, say, list(places)
+        self._jobs, self._devices = len(places), len(set(places))
+        self._named = {step.name: step for step in steps}
         self._end = None if seconds is None else time.monotonic() + seconds
         self._running: list[Running] = []
-        self._done = {step.name for step in steps if step.done()}
         self._failed: dict[str, str] = {}
+        self._done = {step.name for step in steps if step.done()}
+        # What tells of steps that are still to come is looked at again after them.
+        self._done -= {step.name for step in steps if any(map(self._comes, step.after))}
         self._signals = 0
         self.stopping: str | None = None  # why
 
@@ -77,12 +89,13 @@ class Runner:
         """Start what can be; whether something was."""
         started = False
         for number, step in enumerate(self._steps, 1):
-            if self.stopping or len(self._running) >= self._jobs:
+            if self.stopping or not self._free:
                 break
             if step.name in self._done | self._failed.keys() | {one.step.name for one in self._running}:
                 continue
-            names = {each.name for each in self._steps}
-            if any(need in names and need not in self._done for need in step.needs):
+            if any(need in self._named and need not in self._done for need in step.needs):
+                continue
+            if any(map(self._comes, step.after)):
                 continue
             if step.lacks:
                 self._failed[step.name] = f"{step.lacks} is missing; make setup installs it"
@@ -96,9 +109,19 @@ class Runner:
             started = True
         return started
 
+    def _comes(self, name: str) -> bool:
+        """Whether a step is not done and may still be: it was not left out, and neither it nor what it needs failed."""
+        if name not in self._named or name in self._done | self._failed.keys():
+            return False
+        needs = [need for need in self._named[name].needs if need in self._named and need not in self._done]
+        return all(map(self._comes, needs))
+
     def _begin(self, step: Step, number: int) -> None:
-        left = step.left()
-        about = [part for part in (step.told(), left and f"about {duration(left.seconds)}") if part]
+        # The device on which the fewest run: of two GPUs with two places each, the second is not left idle.
+        device = min(self._free, key=lambda each: sum(one.device == each for one in self._running))
+        self._free.remove(device)
+        left, on = step.left(), f"on GPU {device}" if step.takes_gpu and self._devices > 1 else ""
+        about = [part for part in (step.told(), left and f"about {duration(left.seconds)}", on) if part]
         title = f"==== {number} of {len(self._steps)}: {step.name}"
         self._say(f"{title} ({', '.join(about)})" if about else title)
         output = {}
@@ -107,15 +130,18 @@ class Runner:
             file = (LOGS / f"{step.name.replace(' ', '-')}.log").open("a")
             output = {"stdout": file, "stderr": subprocess.STDOUT}
         # A process group of its own: a Ctrl-C reaches this process alone, which passes it on.
-        process = subprocess.Popen(step.words, cwd=step.folder, stdin=subprocess.DEVNULL, process_group=0, **output)
+        process = subprocess.Popen(
+            step.words(device), cwd=step.folder, stdin=subprocess.DEVNULL, process_group=0, **output
+        )
         if output:
             file.close()
-        self._running.append(Running(step, process, time.monotonic()))
-        _note(step=step.name, event="start", command=step.command, commit=provenance.commit())
+        self._running.append(Running(step, process, device, time.monotonic()))
+        _note(step=step.name, event="start", command=step.command_on(device), commit=provenance.commit())
 
     def _finish(self) -> None:
         for one in [one for one in self._running if one.process.poll() is not None]:
             self._running.remove(one)
+            self._free.append(one.device)
             status, seconds = one.process.returncode, time.monotonic() - one.begun
             _note(step=one.step.name, event="end", status=status, seconds=round(seconds, 1))
             if one.step.done():

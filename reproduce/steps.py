@@ -24,15 +24,15 @@ from solvers.snapshots import newest_whole, snapshots
 from solvers.solver_file import parse_solver, read
 
 VIEW = "10crop"
+METHODS, SUBMISSION = RUNS / "ensemble" / "methods.json", RUNS / "ensemble" / "submission.txt"
 TRAIN_SAMPLE = 10_000  # train images that the accuracy on train is taken on; a rehearsal takes a part of them
 
 
 @dataclass(frozen=True)
 class Door:
-    """How the steps reach Caffe, and their options: of Make's GPU, KEEP, PRICE and so on."""
+    """How the steps reach Caffe, and their options: of Make's KEEP, HOLDOUT and so on."""
 
     caffe: str = "caffe"
-    gpu: str = ""
     keep: str = ""
     deterministic: bool = False
     data: Path = DATA  # absolute
@@ -52,10 +52,15 @@ class Step:
     package: str | None = None  # without which it cannot run
     left: Callable[[], Time | None] = lambda: None  # measured time of what is left of it
     told: Callable[[], str] = field(default=lambda: "")  # how far it is
+    after: tuple[str, ...] = ()  # what it tells of as well: waited for, but it goes without what fails
+    takes_gpu: bool = False
 
-    @property
-    def words(self) -> list[str]:
-        return [sys.executable, "-m", *self.command]
+    def command_on(self, device: str) -> list[str]:
+        """What it runs on a device, one value of caffe's --gpu: a training over several would be another experiment."""
+        return [*self.command, "--gpu", device] if self.takes_gpu else self.command
+
+    def words(self, device: str) -> list[str]:
+        return [sys.executable, "-m", *self.command_on(device)]
 
     @property
     def lacks(self) -> str | None:
@@ -117,6 +122,22 @@ def records(data: Path) -> dict[str, int] | None:
     return {split: count for split, count in counts.items() if count} if whole and files else None
 
 
+def check_built(door: Door) -> None:
+    """InputError where LMDBs are there that were built with another holdout or seed than what was asked for.
+
+    0 is what Make gives where a person gives nothing: the LMDBs are then taken as they are.
+    """
+    if records(door.data) is None:
+        return  # still to be built, as asked
+    build = json.loads((door.data / "build.json").read_text(encoding="utf-8"))
+    for option, asked, key in (("HOLDOUT", door.holdout, "holdout_per_class"), ("SEED", door.seed, "seed")):
+        if asked and (built := build.get(key, 0)) != asked:
+            raise InputError(
+                f"{door.data}: was built with {option}={built}, not {option}={asked}; remove it to build it anew, "
+                f"name other LMDBs with DATA=…, or leave {option} out to take it as it is"
+            )
+
+
 def _kmeans(place: Place, door: Door) -> Step:
     mean = door.data / "mean.binaryproto"
 
@@ -141,12 +162,12 @@ def _explore(place: Place, door: Door) -> Iterable[Step]:
         except (BadInput, InputError, OSError):
             return False
 
-    yield Step("explore", ["explore", "--caffe", door.caffe, "--gpu", door.gpu], place.folder, done, ("lmdb",))
+    yield Step("explore", ["explore", "--caffe", door.caffe], place.folder, done, ("lmdb",), takes_gpu=True)
 
 
 def _train(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
     until = place.schedules[model].until
-    options = ["--caffe", door.caffe, "--gpu", door.gpu, "--keep", door.keep]
+    options = ["--caffe", door.caffe, "--keep", door.keep]
     options += ["--deterministic"] if door.deterministic else []
 
     def at() -> int:
@@ -161,7 +182,7 @@ def _train(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
 
     command = ["reproduce.training", model, *options]
     return Step(f"train {model}", command, place.folder, lambda: at() >= until, ("lmdb",), None, left,
-                lambda: f"iteration {at()} of {until}")  # fmt: skip
+                lambda: f"iteration {at()} of {until}", takes_gpu=True)  # fmt: skip
 
 
 def _scores(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
@@ -177,8 +198,8 @@ def _scores(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
         time = speeds.image(model)
         return time and time.of(sum((records(door.data) or {}).get(split, 0) for split in splits))
 
-    command = ["ensemble.scores", model, "--split", *splits, "--gpu", door.gpu]
-    return Step(f"scores {model}", command, place.folder, done, (f"train {model}",), None, left)
+    command = ["ensemble.scores", model, "--split", *splits]
+    return Step(f"scores {model}", command, place.folder, done, (f"train {model}",), None, left, takes_gpu=True)
 
 
 def _view(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
@@ -193,8 +214,8 @@ def _view(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
         time = speeds.image(model)
         return time and time.of(10 * sum((records(door.data) or {}).get(split, 0) for split in splits))
 
-    command = ["ensemble.scores", model, "--view", VIEW, "--split", *splits, "--gpu", door.gpu]
-    return Step(f"{VIEW} {model}", command, place.folder, done, (f"scores {model}",), None, left)
+    command = ["ensemble.scores", model, "--view", VIEW, "--split", *splits]
+    return Step(f"{VIEW} {model}", command, place.folder, done, (f"scores {model}",), None, left, takes_gpu=True)
 
 
 def _newest_digest(model: str) -> str | None:
@@ -226,15 +247,15 @@ def _methods(place: Place, models: list[str]) -> Iterable[Step]:
     if len(models) < 2:
         return
     of = [score_path(RUNS, model, "val") for model in models]
-    made, needs = [RUNS / "ensemble" / "methods.json"], tuple(f"scores {model}" for model in models)
-    yield Step("methods", ["ensemble.methods", *models], place.folder, lambda: newer(made, of), needs, "sklearn")
+    needs = tuple(f"scores {model}" for model in models)
+    yield Step("methods", ["ensemble.methods", *models], place.folder, lambda: newer([METHODS], of), needs, "sklearn")
 
 
 def _submission(place: Place, door: Door) -> Iterable[Step]:
     if "test" not in (records(door.data) or ("test",)):
         return
-    made, of = RUNS / "ensemble" / "submission.txt", RUNS / "ensemble" / "best.json"
-    yield Step("submission", ["ensemble.submission"], place.folder, lambda: newer([made], [of]), ("ensembles",))
+    of = RUNS / "ensemble" / "best.json"
+    yield Step("submission", ["ensemble.submission"], place.folder, lambda: newer([SUBMISSION], [of]), ("ensembles",))
 
 
 def _train_accuracy(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
@@ -253,22 +274,34 @@ def _train_accuracy(place: Place, door: Door, speeds: Speeds, model: str) -> Ste
         every = parse_solver(read(path), path).snapshot or until
         return time and time.of(sample * -(-until // every))
 
-    command = ["ensemble.train_accuracy", model, "--limit", str(sample), "--gpu", door.gpu]
+    command = ["ensemble.train_accuracy", model, "--limit", str(sample)]
     name, needs = f"train accuracy {model}", (f"train {model}",)
-    return Step(name, command, place.folder, lambda: newer([made], weights()), needs, None, left)
+    return Step(name, command, place.folder, lambda: newer([made], weights()), needs, None, left, takes_gpu=True)
 
 
 def _results(place: Place, door: Door, models: list[str]) -> Iterable[Step]:
-    needs = ("ensembles", *(f"train accuracy {model}" for model in models))
+    """The page and the kept numbers, which also tell of what they can do without."""
     made, of = RUNS / "report.html", RUNS / "ensemble" / "best.json"
+    kept_too = {"k-means": [RUNS / kmeans.NAME], "explore": [FOLDER / outcome.NAME], "methods": [METHODS]}
+    views_of = {f"{VIEW} {model}": [score_path(RUNS, model, split, VIEW) for split in ("val", "holdout")]
+                for model in models}  # fmt: skip
+    shown_too = {**kept_too, "submission": [SUBMISSION], **views_of}
     curves = [run_of(model) / "train_accuracy.csv" for model in models]
-    yield Step("page", ["report"], place.folder, lambda: newer([made], [of, *curves]), needs, "matplotlib")
+    yield Step("page", ["report"], place.folder, lambda: newer([made], [of, *curves, *_there(shown_too)]),
+               ("ensembles", *(f"train accuracy {model}" for model in models)), "matplotlib",
+               after=tuple(shown_too))  # fmt: skip
     whole = records(door.data) or {}
     if place.length == 1 and whole.get("train", 0) + whole.get("holdout", 0) == TRAIN_IMAGES:
         # Into the repository: a rehearsal's numbers, and those of a part of the images, never go there.
         kept = place.root / "results/measured.json"
         command = ["report.kept", "--out", str(kept)]
-        yield Step("results", command, place.folder, lambda: newer([kept], [of]), ("ensembles",))
+        yield Step("results", command, place.folder, lambda: newer([kept], [of, *_there(kept_too)]), ("ensembles",),
+                   after=tuple(kept_too))  # fmt: skip
+
+
+def _there(made: dict[str, list[Path]]) -> list[Path]:
+    """Of what steps make, the files that are there."""
+    return [path for paths in made.values() for path in paths if path.is_file()]
 
 
 def newer(made: list[Path], of: list[Path]) -> bool:

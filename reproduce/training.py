@@ -95,13 +95,18 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m reproduce.training", description=__doc__.split("\n")[0])
     parser.add_argument("model", help="a model of the schedule, with solvers/<model>.prototxt")
     parser.add_argument("--caffe", default=os.environ.get("CAFFE") or "caffe", help="the caffe command")
-    parser.add_argument("--gpu", default="", help="as caffe's own --gpu: 0, or 0,1, or all")
+    parser.add_argument("--gpu", default="", help="a GPU's number; default: the CPU")
     parser.add_argument("--keep", default="", help="as solvers.run's")
     parser.add_argument("--deterministic", action="store_true", help="as solvers.run's")
     options = parser.parse_args(argv)
     given = [f"--{word}={value}" for word in ("caffe", "gpu", "keep") if (value := getattr(options, word))]
     given += ["--deterministic"] if options.deterministic else []
     try:
+        if options.gpu and not options.gpu.isdecimal():
+            raise InputError(
+                f"--gpu {options.gpu}: over several GPUs an iteration has a batch of each, which is another experiment "
+                "than the schedule's; name one, as --gpu 0"
+            )
         return train(options.model, given)
     except (InputError, OSError) as error:
         run.say(f"error: {error}")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ from caffe.proto import caffe_pb2
 
 from reproduce import __main__ as command
 from reproduce import place as places
-from reproduce import status, training
+from reproduce import status, steps, training
 from reproduce.runner import Runner
+from reproduce.speed import Speeds
 from reproduce.steps import Step
 from solvers import InputError, journal
 
@@ -206,14 +208,139 @@ def test_the_nets_and_solvers_it_began_with_stay(two, inside, monkeypatch):
     assert (inside / "data/lmdb").samefile(two / "elsewhere")
 
 
+def build_json(**said: object) -> None:
+    """Make whole LMDBs of tiny_run's, with a build.json that says so."""
+    data = Path("data/lmdb")
+    (data / "test_lmdb").mkdir()
+    for name in ("test_lmdb/data.mdb", "labels.txt"):
+        (data / name).touch()
+    (data / "build.json").write_text(json.dumps({"records": {"train": 3, "val": 0, "test": 1}, **said}))
+
+
+@pytest.mark.parametrize("words", [[], ["--data", "elsewhere"], ["--status"]])
+@pytest.mark.parametrize(
+    "asked, said",
+    [
+        (["--holdout", "50"], "was built with HOLDOUT=20, not HOLDOUT=50; remove it to build it anew, name other"),
+        (
+            ["--holdout", "20", "--seed", "4"],
+            "was built with SEED=3, not SEED=4; remove it to build it anew, name other",
+        ),
+    ],
+)
+def test_lmdbs_that_were_built_otherwise(two, capfd, words, asked, said):
+    build_json(holdout_per_class=20, seed=3)
+    shutil.copytree("data/lmdb", "elsewhere")
+    assert reproduce("nin1", *words, *asked) == 1
+    assert f"/{'elsewhere' if '--data' in words else 'data/lmdb'}: {said}" in capfd.readouterr().err
+    assert not (two / places.folder_of(LENGTH)).exists()
+
+
+@pytest.mark.parametrize("asked", [[], ["--holdout", "0", "--seed", "0"], ["--holdout", "20"], ["--seed", "3"]])
+def test_lmdbs_with_a_holdout_are_taken_as_they_are(two, capfd, asked):
+    """Make gives 0 where a person gives nothing."""
+    build_json(holdout_per_class=20, seed=3)
+    assert reproduce("--status", "nin1", *asked) == 0
+    assert re.search(r"^\d+ +lmdb +done$", capfd.readouterr().out, re.M)
+
+
+@pytest.mark.parametrize("build", [None, "{", '{"records": {"train": 3}, "holdout_per_class": 20, "seed": 3}'])
+def test_lmdbs_that_are_still_to_be_built_have_what_is_asked(two, capfd, build):
+    if build:
+        Path("data/lmdb/build.json").write_text(build)  # labels.txt is not there: not whole
+    assert reproduce("--status", "nin1", "--holdout", "50", "--seed", "4") == 0
+
+
+def test_a_gpu_takes_whole_trainings(two, capfd):
+    """Caffe's --gpu=0,1 would train with a batch on each: another experiment."""
+    build_json()
+    assert reproduce("nin1", "alexnet1", "--gpu", "0,1", "--leave-out", "data lmdb k-means") == 1, "no images to score"
+    said = capfd.readouterr().err
+    assert "fp32 on GPU 0, 1, each step on one of them" in said
+    runs = two / places.folder_of(LENGTH) / "runs"
+    words = [" ".join(run["command"]) for name in ("nin1", "alexnet1") for run in journal.read(runs / name)]
+    asked = [re.findall("--gpu=(.*)", each)[0] for each in words]
+    assert len(asked) == 3 + 2 and set(asked) == {"0", "1"}
+    for model in ("nin1", "alexnet1"):
+        assert re.search(rf"train {model} \(.*on GPU [01]\)", said)
+
+
+@pytest.mark.parametrize("gpu, said", [("0,x", "x is no GPU's number"), ("all", "nvidia-smi finds no GPU")])
+def test_gpus_that_are_none(two, capfd, monkeypatch, gpu, said):
+    monkeypatch.setattr("explore.devices._all", list)
+    assert reproduce("nin1", "--gpu", gpu) == 1
+    assert said in capfd.readouterr().err and not (two / places.folder_of(LENGTH)).exists()
+
+
+@pytest.mark.parametrize("gpu", ["0,1", "all"])
+def test_one_training_over_several_gpus_is_refused(inside, capfd, gpu):
+    assert training.main(["nin1", "--caffe", "../caffe", "--gpu", gpu]) == 1
+    assert f"--gpu {gpu}: over several GPUs an iteration has a batch of each" in capfd.readouterr().err
+    assert not Path("runs/nin1").exists()
+
+
+# ---- what the page and the kept numbers are made of -------------------------------------------------------
+
+
+SHOWN_TOO = {
+    "k-means": "kmeans.json",
+    "explore": "explore/explore.json",
+    "methods": "ensemble/methods.json",
+    "submission": "ensemble/submission.txt",
+    "10crop nin1": "nin1/scores/10crop/val.npz",
+    "10crop alexnet1": "alexnet1/scores/10crop/holdout.npz",
+}
+KEPT_TOO = ["k-means", "explore", "methods"]
+
+
+@pytest.fixture
+def whole(two, monkeypatch) -> dict[str, Step]:
+    """The steps of a reproduction in full length, by name."""
+    build_json()
+    monkeypatch.setattr(steps, "TRAIN_IMAGES", 3)
+    where = places.plan(Path("whole"), 1, ["nin1", "alexnet1"])
+    places.make(where, two / "data/lmdb")
+    monkeypatch.chdir(where.folder)
+    door = steps.Door(caffe="../caffe", data=two / "data/lmdb")
+    return {step.name: step for step in steps.steps(where, door, Speeds(where))}
+
+
+def write(path: Path, at: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    os.utime(path, (at, at))
+
+
+def test_the_page_and_the_kept_numbers_come_after_all_that_they_tell_of(whole):
+    assert whole.keys() >= SHOWN_TOO.keys()
+    assert set(whole["page"].after) == SHOWN_TOO.keys() and set(whole["results"].after) == set(KEPT_TOO)
+
+
+@pytest.mark.parametrize("name", SHOWN_TOO)
+def test_the_page_and_the_kept_numbers_are_made_again_of_what_is_newer(whole, two, name):
+    runs = Path("runs")
+    for path in (
+        runs / "ensemble/best.json",
+        *(runs / f"{model}/train_accuracy.csv" for model in ("nin1", "alexnet1")),
+    ):
+        write(path, 100)
+    for path in (runs / "report.html", two / "results/measured.json"):
+        write(path, 200)
+    assert whole["page"].done() and whole["results"].done(), "what was left out is not there"
+    write(runs / SHOWN_TOO[name], 150)
+    assert whole["page"].done() and whole["results"].done()
+    write(runs / SHOWN_TOO[name], 250)
+    assert not whole["page"].done() and whole["results"].done() == (name not in KEPT_TOO)
+
+
 # ---- the steps, as small programs --------------------------------------------------------------------------
 
 
-def step(name: str, code: str, *needs: str, package: str | None = None) -> Step:
+def step(name: str, code: str, *needs: str, **fields: object) -> Step:
     """A step that runs a program and is done where a file of its name is there."""
     made = Path.cwd() / name
     Path(f"step_{name}.py").write_text(f"import signal, sys, time\nname = {str(made)!r}\n{code}")
-    return Step(name, [f"step_{name}"], Path.cwd(), made.is_file, needs, package)
+    return Step(name, [f"step_{name}"], Path.cwd(), made.is_file, needs, **fields)
 
 
 MAKES = "open(name, 'w').close()"
@@ -245,6 +372,68 @@ def test_what_fails_holds_up_only_what_needs_it(here):
     assert str(runner) == "1 of 5 steps are done"
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_step_waits_for_what_it_also_tells_of(here, order):
+    """However late that is, and though there is a place for it."""
+    found = [step("slow", "time.sleep(1)\n" + MAKES), step("later", MAKES, "slow"),
+             step("page", MAKES, after=("later", "left-out"))]  # fmt: skip
+    assert Runner(found[::order], here.append, places=["", "", ""]).run() == 0
+    assert [line.split()[-1] for line in here if line.startswith("====")] == ["slow", "later", "page"]
+
+
+def test_a_step_goes_without_what_cannot_be_made(here):
+    found = [step("bad", "sys.exit(3)"), step("never", MAKES, "bad"), step("lacking", MAKES, package="no_such_package"),
+             step("page", MAKES, after=("bad", "never", "lacking"))]  # fmt: skip
+    assert Runner(found, here.append, places=["", ""]).run() == 1
+    assert Path("page").exists()
+
+
+def test_what_was_made_before_is_made_again_after_what_came_since(here):
+    """When the runner begins it is newer than all that is there."""
+    page, more = step("page", MAKES, after=("more",)), step("more", MAKES)
+    write(Path("page"), 100)
+    page = replace(page, done=lambda: not Path("more").exists() or steps.newer([Path("page")], [Path("more")]))
+    assert page.done()
+    assert Runner([more, page], here.append).run() == 0
+    assert Path("page").stat().st_mtime > 100
+
+
+TELLS = """
+open(name + ".begun", "w").close()
+import pathlib
+while len(list(pathlib.Path(name).parent.glob("*.begun"))) < 4:
+    time.sleep(0.02)
+open(name, "w").write(" ".join(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("place", ["0", ""])
+def test_a_step_has_the_one_device_that_there_is(here, place):
+    code = "open(name, 'w').write(repr(sys.argv[1:]))"
+    assert Runner([step("a", code, takes_gpu=True), step("b", code)], here.append, places=[place]).run() == 0
+    assert Path("a").read_text() == f"['--gpu', '{place}']" and Path("b").read_text() == "[]"
+    assert "on GPU" not in "".join(here)
+    commands = [json.loads(line).get("command") for line in Path("steps.jsonl").read_text().splitlines()]
+    assert commands == [["step_a", "--gpu", place], None, ["step_b"], None]
+
+
+def test_steps_are_spread_over_the_devices(here):
+    """Four at once, two on each; each waits until all four have begun."""
+    found = [step(name, TELLS, takes_gpu=True) for name in "abcd"]
+    assert Runner(found, here.append, places=["0", "1", "0", "1"]).run() == 0
+    assert [Path(name).read_text() for name in "abcd"] == ["--gpu 0", "--gpu 1", "--gpu 0", "--gpu 1"]
+    assert "==== 2 of 4: b (on GPU 1)" in here
+
+
+def test_the_device_with_the_fewest_steps_is_next(here):
+    """The place that a ends on is free before it: c does not join b."""
+    waits = "\nimport os\nwhile not os.path.exists('c'):\n    time.sleep(0.02)\n"
+    found = [step("a", MAKES, takes_gpu=True), step("b", waits + MAKES, takes_gpu=True),
+             step("c", "open(name, 'w').write(sys.argv[2])", "a", takes_gpu=True)]  # fmt: skip
+    assert Runner(found, here.append, places=["0", "1", "1", "0"]).run() == 0
+    assert Path("c").read_text() == "0"
+
+
 OBEYS = """
 signal.signal(signal.SIGINT, lambda *_: (open(name + ".snapshot", "w").close(), sys.exit(130)))
 open(name + ".begun", "w").close()
@@ -254,7 +443,7 @@ time.sleep(60)
 
 def test_the_time_limit_asks_all_to_stop_and_starts_no_more(here):
     found = [step("a", OBEYS), step("b", OBEYS), step("c", MAKES)]
-    runner = Runner(found, here.append, jobs=2, seconds=3)
+    runner = Runner(found, here.append, places=["", ""], seconds=3)
     assert runner.run() == 0, "what is left is for the next call"
     assert runner.stopping == "the time limit is reached"
     assert Path("a.snapshot").exists() and Path("b.snapshot").exists() and not Path("c").exists()

@@ -227,6 +227,15 @@ def test_a_call_without_data_or_with_another_model_brings_back_what_there_is(her
     assert "mine: has no schedule" in capfd.readouterr().err
 
 
+def test_a_holdout_that_the_lmdbs_do_not_have_is_refused(here, capfd):
+    Path("lmdb/train_lmdb").mkdir(parents=True)
+    for name in ("train_lmdb/data.mdb", "mean.binaryproto", "labels.txt"):
+        Path("lmdb", name).touch()
+    Path("lmdb/build.json").write_text('{"records": {"train": 3}, "holdout_per_class": 0, "seed": 0}')
+    assert loan.main(["lmdb", "out", "600", "--gpu", "", "--holdout", "50"]) == 1
+    assert "lmdb: was built with HOLDOUT=0, not HOLDOUT=50" in capfd.readouterr().err
+
+
 def test_a_call_too_short_for_its_data_leaves_the_rest_to_the_next(here, capfd, monkeypatch):
     Path("lmdb/train_lmdb").mkdir(parents=True)
     Path("lmdb/train_lmdb/data.mdb").touch()

@@ -136,3 +136,17 @@ def test_each_type_is_a_class_of_pycaffe():
         assert made is type(get_solver(_prototxt.parse(
             f'type: "{name}" net_param {{ name: "empty" }}', caffe_pb2.SolverParameter(), "test"
         )))  # fmt: skip
+
+
+@pytest.mark.parametrize("options", ["", "iter_size: 2 clip_gradients: 1"])
+@pytest.mark.parametrize("name", ["SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"])
+def test_a_net_without_parameters_trains(name, options):
+    """As on real Caffe: there is a loss to look at, and nothing to learn."""
+    shape = "shape { dim: 2 dim: 3 }"
+    text = f"""net_param {{ layer {{ name: "data" type: "DummyData" top: "a" top: "b"
+                 dummy_data_param {{ {shape} {shape} data_filler {{ value: 1 }} data_filler {{ value: 3 }} }} }}
+               layer {{ name: "loss" type: "EuclideanLoss" bottom: "a" bottom: "b" top: "loss" }} }}
+               base_lr: 0.1 lr_policy: "fixed" max_iter: 3 type: "{name}" {options}"""
+    solver = get_solver(_prototxt.parse(text, caffe_pb2.SolverParameter(), "test"))
+    solver.step(3)
+    assert solver.iter == 3 and solver.net.blobs["loss"].data == 6

@@ -46,6 +46,12 @@ class SGDSolver(Solver):
         if self._due(self.param.display):
             logger.info("Iteration %d, lr = %g", self.iter, rate)
         learnable = self.net._params.learnable
+        if learnable:
+            self._apply(learnable, rate)
+        self.iter += 1
+
+    def _apply(self, learnable, rate: np.float32) -> None:
+        """Update parameters, of which there is one or more: PyTorch's passes over lists refuse an empty one."""
         values = [entry.blob._data.tensor() for entry in learnable]
         gradients = [entry.blob._diff.tensor() for entry in learnable]
         # The mode may have been set after the solver was made.
@@ -58,7 +64,6 @@ class SGDSolver(Solver):
         for entry, update in zip(learnable, updates, strict=False):
             # Caffe leaves what it subtracted in diff.
             entry.blob._diff.set(update)
-        self.iter += 1
 
     def _update(
         self, values: list[torch.Tensor], gradients: list[torch.Tensor], rate: np.float32

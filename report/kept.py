@@ -125,7 +125,7 @@ def _run(options: argparse.Namespace) -> None:
     rehearsed = [model.name for model in experiment.models if model.rehearsal]
     if rehearsed:
         raise BadInput(f"{options.runs}: {', '.join(rehearsed)} were rehearsed at a part of their length; not kept")
-    for problem in [*experiment.problems, *_leave_out_other_images(experiment)]:
+    for problem in experiment.problems:
         print(f"report.kept: {problem}", file=sys.stderr)
     if experiment.build is None:
         raise BadInput(f"{options.data}: no build.json, so it is not known what was trained on; `make lmdb`")
@@ -133,6 +133,8 @@ def _run(options: argparse.Namespace) -> None:
     images = records["train"] + records.get("holdout", 0)
     if images != TRAIN_IMAGES:
         raise BadInput(f"{options.data}: {images} train images, not the {TRAIN_IMAGES} of Tiny ImageNet; not kept")
+    for problem in _leave_out_other_images(experiment):
+        print(f"report.kept: {problem}", file=sys.stderr)
     # The others are read from files that are committed, or from the data itself.
     results = {number.name for number in paper.numbers() if number.kind == "result"}
     before = read(options.out)

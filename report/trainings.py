@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Self
 
 from ensemble.files import BadInput, whole_file
+from ensemble.trained_on import other_images
 from report.experiment import Model, open_experiment
 from solvers.solver_file import parse_solver
 from solvers.solver_file import read as read_file
@@ -94,6 +95,7 @@ def of_tries(folder: Path) -> list[Training]:
             for model in models
             for name, rate in _TRY.findall(model.solver_text)
             if rates.get(name) == model.solver.base_lr and (epochs := model.epoch(model.curves.iteration))
+            if model.curves.series("accuracy") and not other_images(model.folder, Path("data/lmdb"))
         ]
 
 

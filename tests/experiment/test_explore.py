@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from explore import __main__ as explore
@@ -44,8 +45,6 @@ FAKE_EDITS = {
 @pytest.fixture
 def place(tmp_path, monkeypatch) -> Path:
     """`tiny` and its like `other` on 60 train images in batches of 3: 20 iterations an epoch; 10 val images."""
-    import numpy as np
-
     tiny_run.make(tmp_path)
     (tmp_path / "data/lmdb/train_lmdb/data.mdb").unlink()
     for split, count in {"train": 60, "val": 10}.items():
@@ -125,6 +124,8 @@ def test_tries_that_begin_a_models_own_training_are_kept_as_such(place):
     assert (found.name, found.command) == ("tiny", f"make explore EPOCHS=2 MODELS=tiny RATES={own:g}")
     assert (found.iterations, found.epochs) == (40, 2.0) and found.accuracy[-1][0] == 2
     assert trainings.of_tries(Path("nowhere")) == []
+    write_mean(place / "data/lmdb/mean.binaryproto", np.ones((1, 2, 2), np.float32))
+    assert trainings.of_tries(FOLDER.absolute()) == [], "they were trained on other images"
 
 
 def test_the_precision_is_that_of_the_runs(place, monkeypatch):

@@ -226,8 +226,7 @@ class LayeredNet:
     def _find_overwriting(self) -> list[int | None]:
         """For each ReLU in place after a layer whose backward does not read its own top: the index of that layer.
 
-        Such a ReLU writes over its bottom, as Caffe's do, in place of taking memory for its top; but not where a
-        layer after it is in place too, for its own backward reads its top.
+        Such a ReLU writes over its bottom, as Caffe's do, in place of taking memory for its top.
         """
         writers: dict[int, int] = {}
         found: list[int | None] = []
@@ -238,8 +237,7 @@ class LayeredNet:
                 before = writers.get(bottoms[0])
             found.append(before if before is not None and self._layers[before].forward_relu else None)
             writers.update(dict.fromkeys(tops, i))
-        last = set(writers.values())
-        return [before if i in last else None for i, before in enumerate(found)]
+        return found
 
     def _force_backward(self) -> None:
         for i, layer in enumerate(self._layers):
@@ -299,11 +297,10 @@ class LayeredNet:
     def _may_overwrite(self, i: int, start: int) -> bool:
         """Whether layer i of a pass that began at ``start`` is a ReLU that may write over its bottom.
 
-        Values of before the pass may be in the history of layers that it does not run; those that somebody views may
-        be written by a person, and by blobs that share them.
+        Values of before the pass may be in the history of layers that it does not run.
         """
         before = self._overwrites[i]
-        return before is not None and before >= start and not self._blobs[self._layer_tops[i][0]]._data.has_view
+        return before is not None and before >= start
 
     def _forward_layer(self, i: int, record: bool, again: bool = False, overwrite: bool = False) -> None:
         layer, bottom, top = self._layers[i], self._of(self._layer_bottoms[i]), self._of(self._layer_tops[i])
@@ -323,7 +320,7 @@ class LayeredNet:
                 if blob not in bottom:
                     blob._data.release()
         if record and self._layer_need_backward[i]:
-            # A layer in place writes its top over the bottom that its backward needs.
+            # A layer in place writes over its bottom or top, which its backward needs, where that has a view.
             values = [
                 v.clone() if blob._data.has_view and blob in top else v for v, blob in zip(values, bottom, strict=True)
             ]

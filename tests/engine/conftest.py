@@ -1,4 +1,4 @@
-"""Every test starts from the same random state and leaves Caffe's log as it found it."""
+"""Every test starts from the same random state, whatever the tests before it set for the whole process."""
 
 import logging
 import socket
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from caffe import _rng
+from caffe._layers import python
 
 from .command import environment
 from .worker_processes import Forker
@@ -19,6 +20,12 @@ torch.set_num_threads(1)
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     _rng.set_random_seed(1701)
+
+
+@pytest.fixture(autouse=True)
+def python_layers_allowed(monkeypatch) -> None:
+    """As in pycaffe; the ``caffe`` command, called in this process, forbids them for all that follows."""
+    monkeypatch.setattr(python, "allowed", True)
 
 
 @pytest.fixture

@@ -280,6 +280,7 @@ class LayeredNet:
             The loss: the sum of losses, each times its loss_weight; a tensor of one number, since
             on a GPU turning it into a float waits for the device.
         """
+        self.check_has_layers()
         losses = []
         self._tapes[start : end + 1] = [None] * (end + 1 - start)
         for i in range(start, end + 1):
@@ -293,6 +294,18 @@ class LayeredNet:
                 _debug_info.log_forward(self, i)
             self._run_callbacks("after_forward", i)
         return sum(losses) if losses else 0.0
+
+    def check_has_layers(self) -> None:
+        """Such a net can be made and looked at, as in real Caffe, but not run.
+
+        Raises:
+            NetError: there is none.
+        """
+        if not self._layers:
+            raise NetError(
+                f"Net '{self.name}' has no layer in phase {caffe_pb2.Phase.Name(self.phase)}: nothing to run. "
+                "Do its layers' include and exclude rules leave any?"
+            )
 
     def _may_overwrite(self, i: int, start: int) -> bool:
         """Whether layer i of a pass that began at ``start`` is a ReLU that may write over its bottom.

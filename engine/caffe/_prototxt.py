@@ -1,11 +1,13 @@
 """The one place that parses a prototxt, and says what is wrong with it and where."""
 
+import codecs
 import difflib
 import re
 from pathlib import Path
 from typing import TypeVar
 
 from google.protobuf import text_format
+from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
 
 from caffe import _upgrade
@@ -47,21 +49,28 @@ def parse(text: str, message: M, where: str) -> M:
     position = re.match(r"(\d+):(\d+) : ?", what)
     place = f"{where}:{position[1]}:{position[2]}" if position else where
     reason = what[position.end() :] if position else what
-    unknown = re.search(r'Message type "([\w.]+)" has no field named "(\w+)"', reason)
-    if unknown:
-        fields = _fields_of(unknown[1], message.DESCRIPTOR)
-        reason = f"{unknown[1].removeprefix('caffe.')} has no field '{unknown[2]}'."
-        reason += nearest(unknown[2], fields)
-    raise PrototxtError(f"{place}: {reason}") from None
+    raise PrototxtError(f"{place}: {_plain(reason, message.DESCRIPTOR.file.pool)}") from None
 
 
-def _fields_of(full_name: str, root) -> list[str]:
-    message = root.file.pool.FindMessageTypeByName(full_name)
-    return [field.name for field in message.fields]
+def _plain(reason: str, pool: DescriptorPool) -> str:
+    """What protobuf says, in the words of a person who writes a prototxt."""
+    if unknown := re.search(r'Message type "([\w.]+)" has no field named "(\w+)"', reason):
+        known = [field.name for field in pool.FindMessageTypeByName(unknown[1]).fields]
+        return f"{unknown[1].removeprefix('caffe.')} has no field '{unknown[2]}'.{nearest(unknown[2], known)}"
+    if unknown := re.search(r'Enum type "([\w.]+)" has no value named (\w+)', reason):
+        known = [value.name for value in pool.FindEnumTypeByName(unknown[1]).values]
+        return f"{unknown[1].removeprefix('caffe.')} has no value {unknown[2]}.{nearest(unknown[2], known)}"
+    if "surrogates not allowed" in reason:
+        return "the string is no UTF-8 text. Convert the file, for example with: iconv -f GBK -t UTF-8."
+    if "unicodeescape" in reason:
+        return "the string has a backslash that begins no escape sequence; a backslash itself is written \\\\."
+    return reason
 
 
 def _read(path: str | Path, message: M) -> M:
     content = read_file(path, PROTOTXT, PrototxtError)
+    if content.startswith(codecs.BOM_UTF8):
+        raise PrototxtError(f"{path}:1:1: the file begins with a byte order mark; save it as UTF-8 without one.")
     return parse(content.decode("utf-8", errors="surrogateescape"), message, str(path))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from caffe import _multi_solver, _prototxt, _restore, _rng, _snapshot
+from caffe import _multi_solver, _prototxt, _restore, _rng, _snapshot, _upgrade
 from caffe._error import PrototxtError, SnapshotError, WriteError
 from caffe._log import logger
 from caffe._lr_policy import Plateau, learning_rate
@@ -129,7 +129,12 @@ class Solver:
 
     def _make_net(self, source: str | caffe_pb2.NetParameter, phase: int, state: caffe_pb2.NetState) -> Net:
         param = caffe_pb2.NetParameter()
-        param.CopyFrom(_prototxt.read_net_param(source) if isinstance(source, str) else source)
+        if isinstance(source, str):
+            param.CopyFrom(_prototxt.read_net_param(source))
+        else:
+            # Real Caffe does not upgrade it, finds no layers and dies.
+            param.CopyFrom(source)
+            _upgrade.upgrade_net(param, "the solver's inline net")
         # The solver's default, then what the net says, then what the solver says of this net.
         merged = caffe_pb2.NetState(phase=phase)
         merged.MergeFrom(param.state)

@@ -165,13 +165,18 @@ def _has_old_batch_norm(layer: caffe_pb2.LayerParameter) -> bool:
 def _upgrade_input(net: caffe_pb2.NetParameter, where: str) -> None:
     # An input without a shape is what weight files of then have: it says nothing.
     if net.input_shape or net.input_dim:
-        count, per_input = (len(net.input_shape), 1) if net.input_shape else (len(net.input_dim), 4)
-        if count != per_input * len(net.input):
-            raise PrototxtError(f"{where}: every input needs one input_shape (or four input_dim).")
+        shapes = net.input_shape or [
+            caffe_pb2.BlobShape(dim=net.input_dim[first : first + 4]) for first in range(0, len(net.input_dim) - 3, 4)
+        ]
+        inputs = len(net.input)
+        if len(shapes) < inputs:
+            given = f"{len(shapes)} input_shape" if net.input_shape else f"{len(net.input_dim)} input_dim"
+            raise PrototxtError(
+                f"{where}: {inputs} inputs need {inputs} input_shape (or {4 * inputs} input_dim), not {given}."
+            )
         layer = caffe_pb2.LayerParameter(name="input", type="Input", top=net.input)
-        layer.input_param.shape.extend(net.input_shape)
-        for index in range(0, 0 if net.input_shape else count, 4):
-            layer.input_param.shape.add(dim=net.input_dim[index : index + 4])
+        # What is given beyond the inputs is not heard.
+        layer.input_param.shape.extend(shapes[:inputs])
         rest = list(net.layer)
         del net.layer[:]
         net.layer.extend([layer, *rest])

@@ -49,6 +49,7 @@ class WholeNet:
     """
 
     def __init__(self, net: LayeredNet):
+        net.check_has_layers()
         self._net = net
         self._steps = self._plan()
 

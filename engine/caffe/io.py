@@ -21,7 +21,7 @@ def blobproto_to_array(blob: caffe_pb2.BlobProto, return_diff: bool = False) -> 
     Raises:
         ValueError: the number of values is not what the shape says.
     """
-    values = np.array(blob.diff if return_diff else blob.data)
+    values = np.array(blob.diff if return_diff else blob.data, np.float64)
     if any(blob.HasField(name) for name in ("num", "channels", "height", "width")):
         return _reshaped(values, (blob.num, blob.channels, blob.height, blob.width))
     return _reshaped(values, tuple(blob.shape.dim))

@@ -179,7 +179,8 @@ class TestRefused:
             data_layer(write_lmdb(tmp_path / "l", [datum(content)]), 1)
 
     def test_leveldb_and_batch_size(self, source):
-        with pytest.raises(NetError, match="LMDB"):
-            make_layer(f'type: "Data" data_param {{ source: "{source}" batch_size: 1 backend: LEVELDB }}')
+        for backend, message in {"backend: LEVELDB": "LEVELDB, which is not", "": "LEVELDB.*Caffe's default"}.items():
+            with pytest.raises(NetError, match=f"{message}.*write backend: LMDB"):
+                make_layer(f'type: "Data" data_param {{ source: "{source}" batch_size: 1 {backend} }}')
         with pytest.raises(NetError, match="batch_size"):
             data_layer(source, 0)

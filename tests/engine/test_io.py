@@ -15,6 +15,7 @@ class TestProtos:
         blob = io.array_to_blobproto(array, diff)
         assert list(blob.shape.dim) == [1, 2, 3, 4]
         np.testing.assert_array_equal(io.blobproto_to_array(blob), array.astype(np.float32))
+        assert io.blobproto_to_array(blob).dtype == io.blobproto_to_array(blob, return_diff=True).dtype == np.float64
         np.testing.assert_array_equal(io.blobproto_to_array(blob, return_diff=True), diff.astype(np.float32))
         assert not io.array_to_blobproto(array).diff
 
@@ -72,6 +73,11 @@ REAL = {
              [1.259962, 1.550000, 1.692030, 1.307970, 1.450000, 1.573371],
              [1.606583, 1.432065, 1.218297, 1.546559, 1.693479, 1.631946]],
     (2, 0): [[1.0, 1.5, 1.5, 2.0, 2.0, 1.4], [1.3, 1.8, 1.8, 1.2, 1.2, 1.7], [1.6, 1.0, 1.0, 1.5, 1.5, 2.0]],
+    (1, 3): [[1.187194, 1.285002, 1.475270, 1.930636, 1.673693, 1.209727],
+             [1.246853, 1.605503, 1.740743, 1.259257, 1.456997, 1.632777],
+             [1.727625, 1.458530, 1.134986, 1.590352, 1.847221, 1.750158]],
+    (2, 3): [[1.0, 1.205920, 1.665920, 2.010080, 1.748480, 1.4], [1.3, 1.632640, 1.731840, 1.268160, 1.367360, 1.7],
+             [1.6, 1.251520, 0.989920, 1.334080, 1.794080, 2.0]],
     (2, 1): [[1.0, 1.3, 1.6, 1.9, 1.76, 1.4], [1.3, 1.6, 1.68, 1.32, 1.4, 1.7], [1.6, 1.24, 1.1, 1.4, 1.7, 2.0]],
 }  # fmt: skip
 
@@ -107,9 +113,16 @@ class TestResize:
         np.testing.assert_allclose(io.resize_image(image, (4, 5)), image, atol=1e-6)
         np.testing.assert_array_equal(io.resize_image(np.full((4, 5, 3), 7), (2, 9)), np.full((2, 9, 3), 7))
 
+    @pytest.mark.parametrize("channels", [1, 2])
+    def test_cubic_goes_through_the_values(self, rng, channels):
+        image = rng.random((4, 5, channels)).astype(np.float32)
+        np.testing.assert_allclose(io.resize_image(image, (4, 5), 3), image, atol=1e-6)
+        line = io.resize_image(image[:1], (3, 5), 3)
+        assert line.shape == (3, 5, channels) and (channels == 1 or np.ptp(line, 0).max() < 1e-6)
+
     def test_refused(self):
-        with pytest.raises(ValueError, match="interp_order 3 is not supported"):
-            io.resize_image(np.zeros((2, 3, 1)), (4, 5), 3)
+        with pytest.raises(ValueError, match="interp_order 2 is not supported"):
+            io.resize_image(np.zeros((2, 3, 1)), (4, 5), 2)
         with pytest.raises(ValueError, match="cannot be resized"):
             io.resize_image(np.zeros((2, 3)), (4, 5))
 

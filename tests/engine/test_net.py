@@ -120,6 +120,13 @@ class TestRules:
         assert self.names(layers, TEST) == ["a"]
         assert self.names(layers, TRAIN) == ["data_input_0_split", "a", "b"]
 
+    def test_none_left_can_be_made_but_not_run(self):
+        net = make_net(ip("a", "data", more="include { phase: TEST }").replace('"data"', '"x"'), TRAIN)
+        assert list(net.blobs) == [] and len(net.layers) == 0
+        for run in (net.forward, lambda: WholeNet(net)):
+            with pytest.raises(NetError, match="no layer in phase TRAIN: nothing to run.*include"):
+                run()
+
     def test_a_layer_s_own_phase_wins(self):
         dropout = 'layer { name: "d" type: "Dropout" bottom: "data" top: "d" phase: TEST }'
         assert not make_net(DATA + dropout, TRAIN).layers[1].training

@@ -60,6 +60,21 @@ def test_bytes_that_are_no_text(tmp_path, content):
         _prototxt.read_net_param(tmp_path / "net.prototxt")
 
 
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"\n layer { pooling_param { pool: max } }", r":2:32: PoolingParameter.PoolMethod has no value max. .*MAX\?$"),
+        ("name: '数据'".encode("gbk"), ":1:7: the string is no UTF-8 text. .*iconv -f GBK"),
+        (b'name: "C:\\users"', ":1:7: the string has a backslash that begins no escape sequence"),
+        (b"\xef\xbb\xbfname: 'x'", ":1:1: the file begins with a byte order mark"),
+    ],
+)
+def test_what_else_people_write(tmp_path, content, message):
+    (tmp_path / "net.prototxt").write_bytes(content)
+    with pytest.raises(PrototxtError, match=message):
+        _prototxt.read_net_param(tmp_path / "net.prototxt")
+
+
 def test_missing_file_and_folder(tmp_path):
     with pytest.raises(PrototxtError, match="Could not open file .*gone.prototxt: No such file"):
         _prototxt.read_net_param(tmp_path / "gone.prototxt")

@@ -11,7 +11,7 @@ PYCAFFE = """
     Net SGDSolver NesterovSolver AdaGradSolver RMSPropSolver AdaDeltaSolver AdamSolver NCCL Timer init_log log
     set_mode_cpu set_mode_gpu set_device Layer get_solver layer_type_list set_random_seed solver_count set_solver_count
     solver_rank set_solver_rank set_multiprocess has_nccl __version__ TRAIN TEST Classifier Detector io layers params
-    NetSpec to_proto proto net_spec classifier detector coord_map
+    NetSpec to_proto proto net_spec classifier detector coord_map pycaffe
 """.split()
 IO = """
     blobproto_to_array array_to_blobproto arraylist_to_blobprotovector_str blobprotovector_str_to_arraylist
@@ -22,6 +22,23 @@ IO = """
 @pytest.mark.parametrize("name", PYCAFFE)
 def test_name(name):
     assert getattr(caffe, name) is not None
+
+
+@pytest.mark.parametrize("name", ["Net", "SGDSolver", "AdamSolver", "NCCL", "Timer"])
+def test_names_where_real_caffe_makes_them(name):
+    import caffe._caffe
+    import caffe.pycaffe
+
+    assert getattr(caffe.pycaffe, name) is getattr(caffe._caffe, name) is getattr(caffe, name)
+
+
+def test_classes_that_only_the_compiled_half_names():
+    from caffe._caffe import Blob, Layer, Solver
+
+    assert issubclass(caffe.SGDSolver, Solver) and Layer is caffe.Layer
+    spec = caffe.NetSpec()
+    spec.x = caffe.layers.Input(shape={"dim": [2, 3]})
+    assert isinstance(caffe.Net(spec.to_proto()).blobs["x"], Blob)
 
 
 def test_io_names_and_version():

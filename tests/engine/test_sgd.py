@@ -19,7 +19,9 @@ LR_MULT, DECAY_MULT = (1, 2, 0.1, 1), (1, 0, 3, 1)
 
 
 def make_solver(text, net=NET):
-    return get_solver(_prototxt.parse(f"net_param {{ {net} }} {text}", caffe_pb2.SolverParameter(), "test"))
+    if net is not None:
+        text = f"net_param {{ {net} }} {text}"
+    return get_solver(_prototxt.parse(text, caffe_pb2.SolverParameter(), "test"))
 
 
 def parameters(solver):

@@ -128,6 +128,20 @@ def test_refused(text, message):
         make_solver(f"{COMMON} {text}")
 
 
+@pytest.mark.parametrize("field", ["net_param", "train_net_param", "test_net_param"])
+def test_an_inline_net_of_v1(field):
+    """Its layers were overlooked, and nothing was trained."""
+    net = """layers { name: "data" type: DUMMY_DATA top: "x" dummy_data_param { num: 2 channels: 3 height: 1 width: 1
+             data_filler { value: 1 } } } layers { name: "ip" type: INNER_PRODUCT bottom: "x" top: "y"
+             blobs_lr: 0.25 inner_product_param { num_output: 4 weight_filler { value: 2 } } }"""
+    others = {"net_param": "", "train_net_param": "", "test_net_param": f"net_param {{ {net} }}"}
+    tests = "test_iter: 1 test_interval: 1" if field == "test_net_param" else ""
+    solver = make_solver(f"{others[field]} {field} {{ {net} }} {tests} base_lr: 0.1 lr_policy: 'fixed'", net=None)
+    for made in [solver.net, *solver.test_nets]:
+        assert list(made.params) == ["ip"] and made.forward()["y"].tolist() == [[6] * 4] * 2
+    assert len(solver.test_nets) == (field == "test_net_param")
+
+
 def test_each_type_is_a_class_of_pycaffe():
     import caffe
 

@@ -116,6 +116,19 @@ def test_snapshots_are_named_after_the_solver(text, prefix, tmp_path, monkeypatc
     assert _prototxt.read_solver_param("models/lenet_solver.prototxt").snapshot_prefix == prefix
 
 
+@pytest.mark.parametrize(
+    "text, shapes",
+    [
+        ("input: 'a' input_shape { dim: 5 dim: 7 } input_shape { dim: 3 }", [[5, 7]]),
+        ("input: 'a' " + " ".join(f"input_dim: {n}" for n in (2, 3, 4, 5, 6, 7)), [[2, 3, 4, 5]]),
+        ("input: 'a' " + " ".join(f"input_dim: {n}" for n in (2, 3, 4, 5, 6, 7, 8, 9)), [[2, 3, 4, 5]]),
+    ],
+)
+def test_shapes_beyond_the_inputs_are_not_heard(text, shapes):
+    (layer,) = net(text).layer
+    assert [list(shape.dim) for shape in layer.input_param.shape] == shapes
+
+
 def test_batch_norm_of_old_files_is_not_trained():
     (layer,) = net('layer { type: "BatchNorm" ' + 'param { name: "m" lr_mult: 2 decay_mult: 1 } ' * 3 + "}").layer
     assert [(spec.name, spec.lr_mult, spec.decay_mult) for spec in layer.param] == [("m", 0, 0)] * 3
@@ -134,8 +147,11 @@ def test_solver_types(old, new):
     [
         ("layer { } layers { type: RELU }", "both 'layer' and 'layers'"),
         ("layers { name: 'x' }", "'x' has no type"),
-        ("input: 'a' input_dim: 1 input_dim: 2", "four input_dim"),
-        ("input: 'a' input: 'b' input_shape { dim: 1 }", "one input_shape"),
+        ("input: 'a' input_dim: 1 input_dim: 2", r"1 inputs need 1 input_shape \(or 4 input_dim\), not 2 input_dim"),
+        (
+            "input: 'a' input: 'b' input_shape { dim: 1 }",
+            r"2 inputs need 2 input_shape \(or 8 input_dim\), not 1 input_shape",
+        ),
     ],
 )
 def test_refused(text, message):

@@ -44,7 +44,11 @@ class Data(Layer):
     def setup(self, bottom):
         param = self.param.data_param
         if param.backend != caffe_pb2.DataParameter.LMDB:
-            raise self.error("only backend: LMDB is supported; convert the LEVELDB")
+            raise self.error(
+                "data_param has backend LEVELDB, which is not supported"
+                + ("" if param.HasField("backend") else " (it is Caffe's default)")
+                + "; for an LMDB write backend: LMDB, a LevelDB has to be converted"
+            )
         if param.batch_size < 1:
             raise self.error("batch_size must be 1 or more")
         self.batch_size = param.batch_size

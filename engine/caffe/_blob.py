@@ -12,6 +12,24 @@ from caffe._error import NetError
 _MOST_AXES, _MOST_VALUES = 32, 2**31 - 1
 
 
+def own_memory(tensor: torch.Tensor, taken: set[int]) -> torch.Tensor:
+    """The tensor, or a copy of it where its memory is taken or is not its alone to write.
+
+    Args:
+        taken: addresses of memory; that of the result is added.
+    """
+    storage = tensor.untyped_storage()
+    if storage.data_ptr() in taken or storage.nbytes() != tensor.nbytes:
+        tensor = tensor.clone()
+    taken.add(address(tensor))
+    return tensor
+
+
+def address(tensor: torch.Tensor) -> int:
+    """Of the memory that the tensor shares with its views."""
+    return tensor.untyped_storage().data_ptr()
+
+
 class SyncedArray:
     """One array that the engine sees as a tensor and a person as a NumPy view.
 

@@ -11,7 +11,7 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from caffe import _debug_info, _device, _layers
 from caffe._allocator import keep_freed_memory
-from caffe._blob import Blob
+from caffe._blob import Blob, address, own_memory
 from caffe._error import NetError
 from caffe._layers.base import BlobLayer, Layer
 from caffe._log import logger
@@ -153,6 +153,7 @@ class LayeredNet:
         if param.type == "Input":
             self._inputs.extend(top_ids)
         if layer.auto_top_blobs and len(top_ids) < layer.tops[0]:
+            logger.info("%s -> (automatic)", param.name)
             top_ids.append(self._add_blob("(automatic)", need_backward))
         self._layer_bottoms.append(bottom_ids)
         self._layer_tops.append(top_ids)
@@ -352,10 +353,12 @@ class LayeredNet:
         else:
             with torch.no_grad():
                 results = compute(values, weights)
+        taken = {address(v) for v in values}
         for blob, result in zip(top, results, strict=False):
             if tuple(result.shape) != tuple(blob.shape):
                 blob.reshape(*result.shape)
-            blob._data.set(result)
+            # What a layer hands on as it is (Dropout in TEST, a part of Slice) is a blob of its own to people.
+            blob._data.set(result if layer.shares_memory or blob in bottom else own_memory(result.detach(), taken))
 
     def _backward(self, start: int, end: int, keep: bool = True) -> None:
         """Run layers start down to end (inclusive) backward.
@@ -401,13 +404,17 @@ class LayeredNet:
             gradients = iter(torch.autograd.grad(edges, wanted, diffs, retain_graph=keep, allow_unused=True))
         if not keep:
             self._tapes[i] = None
+        # Autograd gives the same tensor on where a gradient is that of the top.
+        taken = {address(blob._diff.tensor()) for blob in top}
         for edge, blob in zip(tape.bottom, bottom, strict=True):
             if edge is not None:
                 gradient = next(gradients)
-                blob._diff.set(torch.zeros_like(blob._data.tensor()) if gradient is None else gradient)
+                if gradient is None:
+                    gradient = torch.zeros_like(blob._data.tensor())
+                blob._diff.set(gradient if layer.shares_memory or blob in top else own_memory(gradient, taken))
         for edge, blob in zip(tape.weights, layer.blobs, strict=True):
             if edge is not None and (gradient := next(gradients)) is not None:
-                blob.accumulate_diff(gradient)
+                blob.accumulate_diff(own_memory(gradient, taken))
 
     def _run_callbacks(self, when: str, i: int) -> None:
         for callback in self._callbacks[when]:

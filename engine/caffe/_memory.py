@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from caffe._layers.base import Layer
 
 _FLOAT = 4
-# Their tops are their bottoms' memory.
-_SHARING = ("Split", "Reshape", "Flatten")
 
 
 def available() -> int:
@@ -126,7 +124,7 @@ class NetMemory:
             NetError: the net takes more than there is; the layer is named.
         """
         self.bytes += _FLOAT * self.copies * sum(blob.count for blob in layer.blobs)
-        if layer.type not in _SHARING:
+        if not layer.shares_memory:
             self.bytes += _FLOAT * sum(blob.count for blob in new_tops)
         if self.bytes > self.free:
             raise NetError(

@@ -90,12 +90,12 @@ def upgrade_as_needed(net: caffe_pb2.NetParameter, where: str) -> bool:
         _upgrade_input(net, where)
         _done("input fields.")
     if any(map(_has_old_batch_norm, net.layer)):
-        _attempt("batch norm params", where)
+        logger.info("Attempting to upgrade batch norm layers using deprecated params: %s", where)
         for layer in filter(_has_old_batch_norm, net.layer):
             # The running sums are no weights; some files of then forgot to say so.
             for spec in layer.param:
                 spec.lr_mult = spec.decay_mult = 0
-        _done("batch norm params.")
+        logger.info("Successfully upgraded batch norm layers using deprecated params.")
     return complete
 
 

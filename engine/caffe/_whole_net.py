@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from caffe._blob import Blob
+from caffe._blob import Blob, own_memory
 from caffe._layers.base import BlobLayer, Layer
 from caffe._layers.batch_norm import BatchNorm
 
@@ -136,9 +136,10 @@ class WholeNet:
         loss = self._forward(leaves)
         if isinstance(loss, torch.Tensor) and loss.requires_grad:
             gradients = torch.autograd.grad(loss, [leaf for _, leaf in leaves], allow_unused=True)
+            taken: set[int] = set()
             for (blob, _), gradient in zip(leaves, gradients, strict=True):
                 if gradient is not None:
-                    blob.accumulate_diff(gradient)
+                    blob.accumulate_diff(own_memory(gradient, taken))
             loss = loss.detach()
         return loss
 

@@ -1,5 +1,6 @@
 """What pycaffe's passes keep in memory between and within them, and that it never costs a right gradient."""
 
+import caffe
 import numpy as np
 import pytest
 from torch.multiprocessing.reductions import StorageWeakRef
@@ -133,3 +134,50 @@ def test_a_shared_array_of_another_shape_goes_through_a_pass(rng):
     other.blobs["data"].data[...] = x = rng.normal(size=(18, 20))
     net.forward()
     np.testing.assert_array_equal(net.blobs["data"].data.reshape(18, 20), x.astype(np.float32))
+
+
+# Layers that hand a value or a gradient on as it is; "b" is a second bottom where there is one.
+AS_IT_IS = {
+    "Dropout in TEST": 'type: "Dropout" bottom: "a"',
+    "Eltwise": 'type: "Eltwise" bottom: "a" bottom: "b"',
+    "Concat of one": 'type: "Concat" bottom: "a"',
+    "Tile of one": 'type: "Tile" bottom: "a" tile_param { tiles: 1 }',
+    "Slice": 'type: "Slice" bottom: "a" top: "rest"',
+    "Crop": 'type: "Crop" bottom: "a" bottom: "b" crop_param { axis: 3 }',
+    "Bias": 'type: "Bias" bottom: "a" bottom: "b" bias_param { axis: 0 }',
+    "Power": 'type: "Power" bottom: "a"',
+}
+
+
+@pytest.mark.parametrize("kind", AS_IT_IS)
+def test_what_is_handed_on_is_a_blob_of_its_own(rng, kind):
+    shape = (4, 6, 3, 2)
+    net = make_net(
+        input_layer(a=shape, b=shape)
+        + f'layer {{ name: "x" {AS_IT_IS[kind]} top: "x" }} '
+        + 'layer { name: "relu" type: "ReLU" bottom: "x" top: "x" } force_backward: true',
+        caffe.TEST,
+    )
+    a = rng.normal(size=shape).astype(np.float32)
+    for _ in range(2):
+        net.forward(a=a, b=a, end="x")
+        net.blobs["x"].data  # noqa: B018  from here on its memory is kept
+        net.forward(start="relu")
+        np.testing.assert_array_equal(net.blobs["a"].data, a)
+    net.blobs["x"].diff[...] = 1
+    net.backward()
+    seen = [blob.diff for name, blob in net.blobs.items() if name in ("a", "b", "x")]
+    for i, one in enumerate(seen):
+        assert not any(np.shares_memory(one, other) for other in seen[:i])
+
+
+def test_reshape_and_its_bottom_are_one_memory(rng):
+    net = make_net(
+        input_layer(a=(4, 6)) + 'layer { name: "x" type: "Reshape" bottom: "a" top: "x" '
+        "reshape_param { shape { dim: 3 dim: -1 } } } force_backward: true"
+    )
+    net.forward(a=rng.normal(size=(4, 6)))
+    net.backward(x=rng.normal(size=(3, 8)))
+    a, x = net.blobs["a"], net.blobs["x"]
+    assert a._data.tensor().data_ptr() == x._data.tensor().data_ptr()
+    assert a._diff.tensor().data_ptr() == x._diff.tensor().data_ptr()

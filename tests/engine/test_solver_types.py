@@ -142,6 +142,50 @@ def test_an_inline_net_of_v1(field):
     assert len(solver.test_nets) == (field == "test_net_param")
 
 
+TWO = """
+layer { name: "p" type: "Parameter" top: "p" parameter_param { shape { dim: 2 } } }
+layer { name: "q" type: "Parameter" top: "q" parameter_param { shape { dim: 2 } } }
+layer { name: "t" type: "DummyData" top: "t" dummy_data_param { shape { dim: 2 } data_filler { value: 3 } } }
+layer { name: "s" type: "Eltwise" bottom: "p" bottom: "q" top: "s" }
+layer { name: "l" type: "EuclideanLoss" bottom: "s" bottom: "t" top: "l" }
+"""
+# p and q after three steps on real Caffe.
+OF_REAL_CAFFE = {
+    "SGD: momentum: 0.9 weight_decay: 0.3": [1.82961, 0.98604, -0.67837, 0.77704],
+    "SGD: clip_gradients: 0.5": [1.09244, 0.552, -1.90756, 0.302],
+    'SGD: regularization_type: "L1" weight_decay: 0.2': [1.482, 0.75067, -1.398, 0.50068],
+    "Nesterov: momentum: 0.9 weight_decay: 0.3": [2.02302, 1.11499, -0.28956, 0.92228],
+    "AdaGrad: weight_decay: 0.1": [1.22347, 0.71932, -1.77582, 0.46955],
+    "RMSProp: rms_decay: 0.9 weight_decay: 0.1": [1.68255, 1.12752, -1.30859, 0.88095],
+    "AdaDelta: momentum: 0.9 delta: 1e-3 weight_decay: 0.1": [1.03056, 0.53039, -1.96942, 0.2804],
+    "Adam: momentum: 0.9 momentum2: 0.999 weight_decay: 0.1": [1.29925, 0.79836, -1.70062, 0.54841],
+}
+
+
+@pytest.mark.parametrize("keep_blobs", [True, False])
+@pytest.mark.parametrize("kind", OF_REAL_CAFFE)
+def test_parameters_of_one_gradient(kind, keep_blobs):
+    """Their gradients are one tensor to autograd, and two to the rules, which write over them."""
+    name, options = kind.split(": ", 1)
+    solver = make_solver(f'type: "{name}" base_lr: 0.1 lr_policy: "fixed" {options}', TWO)
+    solver.keep_blobs = keep_blobs
+    p, q = (solver.net.params[name][0].data for name in "pq")
+    p[...], q[...] = [1, 0.5], [-2, 0.25]
+    solver.step(3)
+    np.testing.assert_allclose([*p, *q], OF_REAL_CAFFE[kind], atol=2e-5)
+
+
+@pytest.mark.parametrize("keep_blobs", [True, False])
+def test_a_gradient_that_is_one_number_repeated(keep_blobs):
+    net = """layer { name: "p" type: "Parameter" top: "p" parameter_param { shape { dim: 3 } } }
+             layer { name: "sum" type: "Reduction" bottom: "p" top: "sum" loss_weight: 2 }"""
+    solver = make_solver("base_lr: 0.1 lr_policy: 'fixed' momentum: 0.5 weight_decay: 0.1", net)
+    solver.keep_blobs = keep_blobs
+    solver.net.params["p"][0].data[...] = [1, 2, 3]
+    solver.step(1)
+    np.testing.assert_allclose(solver.net.params["p"][0].data, [0.79, 1.78, 2.77], rtol=1e-6)
+
+
 def test_each_type_is_a_class_of_pycaffe():
     import caffe
 

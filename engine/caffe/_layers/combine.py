@@ -72,8 +72,7 @@ class Slice(Layer):
         return [(*shape[:axis], part, *shape[axis + 1 :]) for part in self.lengths]
 
     def forward(self, bottom, weights):
-        # Copies, so that what a person writes into the bottom later does not show in the tops.
-        return [part.clone() for part in bottom[0].split(self.lengths, self.axis)]
+        return list(bottom[0].split(self.lengths, self.axis))
 
 
 class _ProductByDivision(torch.autograd.Function):

@@ -8,6 +8,8 @@ from caffe._layers.base import Layer, Precision, Shape, canonical_axis, register
 class _SharesMemory(Layer):
     """Base of layers whose top is the bottom in another shape."""
 
+    shares_memory = True
+
     def setup(self, bottom):
         if self.in_place:
             raise self.error("it cannot be computed in place; give its top a name of its own")
@@ -137,5 +139,4 @@ class Crop(Layer):
         x, _ = bottom
         for axis, offset, length in self.windows:
             x = x.narrow(axis, offset, length)
-        # A copy, so that what a person writes into the bottom later does not show in the top.
-        return [x.clone()]
+        return [x]

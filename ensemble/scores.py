@@ -46,9 +46,18 @@ def newest_snapshot(run: Path, model: str) -> Path:
     return max(found, key=iteration_of)
 
 
+class Diverged(BadInput):
+    """A snapshot whose weights give no numbers."""
+
+
 def score(net, split, name: str, size: int, shape: tuple[int, ...], snapshot: Path, digest: str,
           view: str = views.CENTER) -> Scores:  # fmt: skip
-    """Run all records of a split through the net, `size` at a time; images are of `shape` (C, H, W)."""
+    """Run all records of a split through the net, `size` at a time; images are of `shape` (C, H, W).
+
+    Raises:
+        Diverged: scores are not finite.
+        BadInput: a label is none.
+    """
     start, chosen = time.perf_counter(), net.windows(view)
     prob = np.empty((len(split), rule.CLASSES), dtype=np.float32)
     labels = np.empty(len(split), dtype=np.int64)
@@ -58,6 +67,8 @@ def score(net, split, name: str, size: int, shape: tuple[int, ...], snapshot: Pa
     for batch in bar(batches, desc=name, total=total, unit="batch"):
         rows = slice(len(names), len(names) + len(batch.names))
         decides, prob[rows] = _through(net, batch.images, chosen)
+        if not np.isfinite(prob[rows]).all():
+            raise Diverged(f"{snapshot}: the training diverged, scores are not finite")
         labels[rows] = batch.labels
         names.extend(batch.names)
         if batch.labels.min() < -1 or batch.labels.max() >= rule.CLASSES:
@@ -133,8 +144,6 @@ def _run(options: argparse.Namespace) -> None:
                 net.windows(view)  # before the records are looked at
                 with records.Split(options.data / f"{name}_lmdb") as split:
                     result = score(net, split, name, options.batch, mean.shape, snapshot, digest, view)
-                if not np.isfinite(result.scores).all():
-                    raise BadInput(f"{snapshot}: the training diverged, scores are not finite; name an earlier one")
                 save(path, replace(result, engine=engine, precision=precision))
                 _tell(options.model, result, net, path)
             if view != views.CENTER and name != "test":

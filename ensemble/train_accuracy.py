@@ -16,7 +16,7 @@ from pathlib import Path
 
 import commands
 from ensemble.files import BadInput, whole_file
-from ensemble.scores import iteration_of, score
+from ensemble.scores import Diverged, iteration_of, score
 
 FILE = "train_accuracy.csv"
 
@@ -75,7 +75,13 @@ def _run(options: argparse.Namespace) -> None:
             if (digest, len(split)) in rows:
                 continue
             net = deploy_net.DeployNet(deploy, snapshot, mean)
-            found = score(net, split, f"train {iteration_of(snapshot)}", options.batch, mean.shape, snapshot, digest)
+            try:
+                found = score(
+                    net, split, f"train {iteration_of(snapshot)}", options.batch, mean.shape, snapshot, digest
+                )
+            except Diverged as error:  # as will be those after it; those before it have an accuracy all the same
+                print(f"{options.model}: left out {error}")
+                continue
             row = Row(found.iteration, found.accuracy, found.accuracy_top5, len(split), digest)
             rows = {key: old for key, old in rows.items() if old.iteration != row.iteration}
             rows[digest, len(split)] = row

@@ -76,7 +76,11 @@ def outcome(one: Try) -> Outcome:
     seen = curves.read(one.run)
     solver = parse_solver(read(one.solver_file), one.solver_file)
     shown = [point for point in seen.displayed if point.iteration <= one.until]
-    tests = [point for point in seen.series("accuracy") if point[0] <= one.until]
+    tests = [
+        (test.iteration, _right(test.outputs["accuracy"]))
+        for test in seen.tested
+        if test.net == 0 and "accuracy" in test.outputs and test.iteration <= one.until
+    ]
     if not shown or not tests or tests[-1][0] < one.until:
         raise InputError(
             f"{one.run / curves.LOG}: tells of no test at iteration {one.until}; remove {one.run} to train it again"
@@ -93,10 +97,14 @@ def outcome(one: Try) -> Outcome:
     return Outcome(
         one.model, one.rate, one.dropout, one.until // one.epoch, one.until,
         tests[-1][1], (val and val.images) or 1, max(value for _, value in tests),
-        told.windows[-1] if told.windows else shown[-1].loss, learns, trend, round(last.seconds, 1), solver.random_seed,
+        _finite(told.windows[-1] if told.windows else shown[-1].loss), learns, trend, round(last.seconds, 1), solver.random_seed,
         [[round(point.iteration / one.epoch, 4), _finite(point.loss)] for point in shown[::thin]],
         [[at / one.epoch, value] for at, value in tests],
     )  # fmt: skip
+
+
+def _right(accuracy: float) -> float:
+    return 0.0 if math.isnan(accuracy) else accuracy  # a diverged net knows no image
 
 
 def _finite(loss: float) -> float:
@@ -120,7 +128,7 @@ def exploration(tries: Sequence[Try], command: str) -> Exploration:
 
 def write(path: Path, found: Exploration) -> None:
     with whole_file(path) as file:
-        json.dump(asdict(found), file, indent=None, ensure_ascii=False, separators=(", ", ": "))
+        json.dump(asdict(found), file, indent=None, ensure_ascii=False, separators=(", ", ": "), allow_nan=False)
         file.write("\n")
 
 

@@ -19,8 +19,14 @@ from pathlib import Path
 from solvers import caffe_log, journal
 
 LOG = "train.log"
+_NO_PROBABILITY = 87.3365  # -log(FLT_MIN): SoftmaxWithLoss of a net that gives the right class none
 # Policies whose rate stays until it drops. The others move it at every iteration.
 _IN_STEPS = ("fixed", "step", "multistep", "plateau")
+
+
+def is_lost(loss: float) -> bool:
+    """Whether a loss is that of a diverged net."""
+    return not math.isfinite(loss) or math.isclose(loss, _NO_PROBABILITY, abs_tol=1e-3)
 
 
 @dataclass
@@ -58,7 +64,9 @@ class Tested:
     run: Run
     time: datetime
     seconds: float
-    outputs: dict[str, float] = field(default_factory=dict)  # {"accuracy": 0.25, "loss": 3.4, ...}
+    # {"accuracy": 0.25, "loss": 3.4, ...}. Caffe's Accuracy counts every image as right whose scores are no numbers;
+    # of a net that has diverged it is nan here.
+    outputs: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -101,14 +109,13 @@ class Curves:
         return count + end  # before the log: by one
 
     def series(self, output: str, net: int = 0) -> list[tuple[int, float]]:
-        """(iteration, value) of one output of a test net, such as "accuracy" or "loss"."""
+        """(iteration, value) of one output of a test net, such as "accuracy" or "loss", where it is a number."""
         tests = (test for test in self.tested if test.net == net and output in test.outputs)
-        return [(test.iteration, test.outputs[output]) for test in tests]
+        return [(test.iteration, test.outputs[output]) for test in tests if not math.isnan(test.outputs[output])]
 
     def best(self, output: str = "accuracy", net: int = 0) -> tuple[int, float] | None:
         """(iteration, value) where an output of a test net was highest, None before the first test."""
-        series = [point for point in self.series(output, net) if not math.isnan(point[1])]
-        return max(series, key=lambda point: point[1], default=None)
+        return max(self.series(output, net), key=lambda point: point[1], default=None)
 
     def add(self, line: str) -> caffe_log.Event | None:
         """Take in one line, without its end; returns what it says about the training."""
@@ -179,7 +186,10 @@ class Curves:
         if not self.testing.outputs:
             self.tested.append(self.testing)
             self.testing.time, self.testing.seconds = self.time, self.seconds
-        self.testing.outputs[event.name] = event.value
+        outputs = self.testing.outputs
+        outputs[event.name] = event.value
+        if any(map(is_lost, outputs.values())) or (self.displayed and is_lost(self.displayed[-1].loss)):
+            outputs.update((name, math.nan) for name, value in outputs.items() if not is_lost(value))
 
 
 def _cut(points: list, iteration: int) -> None:

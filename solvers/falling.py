@@ -19,12 +19,11 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import combinations, pairwise
 
-from solvers.curves import Curves, Displayed
+from solvers.curves import Curves, Displayed, is_lost
 
 WINDOWS = 10
 FEWEST = 5
 LEVEL = 0.05
-_NO_PROBABILITY = 87.3365  # -log(FLT_MIN): SoftmaxWithLoss of a net that gives the right class none
 _BEGUN = 0.99  # of the first loss of all: what is not under that has not begun to fall
 
 
@@ -68,7 +67,7 @@ def verdict(curves: Curves, epoch: float) -> Verdict:
     points = [point for point in curves.displayed if point.iteration >= since]
     windows = means(points, since, epoch)
     lower, needed = _lower(windows), _needed(len(windows))
-    if points and _diverged(points[-1].loss):
+    if points and is_lost(points[-1].loss):
         trend = Trend.DIVERGED
     elif len(windows) < FEWEST:
         trend = Trend.TOO_EARLY
@@ -92,11 +91,7 @@ def _begun(windows: tuple[float, ...], curves: Curves) -> bool:
 
 def last_good(curves: Curves) -> int:
     """The newest displayed iteration whose loss was not that of a diverged net; 0 without one."""
-    return max((point.iteration for point in curves.displayed if not _diverged(point.loss)), default=0)
-
-
-def _diverged(loss: float) -> bool:
-    return not math.isfinite(loss) or math.isclose(loss, _NO_PROBABILITY, abs_tol=1e-3)
+    return max((point.iteration for point in curves.displayed if not is_lost(point.loss)), default=0)
 
 
 def rises(values: list[float]) -> bool:

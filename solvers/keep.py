@@ -1,12 +1,14 @@
 """Which snapshots of a run stay: the last n and the best one (`make train-nin1 KEEP=n`).
 
 The best is the one with the highest val accuracy in the log; a net without an accuracy is judged by its test
-loss. A snapshot is removed only after a newer one was read and found whole.
+loss. Of a training that has diverged the last one from before stays too. A snapshot is removed only after a newer
+one was read and found whole.
 """
 
 from collections.abc import Callable
 
-from solvers.curves import Curves
+from solvers.curves import Curves, is_lost
+from solvers.falling import last_good
 from solvers.snapshots import Snapshot, fault, snapshots
 
 
@@ -28,7 +30,10 @@ class Keep:
         self._stuck: set[Snapshot] = set()
 
     def most_to_come(self) -> int:
-        """How many snapshots more than now there will be at once: the last, the best, the one being written."""
+        """How many snapshots more than now there will be at once: the last, the best, the one being written.
+
+        One that stays since the training diverged is not foreseen.
+        """
         return max(1, self.count + 2 - len(snapshots(self.prefix)))
 
     def tick(self) -> None:
@@ -48,17 +53,23 @@ class Keep:
                 last.append(snapshot)
         if not last:
             return
-        stay = {*last, self._best(found)}
+        stay = {*last, self._best(found), self._before_diverging(found)}
         for snapshot in found:
             if snapshot.iteration < last[0].iteration and snapshot not in stay:
                 self._remove(snapshot)
 
     def _best(self, found: list[Snapshot]) -> Snapshot | None:
-        accuracy = self._curves.series("accuracy") or [(i, -loss) for i, loss in self._curves.series("loss")]
-        score = {iteration: value for iteration, value in accuracy if value == value}  # without nan
+        score = dict(self._curves.series("accuracy") or [(i, -loss) for i, loss in self._curves.series("loss")])
         tested = (snapshot for snapshot in found if snapshot.iteration in score)
         ranked = sorted(tested, key=lambda each: (score[each.iteration], each.iteration), reverse=True)
         return next(filter(self._is_whole, ranked), None)
+
+    def _before_diverging(self, found: list[Snapshot]) -> Snapshot | None:
+        shown = self._curves.displayed
+        if not shown or not is_lost(shown[-1].loss):
+            return None
+        good = (snapshot for snapshot in found if snapshot.iteration <= last_good(self._curves))
+        return next(filter(self._is_whole, good), None)
 
     def _is_whole(self, snapshot: Snapshot) -> bool:
         look = _look(snapshot)

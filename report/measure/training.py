@@ -1,6 +1,7 @@
 """What the trainings gave: from the curves of the runs."""
 
 import json
+from math import isnan, nan
 from pathlib import Path
 
 from report import paper
@@ -168,7 +169,7 @@ def nin_after_the_same_time(experiment: Experiment) -> Ours | None:
     seconds = max(model.curves.seconds for model in alexnets)
     tests = [(model, test.iteration, test.outputs["accuracy"]) for model in _family(experiment, "nin")
              for test in model.curves.tested
-             if test.net == 0 and test.seconds <= seconds and "accuracy" in test.outputs]  # fmt: skip
+             if test.net == 0 and test.seconds <= seconds and not isnan(test.outputs.get("accuracy", nan))]  # fmt: skip
     found = _best(tests)
     return found and Ours(found.value, f"{found.note}, in the {duration(seconds)} that AlexNet took", found.models)
 

@@ -159,8 +159,21 @@ def test_numbers_as_streams_print_them(text):
     assert str(point.loss) == str(float(text)) or math.isnan(point.loss)
 
 
-def test_a_nan_is_not_the_best():
-    assert of(begin() + score(0, "nan", "nan") + score(10, 0.25, 1) + score(20, "nan", 1)).best() == (10, 0.25)
+@pytest.mark.parametrize("loss", ["nan", "-nan", "inf", "87.3365"])
+def test_a_net_without_numbers_has_no_accuracy(loss):
+    """Caffe says 1: of scores that are nan none is higher than the right class's."""
+    made = of(begin() + score(0, 1, loss) + score(10, 0.25, 1) + score(20, 1, loss))
+    assert made.best() == (10, 0.25) and made.series("accuracy") == [(10, 0.25)]
+    assert [math.isnan(test.outputs["accuracy"]) for test in made.tested] == [True, False, True]
+    assert str(made.tested[0].outputs["loss"]) == str(float(loss)).replace("-nan", "nan")
+    assert [at for at, _ in made.series("loss")] == ([10] if "nan" in loss else [0, 10, 20])
+
+
+def test_a_test_without_a_loss_goes_by_the_last_displayed_one():
+    alone = [score(at, accuracy, 1).rpartition("I1231")[0] for at, accuracy in ((20, 0.3), (40, 1))]
+    made = of(begin() + shown(0, 5, 0.01) + alone[0] + shown(20, 4, 0.01) + shown(30, "nan", 0.01) + alone[1])
+    assert [test.outputs.keys() for test in made.tested] == [{"accuracy"}] * 2
+    assert made.series("accuracy") == [(20, 0.3)] == [made.best()]
 
 
 def test_an_interrupted_test_is_none():

@@ -36,8 +36,9 @@ layer { name: "drop" type: "Dropout" bottom: "data" top: "data" dropout_param { 
 """
 # The accuracy of the stand-in's test at the end: by its rate, and the loss falls to 0.7 or stays.
 FAKE_EDITS = {
-    "accuracy = 0.25": 'accuracy = " + str({0.01: 0.5, 0.003: 0.75, 0.001: 0.875}[round(solver.base_lr, 6)]) + "',
-    "1 - iteration / 100": "(1 - iteration / 100 if solver.base_lr > 0.002 else 1 + iteration % 3)",
+    "accuracy = 0.25": 'accuracy = " + str({9.0: 1, 0.01: 0.5, 0.003: 0.75, 0.001: 0.875}[round(solver.base_lr, 6)]) + "',
+    "1 - iteration / 100": "(float('nan') if solver.base_lr > 1 else 1 - iteration / 100 if solver.base_lr > 0.002 "
+    "else 1 + iteration % 3)",
     "iteration % 10 == 0": "iteration % solver.display == 0",
 }
 
@@ -114,6 +115,16 @@ def test_a_whole_exploration(place, capsys):
     assert run("--epochs=3", "--rates=0.003") == 0
     assert outcome.load(FOLDER / outcome.NAME).outcomes[0].iterations == 60
     assert "Resuming from runs/tiny-0.003/tiny-0.003_iter_40" in logs()["tiny-0.003"], "more epochs go on"
+
+
+def test_a_try_that_diverges_knows_no_image(place, capsys):
+    """Its accuracy is 1 in Caffe's words."""
+    assert run("--epochs=2", "--rates=9 0.003") == 0
+    assert "Continue with tiny at 0.003" in capsys.readouterr().out
+    diverged, other = outcome.load(FOLDER / outcome.NAME).outcomes
+    assert (diverged.accuracy, diverged.best, diverged.loss, diverged.learns) == (0, 0, 99, False)
+    assert (diverged.trend, other.accuracy) == ("diverged", 0.75)
+    assert "NaN" not in (FOLDER / outcome.NAME).read_text()
 
 
 def test_tries_that_begin_a_models_own_training_are_kept_as_such(place):

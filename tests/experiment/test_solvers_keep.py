@@ -49,6 +49,7 @@ def keep(count: int, of: Curves | None = None) -> Keep:
         (2, {"accuracy": {1: 0.1, 2: 0.4, 4: 0.3, 5: 0.9, 6: 0.2}}, [2, 6, 9]),
         (2, {"accuracy": {1: 0.4, 2: 0.4, 4: 0.3}}, [2, 6, 9]),
         (2, {"accuracy": {1: "nan", 2: 0.1, 6: 0.3}}, [6, 9]),
+        (2, {"accuracy": {2: 0.1, 6: 0.3, 9: 1}, "loss": {9: "nan"}}, [6, 9]),
         (1, {"loss": {1: 5.3, 2: 4.9, 4: 5.1}}, [2, 9]),
         (1, {"accuracy": {1: 0.3}, "loss": {2: 1.5}}, [1, 9]),
     ],
@@ -58,6 +59,16 @@ def test_the_last_and_the_best_stay(folder, count, tests, stay):
         write_snapshot(iteration)
     keep(count, curves(**tests)).prune()
     assert there(folder) == stay
+
+
+def test_of_a_training_that_diverged_the_last_one_before_stays(folder):
+    for iteration in (1, 2, 4, 6, 9):
+        write_snapshot(iteration)
+    made = curves(accuracy={1: 0.4, 2: 0.3})
+    for iteration, loss in {3: 5.1, 5: 4.9, 7: "nan", 8: "87.3365"}.items():
+        made.add(f"I0102 03:04:05.678901 123 solver.cpp:1] Iteration {iteration}, loss = {loss}")
+    keep(1, made).prune()
+    assert there(folder) == [1, 4, 9]
 
 
 @pytest.mark.parametrize("breakage", ["model cut", "state cut", "no state", "no model"])

@@ -60,6 +60,15 @@ def test_every_snapshot_once_over_the_first_records(place, capsys):
     assert [row.images for row in train_accuracy.read(Path("runs/one"))] == [13, 21]
 
 
+def test_a_diverged_snapshot_has_none(place, capsys):
+    """Of scores that are nan none is higher than the right class's: it would know every image."""
+    weights = {name: [values * np.nan for values in of] for name, of in small_ensemble.make_weights(12).items()}
+    small_ensemble.write_snapshot(Path("runs/one/one_iter_100.caffemodel"), "one", weights)
+    assert train_accuracy.main(["one", "--limit", str(LIMIT)]) is None
+    assert [row["iteration"] for row in rows()] == ["20"]
+    assert "left out runs/one/one_iter_100.caffemodel: the training diverged" in capsys.readouterr().out
+
+
 def test_errors_are_one_line(place):
     assert "no snapshot" in train_accuracy.main(["three"])
     assert "1 or more" in train_accuracy.main(["one", "--limit", "0"])

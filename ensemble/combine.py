@@ -82,10 +82,13 @@ def combinations(
 ) -> list[Combination]:
     """Every non-empty combination of the models, the best on val first."""
 
-    def accuracy(files: Sequence[Scores], chosen: tuple[int, ...], weights: np.ndarray) -> float:
-        total = rule.combine([files[i].scores for i in chosen], weights, rank_cut)
-        return rule.accuracy(total, files[0].labels)
+    def cut(files: Sequence[Scores] | None) -> list[np.ndarray]:
+        return [rule.cut_low_ranks(file.scores, rank_cut) for file in files or ()]  # once, not in every combination
 
+    def accuracy(scores: Sequence[np.ndarray], labels: np.ndarray, chosen: tuple[int, ...], weights) -> float:
+        return rule.accuracy(rule.combine([scores[i] for i in chosen], weights), labels)
+
+    on_val, on_holdout = cut(val), cut(holdout)
     found = []
     for chosen in rule.every_combination(len(models)):
         weights = rule.weights([val[i].accuracy for i in chosen])
@@ -93,8 +96,8 @@ def combinations(
             Combination(
                 [models[i] for i in chosen],
                 weights.tolist(),
-                accuracy(val, chosen, weights),
-                accuracy(holdout, chosen, weights) if holdout else None,
+                accuracy(on_val, val[0].labels, chosen, weights),
+                accuracy(on_holdout, holdout[0].labels, chosen, weights) if holdout else None,
             )
         )
     # Python's sort keeps equals in order: fewer models first, then the order of the models.

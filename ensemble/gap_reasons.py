@@ -129,10 +129,9 @@ def _memory(found: dict) -> Reason:
 def _another_set(found: dict) -> Reason:
     """How much less sure the net is of test than of val, which follows accuracy (Guillory et al. 2021)."""
     what = "The test images are harder than val's"
-    val, test = (found["splits"][name] for name in ("val", "test"))
-    less = val["confidence"][0] - test["confidence"][0]
-    half = intervals.Z * sqrt(sum(one["confidence_std"] ** 2 / one["images"] for one in (val, test)))
-    less_sure = Interval(less, less - half, less + half)
+    of = (found["splits"][name] for name in ("val", "test"))
+    sure = (intervals.Moments(one["confidence"][0], one["confidence_std"], one["images"]) for one in of)
+    less_sure = intervals.mean_difference(*sure)
     text = "The test images have no labels here. The net's mean largest probability on val less that on test is "
     text += f"{points(less_sure)}, of confidence and not of accuracy. "
     text += {

@@ -22,6 +22,14 @@ class Interval(NamedTuple):
     high: float
 
 
+class Moments(NamedTuple):
+    """Of numbers, one an image."""
+
+    mean: float
+    deviation: float  #: standard deviation, of a sample
+    count: int
+
+
 class Paired(NamedTuple):
     """Two classifiers on the same images: how much better the first is."""
 
@@ -78,10 +86,10 @@ def mean(values: np.ndarray) -> Interval:
     return Interval(value, value - half, value + half)
 
 
-def mean_difference(first: np.ndarray, second: np.ndarray) -> Interval:
-    """The mean of (N,) numbers less that of (M,) others, of different images."""
-    value = float(first.mean() - second.mean())
-    half = Z * sqrt(first.var(ddof=1) / len(first) + second.var(ddof=1) / len(second))
+def mean_difference(first: Moments, second: Moments) -> Interval:
+    """The mean of some numbers less that of others, of different images."""
+    value = first.mean - second.mean
+    half = Z * sqrt(sum(one.deviation**2 / one.count for one in (first, second)))
     return Interval(value, value - half, value + half)
 
 

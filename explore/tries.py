@@ -3,6 +3,7 @@
 import itertools
 import math
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,13 @@ class Planned:
 
 def plan(models: Sequence[str], rates: Sequence[float], dropouts: Sequence[float | None], epochs: int) -> list[Planned]:
     """All tries, from the folder that solvers/ is in; InputError where a model, its net or its data is missing."""
-    return [_plan(*each, epochs) for each in itertools.product(models, rates, dropouts)]
+    planned = [_plan(*each, epochs) for each in itertools.product(models, rates, dropouts)]
+    names = Counter(each.one.name for each in planned)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise InputError(
+            f"two tries are called {twice[0]}: a rate or dropout is told by six digits, so give them apart"
+        )
+    return planned
 
 
 def prepare(planned: Sequence[Planned]) -> None:

@@ -165,8 +165,14 @@ def _load_net(flags: SimpleNamespace, phase: str):
     return Net(flags.model, {"TRAIN": TRAIN, "TEST": TEST}[phase], level=flags.level, stages=flags.stages)
 
 
+def _need_iterations(flags: SimpleNamespace) -> None:
+    if flags.iterations < 1:
+        raise CaffeError(f"--iterations={flags.iterations}: give 1 or more.")
+
+
 def test(flags: SimpleNamespace) -> None:
     """Score a model."""
+    _need_iterations(flags)
     _need(flags.model, "Need a model definition to score: --model=FILE.")
     _need(flags.weights, "Need model weights to score: --weights=FILE.")
     from caffe._whole_net import WholeNet
@@ -192,6 +198,7 @@ def test(flags: SimpleNamespace) -> None:
 
 def time_layers(flags: SimpleNamespace) -> None:
     """Time every layer, forward and backward."""
+    _need_iterations(flags)
     _need(flags.model, "Need a model definition to time: --model=FILE.")
     if flags.phase == "ALL":
         raise CaffeError("--phase=ALL: time runs a net in one phase, TRAIN or TEST.")

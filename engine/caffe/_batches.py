@@ -54,6 +54,8 @@ def forward_backward(
         arrays = {name: given[name] for name in names if name in given}
         return net._batch(arrays) if arrays else ()
 
+    if not given:
+        raise NetError("Give inputs or gradients of outputs: there is nothing to run.")
     all_outs, all_diffs = defaultdict(list), defaultdict(list)
     for inputs, outputs in zip_longest(batches(net.inputs), batches(net.outputs), fillvalue={}):
         _collect(all_outs, net.forward(blobs=blobs, **inputs))

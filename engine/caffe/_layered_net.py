@@ -67,6 +67,7 @@ class LayeredNet:
         filtered = filter_net(net_param)
         logger.info("Initializing net from parameters: \n%s", filtered)
         self.name = filtered.name
+        self.where = f"Net '{self.name}'"  # for messages; whoever read it from a file says which
         self.phase = filtered.state.phase
         self.debug_info = filtered.debug_info
         self._layers: list[Layer] = []
@@ -304,7 +305,7 @@ class LayeredNet:
         """
         if not self._layers:
             raise NetError(
-                f"Net '{self.name}' has no layer in phase {caffe_pb2.Phase.Name(self.phase)}: nothing to run. "
+                f"{self.where} has no layer in phase {caffe_pb2.Phase.Name(self.phase)}: nothing to run. "
                 "Do its layers' include and exclude rules leave any?"
             )
 

@@ -80,9 +80,4 @@ def log(message: str) -> None:
     logger.info("%s", message, stacklevel=2)
 
 
-def format_number(value: float) -> str:
-    """A number as C++ streams print a float: six significant digits (``%g``)."""
-    return f"{value:g}"
-
-
 init_log()

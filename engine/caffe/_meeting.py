@@ -74,13 +74,16 @@ class Place:
         for name in ("MASTER_ADDR", "MASTER_PORT"):
             if not environ.get(name):
                 raise CaffeError(f"RANK and WORLD_SIZE are set, but not {name}: start workers with torchrun.")
+        port = _number(environ, "MASTER_PORT")
+        if not 0 < port < 1 << 16:
+            raise CaffeError(f"MASTER_PORT={port} is no port: these are 1 to 65535.")
         return cls(
             rank,
             size,
             _number(environ, "LOCAL_RANK", 0),
             _number(environ, "LOCAL_WORLD_SIZE", 1),
             environ["MASTER_ADDR"],
-            _number(environ, "MASTER_PORT"),
+            port,
             environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True",
             environ.get("TORCHELASTIC_RESTART_COUNT", "0"),
         )

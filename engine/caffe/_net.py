@@ -41,22 +41,32 @@ class Net(LayeredNet):
         stages: Sequence[str] | None = None,
         weights: str | Path | None = None,
     ):
+        if phase in ("TRAIN", "TEST"):
+            raise TypeError(f"phase is caffe.TRAIN or caffe.TEST, not the word {phase!r}")
         if isinstance(phase, (str, Path)):
             phase, weights, level = level, phase, 0
             logger.warning(
                 "DEPRECATION WARNING - deprecated use of Python interface. Use this instead: "
                 "Net('%s', %s, weights='%s')", network_file, phase, weights,
             )  # fmt: skip
+        if phase not in (None, caffe_pb2.TRAIN, caffe_pb2.TEST):
+            raise TypeError(f"phase is caffe.TRAIN or caffe.TEST, not {phase!r}")
+        net_param = caffe_pb2.NetParameter()
         if isinstance(network_file, caffe_pb2.NetParameter):
-            net_param = network_file
+            net_param.CopyFrom(network_file)
+            if phase is None and (level or stages):
+                raise TypeError("Net needs the phase where level or stages are given")
         else:
             net_param = _prototxt.read_net_param(network_file)
             if phase is None:
                 raise TypeError("Net needs the phase: caffe.TRAIN or caffe.TEST")
+        if phase is not None:
             net_param.state.phase = phase
             net_param.state.level = level
             net_param.state.stage.extend(stages or [])
         super().__init__(net_param)
+        if not isinstance(network_file, caffe_pb2.NetParameter):
+            self.where = str(network_file)
         if weights is not None:
             self.copy_from(weights)
 

@@ -141,6 +141,8 @@ class Solver:
         merged.MergeFrom(state)
         param.state.CopyFrom(merged)
         net = Net(param)
+        if isinstance(source, str):
+            net.where = source
         # Others get theirs from the first.
         for weights in self.param.weights if self._is_root else ():
             for path in weights.split(","):
@@ -329,7 +331,7 @@ class Solver:
             loss = loss + self._forward(net)
             outputs = [blob._data.tensor() for blob in net._of(net._outputs)]
             sums = [s + o for s, o in zip(sums, outputs, strict=True)] if sums else [o.clone() for o in outputs]
-        if not net:
+        if not net or batches < 1:
             return
         if self.param.test_compute_loss:
             logger.info("Test loss: %g", float(loss) / batches)

@@ -65,6 +65,8 @@ def test_forward_backward_all_with_a_loss(rng):
 def test_refused(net):
     with pytest.raises(NetError, match="at least one"):
         net.forward_all()
+    with pytest.raises(NetError, match="nothing to run"):
+        net.forward_backward_all()
     with pytest.raises(NetError, match="one length"):
         net.forward_all(data=np.zeros((2, 3)), other=np.zeros((3, 3)))
     with pytest.raises(NetError, match="Neither inputs nor outputs of the net: dta"):

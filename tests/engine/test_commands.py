@@ -6,6 +6,7 @@ import lmdb
 import numpy as np
 import pytest
 from caffe import DataError, _prototxt
+from caffe._image import decode_image
 from caffe._tools import command_line, compute_image_mean, convert_imageset, extract_features, parse_log, upgrade_proto
 from caffe._tools.record_writer import RecordWriter
 from caffe.proto import caffe_pb2
@@ -134,11 +135,17 @@ class TestConvertImageset:
         assert log_lines[-1] == "b.png: Incorrect data field size 243, not 90."
         assert sorted(os.listdir(tmp_path)) == ["a.png", "b.png", "list"]
 
-    def test_list_lines(self, tmp_path):
-        (tmp_path / "list").write_text("with space.png 3\nnolabel.png x\nnospace\nwindows.png 4\r\n\n")
-        assert convert_imageset.read_list("list") == [
-            ("with space.png", 3), ("nolabel.png", 0), ("nospace", 0), ("windows.png", 4), ("", 0),
-        ]  # fmt: skip
+    @pytest.mark.parametrize("kind", ["gif", "pdf", "eps", "nonsense"])
+    def test_types_that_nobody_here_could_read(self, image, tmp_path, log_lines, kind):
+        (tmp_path / "list").write_text("a.png 1\n")
+        assert convert_imageset.main([f"--encode_type={kind}", "./", "list", "db"]) == 1
+        assert log_lines[-1] == f"--encode_type={kind}: images cannot be encoded as that; try png or jpg."
+        assert not (tmp_path / "db").exists()
+
+    @pytest.mark.parametrize("kind", ["png", "jpg", "JPEG", "bmp", "ppm", "tif", "webp"])
+    def test_types_that_are_read_again(self, image, tmp_path, kind):
+        datum = convert_imageset.make_datum("a.png", 1, 0, 0, True, kind)
+        assert datum.encoded and decode_image(datum.data, kind, True).shape == (5, 6, 3)
 
 
 def test_record_writer_grows_its_map(tmp_path):

@@ -61,7 +61,12 @@ def test_identity_in_test(rng):
     check_gradient(layer, x)
 
 
-@pytest.mark.parametrize("ratio", [0, 1, 1.5, -0.1])
+def test_a_ratio_of_0_drops_nothing(rng):
+    x = rng.normal(size=(30, 40))
+    np.testing.assert_array_equal(forward(dropout(0, (30, 40)), x)[0], x)
+
+
+@pytest.mark.parametrize("ratio", [1, 1.5, -0.1])
 def test_refused(ratio):
-    with pytest.raises(CaffeError, match="between 0 and 1"):
+    with pytest.raises(CaffeError, match="0 or more and below 1"):
         dropout(ratio, (2, 3))

@@ -52,6 +52,13 @@ def test_what_does_not_fit(line, message, capsys):
     assert error.startswith(f"ERROR: {message}") and usage == "usage: caffe <command> <args>, and --help says more"
 
 
+@pytest.mark.parametrize("line", ["test --model=a --weights=b", "time --model=a"])
+@pytest.mark.parametrize("number", [0, -3])
+def test_no_iterations(line, number, log_lines):
+    assert command.main([*line.split(), f"--iterations={number}"]) == 1
+    assert log_lines[-1] == f"--iterations={number}: give 1 or more."
+
+
 def test_help(capsys):
     assert command.main([]) == 1
     usage = capsys.readouterr().err

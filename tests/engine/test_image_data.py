@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 from caffe import TEST, TRAIN, CaffeError
-from caffe._layers.image_data import read_list
 from PIL import Image
 
 from .build import make_layer
@@ -62,13 +61,6 @@ def test_rand_skip(folder):
     layer = image_data(folder, 1, "rand_skip: 3")
     first = labels_of(layer, 1)[0]
     assert labels_of(layer, 8) == [(first + 1 + i) % 7 for i in range(8)]
-
-
-def test_list(tmp_path):
-    (tmp_path / "l").write_text("with space.png -3\nx.png 4\r\nno_label\nbad.png x7\n  lead.png 12abc\n")
-    assert read_list(str(tmp_path / "l")) == [
-        ("with space.png", -3), ("x.png", 4), ("no_label", 0), ("bad.png", 0), ("  lead.png", 12),
-    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("fields", ["", "shuffle: true", "shuffle: true rand_skip: 4"])

@@ -142,6 +142,7 @@ def test_another_run_with_the_same_prefix(tmp_path, train):
     ("variables", "wanted"),
     [
         ({"RANK": "7"}, "RANK=7 is no place among WORLD_SIZE=2 workers"),
+        ({"MASTER_PORT": "70000"}, "MASTER_PORT=70000 is no port: these are 1 to 65535"),
         ({"RANK": "first"}, "RANK=first: the environment variable should be a number"),
         ({"MASTER_ADDR": ""}, "but not MASTER_ADDR: start workers with torchrun"),
     ],

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from caffe import TEST, TRAIN, Net, NetError, SnapshotError
+from caffe import TEST, TRAIN, Net, NetError, SnapshotError, _prototxt
 from caffe._blob import Blob
+from caffe.proto import caffe_pb2
 
 from .build import input_layer, make_net
 from .test_net import DATA, ip, loss
@@ -196,6 +197,9 @@ class TestFiles:
             assert again.phase == TEST and again._layer_names == ["input", "a"]
             for mine, theirs in zip(again.params["a"], net.params["a"], strict=True):
                 np.testing.assert_array_equal(mine.data, theirs.data)
+        for wrong in (7, "TEST", -1):
+            with pytest.raises(TypeError, match=f"phase is caffe.TRAIN or caffe.TEST, not.*{wrong}"):
+                Net(str(prototxt), wrong)
         with pytest.raises(TypeError, match="phase"):
             Net(str(prototxt))
 
@@ -212,6 +216,17 @@ class TestFiles:
         path.write_text(DATA + ip("a", "data", more="include { stage: 'x' min_level: 2 }"))
         assert Net(str(path), TEST, level=2, stages=["x"])._layer_names == ["input", "a"]
         assert Net(str(path), TEST, level=1, stages=["x"])._layer_names == ["input"]
+
+    def test_a_message_takes_phase_level_and_stages_too(self, tmp_path):
+        text = DATA + ip("a", "data", more="include { stage: 'x' min_level: 2 phase: TRAIN }")
+        param = _prototxt.parse(text, caffe_pb2.NetParameter(), "net")
+        given = param.SerializeToString()
+        net = Net(param, TRAIN, level=2, stages=["x"])
+        assert net._layer_names == ["input", "a"] and net.phase == TRAIN
+        assert Net(param)._layer_names == Net(param, TEST)._layer_names == ["input"]
+        assert param.SerializeToString() == given
+        with pytest.raises(TypeError, match="needs the phase where level or stages"):
+            Net(param, stages=["x"])
 
     def test_weights_by_layer_name(self, prototxt, tmp_path, log_lines):
         wide = make_net(DATA + ip("a", "data") + ip("extra", "a"))

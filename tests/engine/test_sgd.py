@@ -137,6 +137,17 @@ def test_lr_line(log_lines):
     assert [line for line in log_lines if ", lr = " in line] == ["Iteration 0, lr = 0.005", "Iteration 2, lr = 0.005"]
 
 
+@pytest.mark.parametrize("batches", [0, -2])
+@pytest.mark.parametrize("test_compute_loss", ["", "test_compute_loss: true"])
+def test_a_test_of_no_batches_says_nothing(log_lines, batches, test_compute_loss):
+    """Real Caffe trains on too."""
+    text = f"test_iter: {batches} test_interval: 1 {test_compute_loss}"
+    solver = make_solver(f'base_lr: 0.1 lr_policy: "fixed" max_iter: 2 snapshot_after_train: false {text}')
+    solver.solve()
+    assert solver.iter == 2 and log_lines.count("Iteration 1, Testing net (#0)") == 1
+    assert not [line for line in log_lines if "Test " in line]
+
+
 @pytest.mark.parametrize(
     "text, message",
     [

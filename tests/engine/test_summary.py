@@ -107,6 +107,19 @@ def test_recurrent_layers_count_every_step():
     assert (rows[2].parameters, rows[2].multiply_adds) == (28 * 5 + 28 + 28 * 7, 3 * (28 * 5 + 28 * 7))
 
 
+def test_a_convolution_of_two_bottoms_works_twice():
+    text = """
+    layer { name: "x" type: "Input" top: "x" top: "y"
+            input_param { shape { dim: [2, 3, 9, 8] } shape { dim: [2, 3, 9, 8] } } }
+    layer { name: "conv" type: "Convolution" bottom: "x" bottom: "y" top: "a" top: "b"
+            convolution_param { num_output: 4 kernel_size: 3 } }
+    layer { name: "up" type: "Deconvolution" bottom: "a" bottom: "b" top: "c" top: "d"
+            convolution_param { num_output: 5 kernel_size: 2 } }"""
+    rows = measure(_prototxt.parse(text, caffe_pb2.NetParameter(), "test"), "TEST").rows
+    assert rows[1].multiply_adds == 2 * 4 * 3 * 9 * 7 * 6
+    assert rows[2].multiply_adds == 2 * 4 * 5 * 4 * 7 * 6
+
+
 @pytest.mark.parametrize(
     ("name", "parameters", "sizes"),
     [

@@ -253,6 +253,7 @@ def test_dropout(place):
         (["--rates=0.01 0"], 'RATES="0.01 0": 0 is no number'),
         (["--rates=nan"], "nan is no number"),
         (["--rates="], "no number; as RATES="),
+        (["--rates=0.01 0.010000001"], "two tries are called tiny-0.01"),
         (["--dropouts=1"], "DROPOUTS"),
         (["--jobs=0"], 'JOBS="0"'),
         (["--gpu=x"], "x is no GPU's number"),

@@ -53,7 +53,8 @@ def test_means():
     one = stats.norm.interval(0.95, first.mean(), stats.sem(first))
     assert intervals.mean(first) == pytest.approx((first.mean(), *one))
     both = stats.norm.interval(0.95, first.mean() - second.mean(), np.hypot(stats.sem(first), stats.sem(second)))
-    assert intervals.mean_difference(first, second) == pytest.approx((first.mean() - second.mean(), *both))
+    moments = (intervals.Moments(of.mean(), of.std(ddof=1), len(of)) for of in (first, second))
+    assert intervals.mean_difference(*moments) == pytest.approx((first.mean() - second.mean(), *both))
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ class Dropout(Neuron):
 
     def setup(self, bottom):
         ratio = self.param.dropout_param.dropout_ratio
-        if not 0 < ratio < 1:
-            raise self.error(f"dropout_ratio must be between 0 and 1, not {ratio:g}")
+        if not 0 <= ratio < 1:
+            raise self.error(f"dropout_ratio must be 0 or more and below 1, not {ratio:g}")
 
     def forward(self, bottom, weights):
         if not self.training:

@@ -1,5 +1,6 @@
 """HDF5Data and HDF5Output (Caffe's hdf5_data_layer.cpp, hdf5_output_layer.cpp)."""
 
+import os
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,7 +36,7 @@ class HDF5Data(Layer):
             raise self.error("batch_size must be 1 or more")
         logger.info("Loading list of HDF5 filenames from: %s", param.source)
         content = read_file(param.source, MESSAGE, DataError, f"{self.name}: failed to open source file")
-        self.files = content.decode(errors="surrogateescape").split()
+        self.files = list(map(os.fsdecode, content.split()))
         logger.info("Number of HDF5 files: %d", len(self.files))
         if not self.files:
             raise DataError(f"{param.source} must have at least 1 HDF5 filename listed.")

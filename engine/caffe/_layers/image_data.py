@@ -1,7 +1,6 @@
 """ImageData (Caffe's image_data_layer.cpp)."""
 
 import hashlib
-import re
 
 import numpy as np
 import torch
@@ -9,31 +8,10 @@ import torch
 from caffe import _device, _multi_solver, _rng
 from caffe._error import DataError
 from caffe._image import read_image
+from caffe._image_list import read_image_list
 from caffe._layers.base import Layer, register
 from caffe._log import logger
-from caffe._read_file import MESSAGE, read_file
 from caffe._transformer import DataTransformer
-
-
-def read_list(source: str) -> list[tuple[str, int]]:
-    """Lines of an image's path, a space and its label; the path may have spaces itself.
-
-    A label that is no number is 0, as C's atoi has it.
-
-    Raises:
-        DataError: the file is missing or empty.
-    """
-    logger.info("Opening file %s", source)
-    content = read_file(source, MESSAGE, DataError, "Could not open the list of images")
-    lines = content.decode(errors="surrogateescape").splitlines()
-    if not lines:
-        raise DataError(f"The list of images {source} is empty.")
-    found = []
-    for line in lines:
-        path, _, label = line.rpartition(" ")
-        number = re.match(r"\s*([+-]?\d+)", label)
-        found.append((path or label, int(number[1]) if number else 0))
-    return found
 
 
 def hash_of(images: list[tuple[str, int]]) -> str:
@@ -60,7 +38,10 @@ class ImageData(Layer):
         if param.batch_size < 1:
             raise self.error("batch_size must be 1 or more")
         self.size = (param.new_height, param.new_width) if param.new_height else None
-        self.images = read_list(param.source)
+        logger.info("Opening file %s", param.source)
+        self.images = read_image_list(param.source, "Could not open the list of images")
+        if not self.images:
+            raise DataError(f"The list of images {param.source} is empty.")
         self.transformer = DataTransformer(self.param.transform_param, self.training)
         self._random = _rng.spawn()
         if _multi_solver.share(self.training).count > 1 and not (param.shuffle or param.rand_skip):

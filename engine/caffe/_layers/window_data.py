@@ -1,6 +1,7 @@
 """WindowData (Caffe's window_data_layer.cpp): windows of images for R-CNN."""
 
 import math
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,7 +48,7 @@ class WindowFile:
         """
         where = f"Window file {param.source}"
         content = read_file(param.source, MESSAGE, DataError, "Could not open the window file")
-        words = iter(content.decode(errors="surrogateescape").split())
+        words = map(os.fsdecode, content.split())
         found, windows = cls([], [], []), []
         try:
             for word in words:

@@ -7,7 +7,6 @@ Images that cannot be read are named in the log and left out. Pixels are those o
 """
 
 import io
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,9 +16,9 @@ from PIL import Image
 
 from caffe import _rng
 from caffe._error import DataError
-from caffe._image import read_image
+from caffe._image import FORMATS, read_image
+from caffe._image_list import read_image_list
 from caffe._log import logger
-from caffe._read_file import MESSAGE, read_file
 from caffe._tools import command_line
 from caffe._tools.record_writer import RecordWriter
 from caffe.proto import caffe_pb2
@@ -44,6 +43,7 @@ FLAGS = {
     "encoded": False,
     "encode_type": "",
 }
+_KINDS = {"jpg": "JPEG", "jpe": "JPEG", "tif": "TIFF", "pgm": "PPM", "pbm": "PPM", "pnm": "PPM"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,11 +56,13 @@ def _convert(arguments: list[str]) -> None:
     if len(places) < 3:
         raise command_line.UsageError("")
     root, listfile, target = places[:3]
-    lines = read_list(listfile)
+    lines = read_image_list(listfile)
     if flags.shuffle:
         logger.info("Shuffling data")
         _rng.host().shuffle(lines)
     logger.info("A total of %d images.", len(lines))
+    if flags.encode_type:
+        _kind(flags.encode_type)
     if flags.encode_type and not flags.encoded:
         logger.info("encode_type specified, assuming encoded=true.")
     size = None
@@ -83,17 +85,6 @@ def _convert(arguments: list[str]) -> None:
                 logger.info("Processed %d files.", records.count)
     if records.count % 1000:
         logger.info("Processed %d files.", records.count)
-
-
-def read_list(path: str) -> list[tuple[str, int]]:
-    """Lines of ``NAME LABEL`` as pairs; the label begins after the last space."""
-    text = read_file(path, MESSAGE, DataError).decode(errors="surrogateescape")
-    pairs = []
-    for line in text.split("\n")[: -1 if text.endswith("\n") or not text else None]:
-        name, space, label = line.rpartition(" ")
-        number = re.match(r"\s*([+-]?\d+)", label)
-        pairs.append((name if space else line, int(number[1]) if number else 0))
-    return pairs
 
 
 def _encoding_of(name: str) -> str:
@@ -125,14 +116,19 @@ def make_datum(path: str, label: int, height: int, width: int, color: bool, enco
     return caffe_pb2.Datum(data=content, label=label, encoded=True)
 
 
+def _kind(encoding: str) -> str:
+    """Pillow's name of a file type; DataError for one that no ImageData or Data layer would read."""
+    kind = _KINDS.get(encoding.lower(), encoding.upper())
+    if kind not in FORMATS:
+        raise DataError(f"--encode_type={encoding}: images cannot be encoded as that; try png or jpg.")
+    return kind
+
+
 def _encode(image: np.ndarray, encoding: str) -> bytes:
-    kind = {"jpg": "JPEG", "jpeg": "JPEG", "jpe": "JPEG", "tif": "TIFF"}.get(encoding.lower(), encoding.upper())
+    kind = _kind(encoding)
     stream = io.BytesIO()
     picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else np.ascontiguousarray(image[:, :, ::-1]))
-    try:
-        picture.save(stream, kind, **({"quality": 95} if kind == "JPEG" else {}))
-    except (KeyError, ValueError, OSError):
-        raise DataError(f"--encode_type={encoding}: images cannot be encoded as that; try png or jpg.") from None
+    picture.save(stream, kind, **({"quality": 95} if kind == "JPEG" else {}))
     return stream.getvalue()
 
 

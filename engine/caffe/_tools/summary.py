@@ -136,10 +136,9 @@ def _row(layer: caffe_pb2.LayerParameter, net: Net, shapes: dict[str, tuple[int,
 
 def _multiply_adds(layer: caffe_pb2.LayerParameter, blobs: list, bottoms: list, tops: list) -> int:
     """Of one image forward: each weight, as often as it is used."""
-    if layer.type == "Convolution":
-        return prod(blobs[0]) * prod(tops[0][layer.convolution_param.axis + 1 :])
-    if layer.type == "Deconvolution":
-        return prod(blobs[0]) * prod(bottoms[0][layer.convolution_param.axis + 1 :])
+    if layer.type in ("Convolution", "Deconvolution"):  # a top for each bottom
+        maps = tops if layer.type == "Convolution" else bottoms
+        return prod(blobs[0]) * sum(prod(shape[layer.convolution_param.axis + 1 :]) for shape in maps)
     if layer.type == "InnerProduct":
         return prod(blobs[0]) * prod(bottoms[0][1 : layer.inner_product_param.axis])
     if layer.type in ("RNN", "LSTM"):  # for each step of a stream

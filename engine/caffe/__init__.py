@@ -46,7 +46,7 @@ _WHERE = {
     "DataError": "_error",
     "SnapshotError": "_error",
 }
-_MODULES = ("classifier", "coord_map", "detector", "draw", "io", "net_spec", "proto", "pycaffe")
+_MODULES = ("_caffe", "classifier", "coord_map", "detector", "draw", "io", "net_spec", "proto", "pycaffe")
 
 __all__ = ["TEST", "TRAIN", "Layer", *_WHERE, *_MODULES]
 

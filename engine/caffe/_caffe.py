@@ -27,7 +27,12 @@ from caffe import (
     solver_rank,
 )
 from caffe._blob import Blob
+from caffe._layers.base import BlobVec
 from caffe._solver import Solver
+from caffe.proto.caffe_pb2 import LayerParameter, SolverParameter
+
+# C++'s vectors there, lists here.
+BoolVec = DtypeVec = IntVec = LayerVec = NetVec = RawBlobVec = StringVec = list
 
 __all__ = [
     "NCCL",
@@ -35,12 +40,22 @@ __all__ = [
     "AdaGradSolver",
     "AdamSolver",
     "Blob",
+    "BlobVec",
+    "BoolVec",
+    "DtypeVec",
+    "IntVec",
     "Layer",
+    "LayerParameter",
+    "LayerVec",
     "NesterovSolver",
     "Net",
+    "NetVec",
     "RMSPropSolver",
+    "RawBlobVec",
     "SGDSolver",
     "Solver",
+    "SolverParameter",
+    "StringVec",
     "Timer",
     "get_solver",
     "has_nccl",

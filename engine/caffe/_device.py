@@ -1,5 +1,7 @@
 """Where the work is done: Caffe's mode (CPU or GPU) and device, global to the process as in Caffe."""
 
+import os
+
 import torch
 
 from caffe import _precision
@@ -8,6 +10,9 @@ from caffe._log import logger
 
 _device = torch.device("cpu")
 _device_id = 0
+
+# A forked child has none of the threads that OpenMP believes it has, and would wait for them.
+os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 def current() -> torch.device:

@@ -21,6 +21,10 @@ class NetError(CaffeError):
     """Layers that cannot be wired or shaped as the prototxt asks."""
 
 
+class UnknownLayer(NetError, ValueError):
+    """A layer's name that a net does not have (pycaffe raises ValueError)."""
+
+
 class DataError(CaffeError):
     """An LMDB, a mean file or a record that is missing, broken or of another size."""
 

@@ -71,6 +71,10 @@ def reading(source: str) -> Iterator[None]:
     try:
         yield
     except lmdb.Error as error:
+        if "already open in this process" in str(error):
+            raise DataError(
+                f"Data source {source} is open in this process already, by lmdb.open: close that environment first."
+            ) from None
         raise DataError(f"Data source {source} cannot be read: {error}; {_TO_DO}.") from None
 
 

@@ -2,13 +2,14 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from caffe import _batches, _prototxt, _weights
 from caffe._blob import Blob
-from caffe._error import NetError
+from caffe._error import NetError, UnknownLayer
 from caffe._layered_net import LayeredNet
 from caffe._layers.base import Layer
 from caffe._layers.python import Python, PythonLayer
@@ -72,7 +73,7 @@ class Net(LayeredNet):
 
     # ---- looking at it: pycaffe's names ----------------------------------------------------------
 
-    @property
+    @cached_property
     def blobs(self) -> "OrderedDict[str, Blob]":
         """Blobs by name, from input to output."""
         return OrderedDict(zip(self._blob_names, self._blobs, strict=True))
@@ -87,12 +88,12 @@ class Net(LayeredNet):
         """Layers from input to output; a Python layer is the object of the person's class."""
         return [layer.instance if isinstance(layer, Python) else layer for layer in self._layers]
 
-    @property
+    @cached_property
     def layer_dict(self) -> "OrderedDict[str, Layer | PythonLayer]":
         """Layers by name, from input to output."""
         return OrderedDict(zip(self._layer_names, self.layers, strict=True))
 
-    @property
+    @cached_property
     def params(self) -> "OrderedDict[str, list[Blob]]":
         """Parameter blobs (weights, then biases) by the name of their layer."""
         return OrderedDict((layer.name, layer.blobs) for layer in self._layers if layer.blobs)
@@ -107,12 +108,12 @@ class Net(LayeredNet):
         """Names of the blobs that no layer takes, sorted."""
         return [self._blob_names[i] for i in self._outputs]
 
-    @property
+    @cached_property
     def top_names(self) -> "OrderedDict[str, list[str]]":
         """Names of the tops by layer name."""
         return self._names_by_layer(self._layer_tops)
 
-    @property
+    @cached_property
     def bottom_names(self) -> "OrderedDict[str, list[str]]":
         """Names of the bottoms by layer name."""
         return self._names_by_layer(self._layer_bottoms)
@@ -131,7 +132,7 @@ class Net(LayeredNet):
 
     def _layer_index(self, name: str) -> int:
         if name not in self._layer_names:
-            raise NetError(f"There is no layer '{name}'.{_prototxt.nearest(name, self._layer_names)}")
+            raise UnknownLayer(f"There is no layer '{name}'.{_prototxt.nearest(name, self._layer_names)}")
         return self._layer_names.index(name)
 
     def forward(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
+from caffe import _resize
 from caffe._image import open_image
-from caffe._resize import resize
+from caffe._resize import resize  # noqa: F401  scikit-image's, under the name that real pycaffe's import gives it
 from caffe.proto import caffe_pb2
 
 # ---- BlobProto and Datum -------------------------------------------------------------------------
@@ -125,15 +127,15 @@ class Transformer:
         x = data.astype(np.float32)
         if x.shape[:2] != size:
             x = resize_image(x, size)
-        if in_ in self.transpose:
+        if self.transpose.get(in_) is not None:
             x = x.transpose(self.transpose[in_])
-        if in_ in self.channel_swap:
+        if self.channel_swap.get(in_) is not None:
             x = x[list(self.channel_swap[in_])]
-        if in_ in self.raw_scale:
+        if self.raw_scale.get(in_) is not None:
             x *= self.raw_scale[in_]
-        if in_ in self.mean:
+        if self.mean.get(in_) is not None:
             x -= self.mean[in_]
-        if in_ in self.input_scale:
+        if self.input_scale.get(in_) is not None:
             x *= self.input_scale[in_]
         return x
 
@@ -141,15 +143,15 @@ class Transformer:
         """The image that preprocess made a blob of, but for the resizing; axes of length 1 are dropped."""
         self._shape(in_)
         x = data.copy().squeeze()
-        if in_ in self.input_scale:
+        if self.input_scale.get(in_) is not None:
             x /= self.input_scale[in_]
-        if in_ in self.mean:
+        if self.mean.get(in_) is not None:
             x += self.mean[in_]
-        if in_ in self.raw_scale:
+        if self.raw_scale.get(in_) is not None:
             x /= self.raw_scale[in_]
-        if in_ in self.channel_swap:
+        if self.channel_swap.get(in_) is not None:
             x = x[np.argsort(self.channel_swap[in_])]
-        if in_ in self.transpose:
+        if self.transpose.get(in_) is not None:
             x = x.transpose(np.argsort(self.transpose[in_]))
         return x
 
@@ -199,10 +201,11 @@ class Transformer:
 # ---- images --------------------------------------------------------------------------------------
 
 
-def load_image(filename: str | Path, color: bool = True) -> np.ndarray:
+def load_image(filename: str | Path | BinaryIO, color: bool = True) -> np.ndarray:
     """Read an image file.
 
     Args:
+        filename: its path, or an open file or stream.
         color: True for RGB (gray files are repeated, alpha is dropped), False for one channel of
             luminance (0.2125 R + 0.7154 G + 0.0721 B, scikit-image's weights).
 
@@ -213,7 +216,8 @@ def load_image(filename: str | Path, color: bool = True) -> np.ndarray:
         OSError: there is no such file.
         DataError: it is none of JPEG, PNG, BMP, PPM, TIFF and WEBP, does not decode, or is too large.
     """
-    with open_image(Path(filename).read_bytes(), str(filename)) as image:
+    content = filename.read() if hasattr(filename, "read") else Path(filename).read_bytes()
+    with open_image(content, str(filename)) as image:
         if image.mode in ("1", "L", "I;16"):
             gray = np.asarray(image.convert("L") if image.mode == "1" else image)
             unit = gray.astype(np.float32) / np.float32(np.iinfo(gray.dtype).max)
@@ -231,7 +235,7 @@ def resize_image(im: np.ndarray, new_dims: Sequence[int], interp_order: int = 1)
     Args:
         im: (height, width, channels).
         new_dims: (height, width).
-        interp_order: 0 nearest, 1 linear.
+        interp_order: 0 nearest, 1 linear, 3 cubic.
 
     Returns:
         float32 (height, width, channels).
@@ -239,7 +243,7 @@ def resize_image(im: np.ndarray, new_dims: Sequence[int], interp_order: int = 1)
     Raises:
         ValueError: another interp_order.
     """
-    return resize(im, (int(new_dims[0]), int(new_dims[1])), interp_order)
+    return _resize.resize_image(im, (int(new_dims[0]), int(new_dims[1])), interp_order)
 
 
 def oversample(images: Sequence[np.ndarray], crop_dims: Sequence[int]) -> np.ndarray:

@@ -12,7 +12,7 @@ names the tops that are assigned to it and gives the NetParameter::
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -154,6 +154,14 @@ def _assign(message: Message, name: str, value: Any) -> None:
         setattr(message, name, value)
 
 
+assign_proto = _assign  # pycaffe's name
+
+
+def param_name_dict() -> dict[str, str]:
+    """Layer types and the names of their parameters in LayerParameter: Convolution, convolution."""
+    return {type_name: field.removesuffix("_param") for type_name, field in _FIELD_OF.items()}
+
+
 def _assign_all(message: Message, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         _assign(message, name, value)
@@ -163,7 +171,7 @@ class NetSpec:
     """A net whose blobs are attributes (or items): assigning a top names it and its layer."""
 
     def __init__(self):
-        super().__setattr__("tops", {})
+        super().__setattr__("tops", OrderedDict())
 
     def __setattr__(self, name: str, value: Top | Function) -> None:
         self.tops[name] = value

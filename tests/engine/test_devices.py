@@ -5,6 +5,8 @@ the CPU's is the same error that it would be on a GPU. What a layer computes the
 """
 
 import dataclasses
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -18,7 +20,8 @@ from tests.conformance.cases import CASES
 from tests.conformance.engines import OURS
 from tests.conformance.run_cases import net_text
 
-from .command import make_experiment
+from .build import input_layer
+from .command import environment, make_experiment
 
 META = torch.device("meta")
 # These look at values: how many are right, which are not 0, the old sums' factor; or they write them.
@@ -126,3 +129,28 @@ def test_records_that_lie_on_another_device_are_left_there(tmp_path, monkeypatch
         found.append(resident.forward([], [])[1].tolist())
     assert found == expected and expected[0] != expected[2]
     assert resident._resident is None
+
+
+FORKED = """
+import os, signal, sys, torch, caffe
+torch.set_num_threads(2)
+net = caffe.Net("net.prototxt", caffe.TEST)
+net.blobs["x"].data[...] = 1
+expected = net.forward()["y"].copy()
+child = os.fork()
+if not child:
+    signal.alarm(60)
+    os._exit(0 if (net.forward()["y"] == expected).all() and torch.get_num_threads() == 1 else 3)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+
+
+def test_a_forked_child_computes(tmp_path):
+    """OpenMP's threads are not forked, and it waits for them; pools of processes fork."""
+    layer = (
+        'layer { name: "y" type: "Convolution" bottom: "x" top: "y" '
+        'convolution_param { num_output: 16 kernel_size: 3 weight_filler { type: "xavier" } } }'
+    )
+    (tmp_path / "net.prototxt").write_text(input_layer(x=(8, 16, 40, 40)) + layer)
+    variables = environment() | {"OMP_NUM_THREADS": "2"}
+    subprocess.run([sys.executable, "-c", FORKED], cwd=tmp_path, env=variables, check=True, timeout=120)

@@ -156,3 +156,10 @@ def test_another_file(tmp_path):
     os.mkfifo(tmp_path / "data.mdb")
     with pytest.raises(DataError, match="is not an LMDB"):
         open_lmdb(str(tmp_path))
+
+
+def test_one_that_the_script_has_open_already(whole):
+    """liblmdb's locks do not bear a file that is open twice in a process."""
+    with lmdb.open(str(whole.parent)), pytest.raises(DataError, match="open in this process already.*close that"):
+        open_lmdb(str(whole.parent))
+    open_lmdb(str(whole.parent)).close()

@@ -115,3 +115,15 @@ def test_attributes_that_are_not_there():
     assert not hasattr(L, "__wrapped__") and copy.copy(n) is not n
     with pytest.raises(AttributeError):
         P.NoSuch.MAX  # noqa: B018
+
+
+def test_pycaffes_other_names():
+    layer = caffe_pb2.LayerParameter()
+    caffe.net_spec.assign_proto(layer, "convolution_param", {"num_output": 3, "kernel_size": [2]})
+    assert layer == _prototxt.parse("convolution_param { num_output: 3 kernel_size: 2 }", type(layer)(), "expected")
+    names = caffe.net_spec.param_name_dict()
+    assert (names["Convolution"], names["HDF5Data"], names["LRN"]) == ("convolution", "hdf5_data", "lrn")
+    spec = caffe.NetSpec()
+    spec.a, spec.b = L.DummyData(), L.DummyData()
+    spec.tops.move_to_end("a")
+    assert [layer.name for layer in spec.to_proto().layer] == ["b", "a"]

@@ -36,9 +36,12 @@ def test_classes_that_only_the_compiled_half_names():
     from caffe._caffe import Blob, Layer, Solver
 
     assert issubclass(caffe.SGDSolver, Solver) and Layer is caffe.Layer
+    assert caffe._caffe.Solver is Solver, "import caffe is enough"
     spec = caffe.NetSpec()
     spec.x = caffe.layers.Input(shape={"dim": [2, 3]})
-    assert isinstance(caffe.Net(spec.to_proto()).blobs["x"], Blob)
+    spec.y = caffe.layers.InnerProduct(spec.x, num_output=2)
+    net = caffe.Net(spec.to_proto())
+    assert isinstance(net.blobs["x"], Blob) and type(net.params["y"]) is caffe._caffe.BlobVec
 
 
 def test_io_names_and_version():

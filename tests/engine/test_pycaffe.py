@@ -181,6 +181,21 @@ class TestLookingAtIt:
         assert net.layers[1].blobs is net.params["a"]
         assert list(net.params) == ["a", "b"] and list(net.blob_loss_weights) == ["data", "a", "b"]
 
+    def test_what_is_no_blob_is_no_parameter(self, net):
+        with pytest.raises(TypeError, match=r"set their values with \[i\].data"):
+            net.params["a"][0] = np.zeros((5, 3))
+        assert isinstance(net.params["a"][0], Blob)
+
+    def test_the_dictionaries_are_the_nets_own(self, net):
+        """What a script takes out of them stays out, as in pycaffe."""
+        for name in ("blobs", "params", "layer_dict", "top_names", "bottom_names"):
+            assert getattr(net, name) is getattr(net, name)
+
+    def test_an_unknown_layer_is_a_value_error_too(self, net):
+        for error in (NetError, ValueError):
+            with pytest.raises(error, match="There is no layer 'aa'. Did you mean a"):
+                net.forward(start="aa")
+
 
 class TestFiles:
     @pytest.fixture

@@ -42,6 +42,23 @@ class Phase(Layer):
         pass
 
 
+class OwnInit(Phase):
+    def __init__(self, layer_param):
+        super().__init__(layer_param)
+        self.name = f"{layer_param.type} {layer_param.name}"
+
+
+class NotACaffeLayer:
+    def __init__(self, *arguments):
+        self.count = len(arguments)
+
+    def setup(self, bottom, top):
+        assert self.param_str == "x" and len(self.blobs) == 0
+
+    reshape = Phase.reshape
+    forward = Phase.forward
+
+
 class Broken(Layer):
     def setup(self, bottom, top):
         raise ValueError("this setup is broken")
@@ -53,6 +70,12 @@ def layer(name, cls, bottom="", top="", param_str="", more=""):
         f'layer {{ name: "{name}" type: "Python" {wires} {more} '
         f'python_param {{ module: "{__name__}" layer: "{cls}" param_str: "{param_str}" }} }}\n'
     )
+
+
+def test_an_init_of_ones_own_takes_the_layer_parameter():
+    net = make_net(layer("p", "OwnInit", top="a") + layer("q", "NotACaffeLayer", top="b", param_str="x"), TEST)
+    assert net.forward()["a"] == net.blobs["b"].data == TEST
+    assert net.layers[0].name == "Python p" and net.layers[1].count == 1
 
 
 @pytest.fixture

@@ -68,6 +68,11 @@ class BlobVec(list):
         """Append a blob of zeros, as Python layers do in their setup."""
         self.append(Blob(shape))
 
+    def __setitem__(self, index, value) -> None:
+        if not isinstance(value, Blob):
+            raise TypeError("A layer's parameters are Blobs; set their values with [i].data[...] = values.")
+        super().__setitem__(index, value)
+
 
 class Layer:
     """One layer of a net.

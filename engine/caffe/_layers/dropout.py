@@ -13,7 +13,7 @@ class Dropout(Neuron):
 
     def setup(self, bottom):
         ratio = self.param.dropout_param.dropout_ratio
-        if not 0 <= ratio < 1:
+        if not 0 <= ratio <= 1 or (self.training and ratio == 1):
             raise self.error(f"dropout_ratio must be 0 or more and below 1, not {ratio:g}")
 
     def forward(self, bottom, weights):

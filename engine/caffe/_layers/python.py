@@ -5,6 +5,7 @@ import importlib
 from caffe._blob import Blob
 from caffe._error import CaffeError
 from caffe._layers.base import BlobLayer, BlobVec, register
+from caffe.proto import caffe_pb2
 
 allowed = True
 """Whether nets may load Python layers. The ``caffe`` command sets this to False unless told
@@ -17,7 +18,10 @@ class PythonLayer:
     Each takes lists of Blobs: ``setup(bottom, top)``, ``reshape(bottom, top)``,
     ``forward(bottom, top)``, ``backward(top, propagate_down, bottom)``.
 
-    Attributes:
+    Args:
+        layer_param: the LayerParameter; a class of one's own may take it in its ``__init__``.
+
+    Attributes (from setup on):
         param_str: the prototxt's python_param.param_str.
         phase: caffe.TRAIN or caffe.TEST.
         blobs: its parameters; add one with ``self.blobs.add_blob(*shape)``.
@@ -25,10 +29,12 @@ class PythonLayer:
 
     type = "Python"
 
-    def __init__(self, param_str: str, phase: int, blobs: BlobVec):
-        self.param_str = param_str
-        self.phase = phase
-        self.blobs = blobs
+    param_str: str
+    phase: int
+    blobs: BlobVec
+
+    def __init__(self, layer_param: caffe_pb2.LayerParameter):
+        pass
 
 
 @register("Python")
@@ -49,7 +55,10 @@ class Python(BlobLayer):
             layer_class = getattr(importlib.import_module(param.module), param.layer)
         except (ImportError, AttributeError) as error:
             raise self.error(f"{param.module}.{param.layer} cannot be loaded: {error}") from error
-        self.instance = layer_class(param.param_str, self.param.phase, self.blobs)
+        self.instance = layer_class(self.param)
+        self.instance.param_str = param.param_str
+        self.instance.phase = self.param.phase
+        self.instance.blobs = self.blobs
         self.instance.setup(bottom, top)
 
     def reshape_blobs(self, bottom, top):

@@ -40,21 +40,43 @@ class SyncedArray:
     (Caffe's SyncedMemory). An array that nobody has written is zeros and takes no memory.
     """
 
-    __slots__ = ("_tensor", "_view", "_view_is_newer", "shape")
+    __slots__ = ("_memory", "_tensor", "_view", "_view_is_newer", "shape")
 
     def __init__(self, shape: tuple[int, ...]):
-        self.reshape(shape)
+        self.shape = shape
+        self._forget()
+
+    def _forget(self) -> None:
+        self._tensor: torch.Tensor | None = None
+        self._memory: np.ndarray | None = None  # flat, whose beginning the view shows
+        self._view: np.ndarray | None = None
+        self._view_is_newer = False
 
     def reshape(self, shape: tuple[int, ...]) -> None:
-        """Take another shape; values are kept while the count stays the same, else dropped."""
-        keep = getattr(self, "_tensor", None)
-        same = keep is not None and keep.numel() == math.prod(shape)
-        if same:
-            keep = self.tensor(keep.device)
+        """Take another shape (Blob::Reshape).
+
+        Values stay as far as the new shape goes, and so does the memory of a view while it suffices; what no longer
+        fits begins anew, with zeros.
+        """
+        count = math.prod(shape)
+        if self._view is not None:
+            self.view()
+            self.shape = shape
+            if count <= self._memory.size:
+                self._view = self._memory[:count].reshape(shape)
+                self._tensor = self._host()
+                self._view_is_newer = _device.current().type != "cpu"
+                return
+        elif self._tensor is not None and count <= self._tensor.numel():
+            self._tensor = self._tensor.reshape(-1)[:count].reshape(shape)
+            self.shape = shape
+            return
         self.shape = shape
-        self._tensor = keep.reshape(shape) if same else None
-        self._view = None
-        self._view_is_newer = False
+        self._forget()
+
+    def _host(self) -> torch.Tensor:
+        """What the view shows, as a tensor."""
+        return torch.from_numpy(self._view)
 
     @property
     def is_zero(self) -> bool:
@@ -82,7 +104,7 @@ class SyncedArray:
         """The values on a device (by default the current one), without a gradient history."""
         device = device or _device.current()
         if self._view_is_newer:
-            self._tensor = torch.from_numpy(self._view).to(device)
+            self._tensor = self._host().to(device)
             self._view_is_newer = False
         elif self._tensor is None:
             self._tensor = torch.zeros(self.shape, device=device)
@@ -90,7 +112,7 @@ class SyncedArray:
             self._tensor = self._tensor.to(device)
             if device.type == "cpu" and self._view is not None:
                 # The mode is the CPU's again: from now on the view is the memory itself.
-                self._tensor = torch.from_numpy(self._view).copy_(self._tensor)
+                self._tensor = self._host().copy_(self._tensor)
         return self._tensor
 
     def set(self, tensor: torch.Tensor) -> None:
@@ -98,15 +120,12 @@ class SyncedArray:
         tensor = tensor.detach()
         if tuple(tensor.shape) != self.shape:
             self.reshape(tuple(tensor.shape))
-        if self._view is None:
-            self._tensor = tensor
-        elif tensor.device.type == "cpu":
-            storage = torch.from_numpy(self._view)
+        if self._view is not None and tensor.device.type == "cpu":
+            storage = self._host()
             if storage.data_ptr() != tensor.data_ptr():
                 storage.copy_(tensor)
-            self._tensor = storage
-        else:
-            self._tensor = tensor
+            tensor = storage
+        self._tensor = tensor
         self._view_is_newer = False
 
     def view(self) -> np.ndarray:
@@ -117,11 +136,11 @@ class SyncedArray:
         on_cpu = tensor.device.type == "cpu"
         if self._view is None:
             host = tensor.float().cpu().contiguous()
-            # A tensor that shares memory with another blob (Split, Reshape) or is a constant
-            # expanded in place must not be written through.
+            # A part of other memory, or a constant expanded in place, must not be written through.
             if on_cpu and (host.untyped_storage().nbytes() != host.nbytes):
                 host = host.clone()
             self._view = host.numpy()
+            self._memory = self._view.reshape(-1)
             if on_cpu:
                 self._tensor = host
         elif not on_cpu:
@@ -131,7 +150,7 @@ class SyncedArray:
 
 
 class ReshapedArray:
-    """Another array's values in a shape of one's own: what PERMISSIVE weight sharing shares."""
+    """Another array's values in a shape of one's own: what PERMISSIVE weight sharing, Reshape and Flatten share."""
 
     def __init__(self, source: SyncedArray, shape: tuple[int, ...]):
         self._source = source
@@ -157,14 +176,19 @@ class ReshapedArray:
         """Nothing: the values are another array's."""
 
     def tensor(self, device: torch.device | None = None) -> torch.Tensor:
-        return self._source.tensor(device).reshape(self.shape)
+        values = self._source.tensor(device)
+        missing = math.prod(self.shape) - values.numel()
+        if missing:  # the source has been reshaped, and the net has not: as far as it goes
+            values = torch.nn.functional.pad(values.reshape(-1), (0, missing))
+        return values.reshape(self.shape)
 
     def set(self, tensor: torch.Tensor) -> None:
         self.reshape(tuple(tensor.shape))
         self._source.set(tensor.reshape(self._source.shape))
 
     def view(self) -> np.ndarray:
-        return self._source.view().reshape(self.shape)
+        values = self._source.view()
+        return values.reshape(self.shape) if values.size == math.prod(self.shape) else self.tensor().cpu().numpy()
 
 
 def _checked(shape: Sequence[int]) -> tuple[int, ...]:
@@ -224,6 +248,14 @@ class Blob:
     def share_diff(self, other: "Blob") -> None:
         """Use the other blob's gradients as one's own; the count must be the same."""
         self._diff = self._shared(other._diff)
+
+    def share(self, other: "Blob", shape: Sequence[int], gradients: bool) -> None:
+        """Be the other blob's memory in a shape of one's own, with its gradients or with gradients of one's own."""
+        self._data = other._data if tuple(shape) == other._data.shape else ReshapedArray(other._data, tuple(shape))
+        if gradients:
+            self._diff = other._diff if tuple(shape) == other._diff.shape else ReshapedArray(other._diff, tuple(shape))
+        elif self._diff.shape != tuple(shape):
+            self._diff.reshape(tuple(shape))
 
     def _shared(self, array: SyncedArray | ReshapedArray) -> SyncedArray | ReshapedArray:
         if array.shape == tuple(self.shape):

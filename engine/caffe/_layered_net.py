@@ -262,7 +262,10 @@ class LayeredNet:
             return
         shapes = [blob.shape for blob in bottom]
         for blob, shape in zip(top, layer.top_shapes([tuple(shape) for shape in shapes]), strict=True):
-            layer.reshape(blob, shape)
+            if layer.shares_values:
+                blob.share(bottom[0], shape, gradients=layer.shares_gradients)
+            else:
+                layer.reshape(blob, shape)
         self._shaped_for[i] = shapes
 
     def reshape(self) -> None:
@@ -330,7 +333,7 @@ class LayeredNet:
         values = [blob._data.tensor() for blob in bottom]
         weights = [blob._data.tensor() for blob in layer.blobs]
         compute = layer.compute_over if overwrite else layer.compute
-        if bottom:
+        if bottom and not layer.shares_values:
             for blob in top:
                 if blob not in bottom:
                     blob._data.release()
@@ -359,7 +362,10 @@ class LayeredNet:
             if tuple(result.shape) != tuple(blob.shape):
                 blob.reshape(*result.shape)
             # What a layer hands on as it is (Dropout in TEST, a part of Slice) is a blob of its own to people.
-            blob._data.set(result if layer.shares_memory or blob in bottom else own_memory(result.detach(), taken))
+            if layer.shares_values:
+                blob.share(bottom[0], blob.shape, gradients=layer.shares_gradients)
+            else:
+                blob._data.set(result if blob in bottom else own_memory(result.detach(), taken))
 
     def _backward(self, start: int, end: int, keep: bool = True) -> None:
         """Run layers start down to end (inclusive) backward.
@@ -412,7 +418,8 @@ class LayeredNet:
                 gradient = next(gradients)
                 if gradient is None:
                     gradient = torch.zeros_like(blob._data.tensor())
-                blob._diff.set(gradient if layer.shares_memory or blob in top else own_memory(gradient, taken))
+                if not layer.shares_gradients:
+                    blob._diff.set(gradient if blob in top else own_memory(gradient, taken))
         for edge, blob in zip(tape.weights, layer.blobs, strict=True):
             if edge is not None and (gradient := next(gradients)) is not None:
                 blob.accumulate_diff(own_memory(gradient, taken))

@@ -124,7 +124,7 @@ class NetMemory:
             NetError: the net takes more than there is; the layer is named.
         """
         self.bytes += _FLOAT * self.copies * sum(blob.count for blob in layer.blobs)
-        if not layer.shares_memory:
+        if not layer.shares_values:
             self.bytes += _FLOAT * sum(blob.count for blob in new_tops)
         if self.bytes > self.free:
             raise NetError(

@@ -3,6 +3,7 @@
 import caffe
 import numpy as np
 import pytest
+from caffe._whole_net import WholeNet
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from .build import input_layer, make_net
@@ -181,3 +182,65 @@ def test_reshape_and_its_bottom_are_one_memory(rng):
     a, x = net.blobs["a"], net.blobs["x"]
     assert a._data.tensor().data_ptr() == x._data.tensor().data_ptr()
     assert a._diff.tensor().data_ptr() == x._diff.tensor().data_ptr()
+
+
+BRANCHES = (
+    input_layer(data=(1, 4, 1, 1))
+    + 'layer { name: "pw" type: "Power" bottom: "data" top: "pw" power_param { scale: 2 } } '
+    + 'layer { name: "flat" type: "Flatten" bottom: "pw" top: "flat" } %s '
+    + 'layer { name: "fl2" type: "Flatten" bottom: "pw" top: "fl2" } '
+    + 'layer { name: "out" type: "Eltwise" bottom: "flat" bottom: "fl2" top: "out" }'
+)
+
+
+@pytest.mark.parametrize("looked", [False, True])
+class TestSharing:
+    """What real Caffe's ShareData and ShareDiff share, whether a script has looked at the blobs or not."""
+
+    def net(self, looked, more=""):
+        net = make_net(BRANCHES % more + "force_backward: true", caffe.TEST)
+        if looked:
+            assert all(blob.data.shape and blob.diff.shape for blob in net.blobs.values())
+        return net
+
+    def test_an_edit_is_seen_by_all_readers(self, looked):
+        net = self.net(looked)
+        net.forward(data=np.ones((1, 4, 1, 1)))
+        net.blobs["pw"].data[...] = 5
+        assert net.forward(start="flat")["out"].tolist() == [[10] * 4]
+        net.blobs["flat"].data[...] = 3
+        assert net.blobs["pw"].data.ravel().tolist() == [3] * 4
+        assert net.forward(start="out")["out"].tolist() == [[6] * 4]
+
+    def test_a_layer_in_place_writes_over_them_all(self, looked):
+        """Real Caffe gives 0 8 0 16."""
+        net = self.net(looked, 'layer { name: "relu" type: "ReLU" bottom: "flat" top: "flat" }')
+        net.blobs["data"].data[...] = np.reshape([-1, 2, -3, 4], (1, 4, 1, 1))
+        for _ in range(2):
+            assert net.forward()["out"].tolist() == [[0, 8, 0, 16]]
+
+    def test_gradients_of_a_flatten_are_its_bottoms(self, looked):
+        net = self.net(looked)
+        net.forward()
+        net.backward(out=np.reshape([1, 2, 3, 4], (1, 4)))
+        assert net.blobs["data"].diff.ravel().tolist() == [4, 8, 12, 16]
+        net.blobs["flat"].diff[...] = 1
+        assert net.backward(start="pw_pw_0_split")["data"].ravel().tolist() == [4, 6, 8, 10]
+
+    def test_another_size(self, looked):
+        net = self.net(looked)
+        for count in (3, 1, 6):
+            net.blobs["data"].reshape(count, 4, 1, 1)
+            assert net.blobs["flat"].data.ndim == 2, "before the net is reshaped too"
+            net.blobs["data"].data[...] = count
+            assert net.forward()["out"].tolist() == [[4 * count] * 4] * count
+            assert net.blobs["flat"].shape == [count, 4]
+
+
+def test_a_net_that_writes_over_a_split_is_not_run_as_a_whole():
+    relu = 'layer { name: "relu" type: "ReLU" bottom: "flat" top: "flat" }'
+    data = 'layer { name: "data" type: "Parameter" top: "data" parameter_param { shape { dim: [1, 4, 1, 1] } } }'
+    for more, fits in (("", True), (relu, False)):
+        assert WholeNet.fits(make_net(data + (BRANCHES % more).partition("\n")[2])) == fits
+    alone = 'layer { name: "flat" type: "Flatten" bottom: "data" top: "flat" }' + relu
+    assert WholeNet.fits(make_net(data + alone))

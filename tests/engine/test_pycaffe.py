@@ -79,13 +79,22 @@ class TestBlob:
         with pytest.raises(NetError, match="up to 4 axes"):
             Blob((1, 2, 3, 4, 5)).num  # noqa: B018
 
-    def test_reshape_keeps_values_of_the_same_count(self):
+    def test_reshape_keeps_values_and_a_views_memory(self):
+        """As far as the memory suffices, also for growing back."""
         blob = Blob((2, 3))
         blob.data[...] = np.arange(6).reshape(2, 3)
         blob.reshape(3, 2)
         np.testing.assert_array_equal(blob.data, np.arange(6).reshape(3, 2))
-        blob.reshape(4)
-        np.testing.assert_array_equal(blob.data, np.zeros(4))
+        held = blob.data
+        blob.reshape(2, 2)
+        np.testing.assert_array_equal(blob.data, [[0, 1], [2, 3]])
+        blob.data[...] = 7
+        blob.reshape(6)
+        np.testing.assert_array_equal(blob.data, [7, 7, 7, 7, 4, 5])
+        assert np.shares_memory(held, blob.data) and held[0, 0] == 7
+        blob.reshape(7)
+        np.testing.assert_array_equal(blob.data, np.zeros(7))
+        assert not np.shares_memory(held, blob.data)
         with pytest.raises(NetError, match="negative"):
             blob.reshape(-1, 4)
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from caffe import PrototxtError, SnapshotError, _prototxt, get_solver
+from caffe._whole_net import WholeNet
 from caffe.proto import caffe_pb2
 
 from .test_sgd import LR_MULT, make_solver, parameters
@@ -145,7 +146,7 @@ def test_an_inline_net_of_v1(field):
 TWO = """
 layer { name: "p" type: "Parameter" top: "p" parameter_param { shape { dim: 2 } } }
 layer { name: "q" type: "Parameter" top: "q" parameter_param { shape { dim: 2 } } }
-layer { name: "t" type: "DummyData" top: "t" dummy_data_param { shape { dim: 2 } data_filler { value: 3 } } }
+layer { name: "t" type: "Parameter" top: "t" parameter_param { shape { dim: 2 } } param { lr_mult: 0 decay_mult: 0 } }
 layer { name: "s" type: "Eltwise" bottom: "p" bottom: "q" top: "s" }
 layer { name: "l" type: "EuclideanLoss" bottom: "s" bottom: "t" top: "l" }
 """
@@ -169,8 +170,9 @@ def test_parameters_of_one_gradient(kind, keep_blobs):
     name, options = kind.split(": ", 1)
     solver = make_solver(f'type: "{name}" base_lr: 0.1 lr_policy: "fixed" {options}', TWO)
     solver.keep_blobs = keep_blobs
-    p, q = (solver.net.params[name][0].data for name in "pq")
-    p[...], q[...] = [1, 0.5], [-2, 0.25]
+    assert WholeNet.fits(solver.net)
+    p, q, t = (solver.net.params[name][0].data for name in "pqt")
+    p[...], q[...], t[...] = [1, 0.5], [-2, 0.25], 3
     solver.step(3)
     np.testing.assert_allclose([*p, *q], OF_REAL_CAFFE[kind], atol=2e-5)
 

@@ -89,7 +89,7 @@ class Layer:
             backward may overwrite the gradient of the top. A layer that has it makes a new array of its top, and no
             backward of it reads what forward alone gives: where the two are two steps, the ReLU writes over that.
         gives_own_gradient: the gradient of its bottom is a new array that nobody else has.
-        shares_memory: its tops are its bottom's memory, for values and gradients, and no blobs of their own.
+        shares_values, shares_gradients: its tops are its bottom's memory, as Caffe's ShareData and ShareDiff make them.
     """
 
     type: str
@@ -101,7 +101,8 @@ class Layer:
     casts_weights = True
     forward_relu: Callable | None = None
     gives_own_gradient = False
-    shares_memory = False
+    shares_values = False
+    shares_gradients = False
 
     def __init__(self, param: caffe_pb2.LayerParameter):
         self.param = param

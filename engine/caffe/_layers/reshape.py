@@ -8,7 +8,8 @@ from caffe._layers.base import Layer, Precision, Shape, canonical_axis, register
 class _SharesMemory(Layer):
     """Base of layers whose top is the bottom in another shape."""
 
-    shares_memory = True
+    shares_values = True
+    shares_gradients = True
 
     def setup(self, bottom):
         if self.in_place:

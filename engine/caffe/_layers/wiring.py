@@ -8,7 +8,7 @@ class Split(Layer):
     """Gives its bottom to several tops; their gradients add up. A net inserts these by itself."""
 
     precision = Precision.AS_GIVEN
-    shares_memory = True
+    shares_values = True
 
     tops = (1, None)
 

@@ -28,7 +28,11 @@ def resize_image(image: np.ndarray, size: tuple[int, int], order: int = 1) -> np
     if image.shape[2] not in (1, 3):
         sample = _spline if order == 3 else partial(_sample, order=order, mode="constant")
         axes = [sample(_corner_to_corner(n, m), n) for n, m in zip(image.shape, size, strict=False)]
-        return _apply(axes, image).astype(np.float32)
+        result = _apply(axes, image)
+        if np.issubdtype(image.dtype, np.integer):  # SciPy gives what it was given
+            limits = np.iinfo(image.dtype)
+            result = np.floor(result + 0.5).clip(limits.min, limits.max)
+        return result.astype(np.float32)
     low, high = image.min(), image.max()
     if high == low:
         return np.full((*size, image.shape[2]), low, np.float32)

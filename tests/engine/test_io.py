@@ -90,6 +90,19 @@ class TestResize:
         assert found.dtype == np.float32 and found.shape == (3, 6, channels)
         np.testing.assert_allclose(found[:, :, 0], REAL[channels, order], atol=1e-6)
 
+    @pytest.mark.parametrize(
+        "order, expected",
+        [
+            (1, [[0, 69, 138, 207, 175, 92], [69, 138, 156, 74, 92, 161], [138, 55, 23, 92, 161, 230]]),
+            (3, [[0, 47, 153, 232, 172, 92], [69, 146, 168, 62, 84, 161], [138, 58, 0, 77, 183, 230]]),
+        ],
+    )
+    def test_whole_numbers_of_two_channels_stay_whole(self, order, expected):
+        """As SciPy gives them to real pycaffe."""
+        i, j, c = np.ogrid[:5, :4, :2]
+        image = ((i * 7 + j * 5 + c * 3) % 11 * 23).astype(np.uint8)
+        np.testing.assert_array_equal(io.resize_image(image, (3, 6), order)[:, :, 0], expected)
+
     def test_enlarging_is_bilinear_between_cell_centres(self, rng):
         """Against a loop; tolerance 1e-6 of the range."""
         image = rng.random((4, 5, 3)).astype(np.float32)

@@ -168,15 +168,13 @@ def _upgrade_input(net: caffe_pb2.NetParameter, where: str) -> None:
         shapes = net.input_shape or [
             caffe_pb2.BlobShape(dim=net.input_dim[first : first + 4]) for first in range(0, len(net.input_dim) - 3, 4)
         ]
-        inputs = len(net.input)
-        if len(shapes) < inputs:
+        if len(shapes) < len(net.input):
             given = f"{len(shapes)} input_shape" if net.input_shape else f"{len(net.input_dim)} input_dim"
-            raise PrototxtError(
-                f"{where}: {inputs} inputs need {inputs} input_shape (or {4 * inputs} input_dim), not {given}."
-            )
+            names = ", ".join(net.input)
+            raise PrototxtError(f"{where}: every input needs an input_shape or four input_dim; {names}: {given}.")
         layer = caffe_pb2.LayerParameter(name="input", type="Input", top=net.input)
         # What is given beyond the inputs is not heard.
-        layer.input_param.shape.extend(shapes[:inputs])
+        layer.input_param.shape.extend(shapes[: len(net.input)])
         rest = list(net.layer)
         del net.layer[:]
         net.layer.extend([layer, *rest])

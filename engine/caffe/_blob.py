@@ -67,10 +67,13 @@ class SyncedArray:
                 self._tensor = self._host()
                 self._view_is_newer = _device.current().type != "cpu"
                 return
-        elif self._tensor is not None and count <= self._tensor.numel():
-            self._tensor = self._tensor.reshape(-1)[:count].reshape(shape)
-            self.shape = shape
-            return
+        elif self._tensor is not None:
+            flat = self._tensor.reshape(-1)
+            begin = flat.storage_offset()
+            if count <= flat.untyped_storage().nbytes() // flat.element_size() - begin:
+                self._tensor = flat.as_strided((count,), (1,), begin).view(shape)
+                self.shape = shape
+                return
         self.shape = shape
         self._forget()
 
@@ -150,14 +153,21 @@ class SyncedArray:
 
 
 class ReshapedArray:
-    """Another array's values in a shape of one's own: what PERMISSIVE weight sharing, Reshape and Flatten share."""
+    """Another array's values in a shape of one's own: of parameters shared by name, and of what a layer hands on.
 
-    def __init__(self, source: SyncedArray, shape: tuple[int, ...]):
+    Where the shape has fewer values than the source, they are its first; what it has more is zeros, and nobody's.
+
+    Args:
+        fixed: the number of values may not change (PERMISSIVE weight sharing).
+    """
+
+    def __init__(self, source: "SyncedArray | ReshapedArray", shape: tuple[int, ...], fixed: bool = False):
         self._source = source
         self.shape = shape
+        self._fixed = fixed
 
     def reshape(self, shape: tuple[int, ...]) -> None:
-        if math.prod(shape) != math.prod(self.shape):
+        if self._fixed and math.prod(shape) != math.prod(self.shape):
             raise NetError(f"A shared array of shape {self.shape} cannot take shape {shape}: it has another count.")
         self.shape = shape
 
@@ -176,19 +186,24 @@ class ReshapedArray:
         """Nothing: the values are another array's."""
 
     def tensor(self, device: torch.device | None = None) -> torch.Tensor:
-        values = self._source.tensor(device)
-        missing = math.prod(self.shape) - values.numel()
-        if missing:  # the source has been reshaped, and the net has not: as far as it goes
-            values = torch.nn.functional.pad(values.reshape(-1), (0, missing))
+        values, count = self._source.tensor(device), math.prod(self.shape)
+        if values.numel() != count:
+            values = torch.nn.functional.pad(values.reshape(-1)[:count], (0, max(0, count - values.numel())))
         return values.reshape(self.shape)
 
     def set(self, tensor: torch.Tensor) -> None:
         self.reshape(tuple(tensor.shape))
-        self._source.set(tensor.reshape(self._source.shape))
+        shape = self._source.shape
+        if tensor.numel() != math.prod(shape):
+            values = self._source.tensor(tensor.device).reshape(-1).clone()
+            count = min(values.numel(), tensor.numel())
+            values[:count] = tensor.detach().reshape(-1)[:count]
+            tensor = values
+        self._source.set(tensor.reshape(shape))
 
     def view(self) -> np.ndarray:
-        values = self._source.view()
-        return values.reshape(self.shape) if values.size == math.prod(self.shape) else self.tensor().cpu().numpy()
+        values, count = self._source.view().reshape(-1), math.prod(self.shape)
+        return (values[:count] if values.size >= count else self.tensor().cpu().numpy()).reshape(self.shape)
 
 
 def _checked(shape: Sequence[int]) -> tuple[int, ...]:
@@ -251,9 +266,9 @@ class Blob:
 
     def share(self, other: "Blob", shape: Sequence[int], gradients: bool) -> None:
         """Be the other blob's memory in a shape of one's own, with its gradients or with gradients of one's own."""
-        self._data = other._data if tuple(shape) == other._data.shape else ReshapedArray(other._data, tuple(shape))
+        self._data = ReshapedArray(other._data, tuple(shape))
         if gradients:
-            self._diff = other._diff if tuple(shape) == other._diff.shape else ReshapedArray(other._diff, tuple(shape))
+            self._diff = ReshapedArray(other._diff, tuple(shape))
         elif self._diff.shape != tuple(shape):
             self._diff.reshape(tuple(shape))
 
@@ -262,7 +277,7 @@ class Blob:
             return array
         if math.prod(array.shape) != self.count:
             raise NetError(f"A blob of shape {self.shape} cannot share an array of shape {list(array.shape)}.")
-        return ReshapedArray(array, tuple(self.shape))
+        return ReshapedArray(array, tuple(self.shape), fixed=True)
 
     def accumulate_diff(self, gradient: torch.Tensor) -> None:
         """Add to the gradient (parameters gather over iter_size passes and shared uses)."""

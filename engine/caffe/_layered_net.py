@@ -3,6 +3,7 @@
 What pycaffe's users see of it is in _net.py.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -85,6 +86,7 @@ class LayeredNet:
         self._param_need_backward: list[list[bool]] = []
         self._tapes: list[_Tape | None] = []
         self._overwrites: list[int | None] = []  # of a ReLU that may write over its bottom: who wrote that
+        self._reads_written_over: list[bool] = []
         self._shaped_for: list[list[list[int]]] = []  # bottom shapes that the tops have now
         self._callbacks: dict[str, list[Callable[[int], None]]] = {
             when: [] for when in ("before_forward", "after_forward", "before_backward", "after_backward")
@@ -108,6 +110,7 @@ class LayeredNet:
         self._params.share()
         self._tapes = [None] * len(self._layers)
         self._overwrites = self._find_overwriting()
+        self._reads_written_over = self._find_readers_of_written_over()
         logger.info("Network initialization done.")
 
     def _add_layer(
@@ -241,6 +244,19 @@ class LayeredNet:
             writers.update(dict.fromkeys(tops, i))
         return found
 
+    def _find_readers_of_written_over(self) -> list[bool]:
+        """For each layer: whether it reads memory of several blobs that a layer in place or a Python layer may write."""
+        of = list(range(len(self._blobs)))  # the first blob of the memory
+        for layer, bottoms, tops in zip(self._layers, self._layer_bottoms, self._layer_tops, strict=True):
+            if layer.shares_values:
+                for top in tops:
+                    of[top] = of[bottoms[0]]
+        shared = {memory for memory, count in Counter(of).items() if count > 1}
+        written = set()
+        for layer, bottoms, tops in zip(self._layers, self._layer_bottoms, self._layer_tops, strict=True):
+            written |= {of[b] for b in bottoms if b in tops or isinstance(layer, BlobLayer)}
+        return [any(of[b] in shared & written for b in bottoms) for bottoms in self._layer_bottoms]
+
     def _force_backward(self) -> None:
         for i, layer in enumerate(self._layers):
             self._layer_need_backward[i] = True
@@ -262,7 +278,7 @@ class LayeredNet:
             return
         shapes = [blob.shape for blob in bottom]
         for blob, shape in zip(top, layer.top_shapes([tuple(shape) for shape in shapes]), strict=True):
-            if layer.shares_values:
+            if layer.shares_values and blob not in bottom:
                 blob.share(bottom[0], shape, gradients=layer.shares_gradients)
             else:
                 layer.reshape(blob, shape)
@@ -338,9 +354,10 @@ class LayeredNet:
                 if blob not in bottom:
                     blob._data.release()
         if record and self._layer_need_backward[i]:
-            # A layer in place writes over its bottom or top, which its backward needs, where that has a view.
+            # Where there is a view, a layer in place writes over what its backward needs, and that of others who read it.
             values = [
-                v.clone() if blob._data.has_view and blob in top else v for v, blob in zip(values, bottom, strict=True)
+                v.clone() if blob._data.has_view and (blob in top or self._reads_written_over[i]) else v
+                for v, blob in zip(values, bottom, strict=True)
             ]
             wanted = torch.empty(0, requires_grad=True)
             weights = [
@@ -362,10 +379,12 @@ class LayeredNet:
             if tuple(result.shape) != tuple(blob.shape):
                 blob.reshape(*result.shape)
             # What a layer hands on as it is (Dropout in TEST, a part of Slice) is a blob of its own to people.
-            if layer.shares_values:
+            if blob in bottom:
+                blob._data.set(result)
+            elif layer.shares_values:
                 blob.share(bottom[0], blob.shape, gradients=layer.shares_gradients)
             else:
-                blob._data.set(result if blob in bottom else own_memory(result.detach(), taken))
+                blob._data.set(own_memory(result.detach(), taken))
 
     def _backward(self, start: int, end: int, keep: bool = True) -> None:
         """Run layers start down to end (inclusive) backward.
@@ -418,8 +437,10 @@ class LayeredNet:
                 gradient = next(gradients)
                 if gradient is None:
                     gradient = torch.zeros_like(blob._data.tensor())
-                if not layer.shares_gradients:
-                    blob._diff.set(gradient if blob in top else own_memory(gradient, taken))
+                if blob in top:
+                    blob._diff.set(gradient)
+                elif not (layer.shares_gradients and address(blob._diff.tensor()) in taken):
+                    blob._diff.set(own_memory(gradient, taken))
         for edge, blob in zip(tape.weights, layer.blobs, strict=True):
             if edge is not None and (gradient := next(gradients)) is not None:
                 blob.accumulate_diff(own_memory(gradient, taken))

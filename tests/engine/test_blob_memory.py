@@ -141,7 +141,6 @@ def test_a_shared_array_of_another_shape_goes_through_a_pass(rng):
 AS_IT_IS = {
     "Dropout in TEST": 'type: "Dropout" bottom: "a"',
     "Eltwise": 'type: "Eltwise" bottom: "a" bottom: "b"',
-    "Concat of one": 'type: "Concat" bottom: "a"',
     "Tile of one": 'type: "Tile" bottom: "a" tile_param { tiles: 1 }',
     "Slice": 'type: "Slice" bottom: "a" top: "rest"',
     "Crop": 'type: "Crop" bottom: "a" bottom: "b" crop_param { axis: 3 }',
@@ -219,13 +218,48 @@ class TestSharing:
         for _ in range(2):
             assert net.forward()["out"].tolist() == [[0, 8, 0, 16]]
 
-    def test_gradients_of_a_flatten_are_its_bottoms(self, looked):
-        net = self.net(looked)
+    @pytest.mark.parametrize(
+        "kind", ['type: "Reshape" reshape_param { shape { dim: 4 } }', 'type: "Concat"', 'type: "Slice"']
+    )
+    def test_values_and_gradients_of_what_hands_all_on(self, looked, kind):
+        """A Reshape, a Concat of one bottom and a Slice into one top; a layer in place writes over its bottom too."""
+        net = make_net(
+            input_layer(data=(4, 1))
+            + 'layer { name: "p" type: "Power" bottom: "data" top: "p" power_param { scale: 2 } } '
+            + f'layer {{ name: "x" bottom: "p" top: "x" {kind} }} '
+            + 'layer { name: "relu" type: "ReLU" bottom: "x" top: "x" } force_backward: true'
+        )
+        if looked:
+            assert all(blob.data.shape and blob.diff.shape for blob in net.blobs.values())
+        for _ in range(2):
+            net.forward(data=np.reshape([-1, 2, -3, 4], (4, 1)))
+            assert net.blobs["p"].data.ravel().tolist() == net.blobs["x"].data.ravel().tolist() == [0, 4, 0, 8]
+        net.blobs["x"].diff.ravel()[...] = [1, 2, 3, 4]
+        net.backward()
+        assert net.blobs["data"].diff.ravel().tolist() == [0, 4, 0, 8]
+        net.blobs["x"].diff[...] = 5
+        assert net.blobs["p"].diff.ravel().tolist() == [5] * 4
+
+    def test_a_gradient_written_into_a_dead_end_goes_nowhere(self, looked):
+        net = make_net(
+            input_layer(data=(1, 3)) + ip("c", "data") + 'layer { name: "f" type: "Flatten" bottom: "c" top: "f" } '
+            'layer { name: "loss" type: "Reduction" bottom: "c" top: "loss" loss_weight: 1 }'
+        )
         net.forward()
-        net.backward(out=np.reshape([1, 2, 3, 4], (1, 4)))
-        assert net.blobs["data"].diff.ravel().tolist() == [4, 8, 12, 16]
-        net.blobs["flat"].diff[...] = 1
-        assert net.backward(start="pw_pw_0_split")["data"].ravel().tolist() == [4, 6, 8, 10]
+        if looked:
+            assert net.blobs["c"].diff.shape == (1, 2)
+        net.blobs["f"].diff[...] = 10
+        net.backward()
+        assert net.params["c"][1].diff.tolist() == [1, 1]
+
+    def test_a_top_has_a_shape_of_its_own(self, looked):
+        net = self.net(looked)
+        net.forward(data=np.ones((1, 4, 1, 1)))
+        for name, shape in (("flat", (2, 1)), ("flat", (3, 7)), ("pw_pw_0_split_1", (2, 2))):
+            net.blobs[name].reshape(*shape)
+            assert net.blobs[name].data.shape == shape
+            assert net.blobs["pw"].shape == [1, 4, 1, 1]
+            assert net.forward()["out"].tolist() == [[4] * 4]
 
     def test_another_size(self, looked):
         net = self.net(looked)
@@ -244,3 +278,44 @@ def test_a_net_that_writes_over_a_split_is_not_run_as_a_whole():
         assert WholeNet.fits(make_net(data + (BRANCHES % more).partition("\n")[2])) == fits
     alone = 'layer { name: "flat" type: "Flatten" bottom: "data" top: "flat" }' + relu
     assert WholeNet.fits(make_net(data + alone))
+
+
+READERS = {
+    "BatchNorm": 'type: "BatchNorm"',
+    "InnerProduct": 'type: "InnerProduct" inner_product_param { num_output: 5 weight_filler { value: 0.1 } }',
+    "TanH": 'type: "TanH"',
+    "Power": 'type: "Power" power_param { power: 2 }',
+}
+
+
+@pytest.mark.parametrize("kind", READERS)
+def test_gradients_do_not_depend_on_who_has_looked(rng, kind):
+    """Though a layer in place writes over what another layer has read, through a Flatten."""
+    x, found = rng.normal(size=(6, 5)), []
+    for looked in (False, True):
+        net = make_net(
+            input_layer(data=(6, 5))
+            + 'layer { name: "c" type: "Power" bottom: "data" top: "c" power_param { scale: 1.5 shift: 0.1 } } '
+            + f'layer {{ name: "b" bottom: "c" top: "b" {READERS[kind]} }} '
+            + 'layer { name: "f" type: "Flatten" bottom: "c" top: "f" } '
+            + 'layer { name: "relu" type: "ReLU" bottom: "f" top: "f" } force_backward: true'
+        )
+        if looked:
+            assert net.blobs["c"].data.shape == (6, 5)
+        net.forward(data=x)
+        net.backward(b=np.cos(np.arange(30)).reshape(6, 5), f=np.zeros((6, 5)))
+        found.append(gradients(net))
+    for here, there in zip(*found, strict=True):
+        np.testing.assert_array_equal(here, there)
+
+
+def test_a_loss_weight_stays_when_the_batch_shrinks_and_grows_back():
+    net = make_net(
+        input_layer(data=(4, 2)) + 'layer { name: "p" type: "Power" bottom: "data" top: "p" loss_weight: 2 '
+        "power_param { scale: 3 } } force_backward: true"
+    )
+    for count in (4, 2, 4):
+        net.blobs["data"].reshape(count, 2)
+        net.reshape()
+        net.forward()
+        assert net.backward()["data"].sum() == 12 * count

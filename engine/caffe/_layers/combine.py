@@ -29,6 +29,9 @@ class Concat(Layer):
 
     bottoms = (1, None)
 
+    def setup(self, bottom):
+        self.shares_values = self.shares_gradients = len(bottom) == 1
+
     def top_shapes(self, bottom):
         self.axis = axis = _axis(self, self.param.concat_param, "concat_dim", bottom[0])
         for shape in bottom[1:]:
@@ -49,6 +52,9 @@ class Slice(Layer):
     precision = Precision.AS_GIVEN
 
     tops = (1, None)
+
+    def setup(self, bottom):
+        self.shares_values = self.shares_gradients = len(self.param.top) == 1
 
     def top_shapes(self, bottom):
         (shape,) = bottom

@@ -9,7 +9,6 @@ class _SharesMemory(Layer):
     """Base of layers whose top is the bottom in another shape."""
 
     shares_values = True
-    shares_gradients = True
 
     def setup(self, bottom):
         if self.in_place:
@@ -43,6 +42,7 @@ class Reshape(_SharesMemory):
     """
 
     precision = Precision.AS_GIVEN
+    shares_gradients = True
 
     def setup(self, bottom):
         super().setup(bottom)

@@ -3,7 +3,6 @@
 What pycaffe's users see of it is in _net.py.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -86,7 +85,7 @@ class LayeredNet:
         self._param_need_backward: list[list[bool]] = []
         self._tapes: list[_Tape | None] = []
         self._overwrites: list[int | None] = []  # of a ReLU that may write over its bottom: who wrote that
-        self._reads_written_over: list[bool] = []
+        self._reads_written_over: list[bool] = []  # of a layer: what others may write before its backward
         self._shaped_for: list[list[list[int]]] = []  # bottom shapes that the tops have now
         self._callbacks: dict[str, list[Callable[[int], None]]] = {
             when: [] for when in ("before_forward", "after_forward", "before_backward", "after_backward")
@@ -245,17 +244,20 @@ class LayeredNet:
         return found
 
     def _find_readers_of_written_over(self) -> list[bool]:
-        """For each layer: whether it reads memory of several blobs that a layer in place or a Python layer may write."""
+        """For each layer: whether it reads memory of a Split that a layer in place or a Python layer may write.
+
+        Through a Reshape or Flatten, say, of one of its tops. Without a Split nobody else reads that memory.
+        """
         of = list(range(len(self._blobs)))  # the first blob of the memory
+        split, written = set(), set()  # memory, so far and in the order of the layers
         for layer, bottoms, tops in zip(self._layers, self._layer_bottoms, self._layer_tops, strict=True):
-            if layer.shares_values:
+            written |= {of[b] for b in bottoms if of[b] in split and (b in tops or isinstance(layer, BlobLayer))}
+            if layer.shares_values and bottoms != tops:
                 for top in tops:
                     of[top] = of[bottoms[0]]
-        shared = {memory for memory, count in Counter(of).items() if count > 1}
-        written = set()
-        for layer, bottoms, tops in zip(self._layers, self._layer_bottoms, self._layer_tops, strict=True):
-            written |= {of[b] for b in bottoms if b in tops or isinstance(layer, BlobLayer)}
-        return [any(of[b] in shared & written for b in bottoms) for bottoms in self._layer_bottoms]
+                if layer.type == "Split":
+                    split.add(of[bottoms[0]])
+        return [any(of[b] in written for b in bottoms) for bottoms in self._layer_bottoms]
 
     def _force_backward(self) -> None:
         for i, layer in enumerate(self._layers):

@@ -97,10 +97,10 @@ def _check(image: np.ndarray, size: tuple[int, int], order: int) -> None:
 
 def _smoothed(image: np.ndarray, size: tuple[int, int], mode: str, cval: float = 0, whole: bool = False) -> np.ndarray:
     """What is made smaller, smoothed. Whole numbers stay whole after each axis."""
-    rows, columns = (_blur(n, n / m, mode) for n, m in zip(image.shape, size, strict=False))
-    for axes in ((rows, np.eye(image.shape[1])), (np.eye(image.shape[0]), columns)):
-        image = _apply(axes, image - cval) + cval
-        image = np.trunc(image) if whole else image
+    for axis, (length, new_length) in enumerate(zip(image.shape, size, strict=False)):
+        if length > new_length:
+            image = _along(axis, _blur(length, length / new_length, mode), image - cval) + cval
+            image = np.trunc(image) if whole else image
     return image
 
 
@@ -129,8 +129,13 @@ def _mirrored(index: np.ndarray, length: int) -> np.ndarray:
 
 
 def _apply(axes: Sequence[np.ndarray], image: np.ndarray) -> np.ndarray:
-    rows, columns = axes
-    return np.einsum("rh,hwk,cw->rck", rows, image, columns, optimize=True)
+    for axis, matrix in enumerate(axes):
+        image = _along(axis, matrix, image)
+    return image
+
+
+def _along(axis: int, matrix: np.ndarray, image: np.ndarray) -> np.ndarray:
+    return np.moveaxis(np.tensordot(matrix, image, (1, axis)), 0, axis)
 
 
 def _cell_centres(length: int, new_length: int) -> np.ndarray:
@@ -180,9 +185,7 @@ def _spline(places: np.ndarray, length: int) -> np.ndarray:
 
 def _blur(length: int, factor: float, mode: str) -> np.ndarray:
     """The matrix (length, length) that smooths a line before it is made ``factor`` times shorter."""
-    sigma = max(0.0, (factor - 1) / 2)
-    if not sigma:
-        return np.eye(length)
+    sigma = (factor - 1) / 2
     radius = int(4 * sigma + 0.5)
     distance = np.arange(-radius, radius + 1)
     kernel = np.exp(-0.5 * (distance / sigma) ** 2)

@@ -41,22 +41,6 @@ class _Step:
     last_used: list[int] = field(default_factory=list)
 
 
-def _writes_over_a_split(net: LayeredNet) -> bool:
-    """Whether a layer in place writes over what a Split's other tops are too, by a Reshape or Flatten in between."""
-    writers: dict[int, int] = {}
-    for index in range(len(net._layers)):
-        bottoms, tops = net._layer_bottoms[index], net._layer_tops[index]
-        for blob in set(bottoms) & set(tops):
-            writer = writers[blob]
-            while net._layers[writer].shares_values:
-                if net._layers[writer].type == "Split":
-                    return True
-                writer = writers[net._layer_bottoms[writer][0]]
-        for blob in tops:
-            writers.setdefault(blob, index)
-    return False
-
-
 class WholeNet:
     """Runs a net as one graph; afterwards only its outputs and its parameters' gradients can be looked at.
 
@@ -71,8 +55,11 @@ class WholeNet:
 
     @staticmethod
     def fits(net: LayeredNet) -> bool:
-        """Whether nothing in the net needs its blobs between layers: Python layers, inputs, callbacks, debug_info."""
-        by_blobs = any(isinstance(layer, BlobLayer) for layer in net._layers) or _writes_over_a_split(net)
+        """Whether nothing in the net needs its blobs between layers.
+
+        What does: Python layers, inputs, callbacks, debug_info, memory of several blobs that a layer in place writes.
+        """
+        by_blobs = any(isinstance(layer, BlobLayer) for layer in net._layers) or any(net._reads_written_over)
         return not (by_blobs or net._inputs or net.debug_info or any(net._callbacks.values()))
 
     @classmethod

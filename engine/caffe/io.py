@@ -11,7 +11,6 @@ import numpy as np
 
 from caffe import _resize
 from caffe._image import open_image
-from caffe._resize import resize  # noqa: F401  scikit-image's, under the name that real pycaffe's import gives it
 from caffe.proto import caffe_pb2
 
 # ---- BlobProto and Datum -------------------------------------------------------------------------
@@ -199,6 +198,8 @@ class Transformer:
 
 
 # ---- images --------------------------------------------------------------------------------------
+
+resize = _resize.resize  # scikit-image's, which real pycaffe imports under this name
 
 
 def load_image(filename: str | Path | BinaryIO, color: bool = True) -> np.ndarray:

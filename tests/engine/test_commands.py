@@ -319,3 +319,10 @@ class TestParseLog:
     def test_missing(self, log_lines):
         assert parse_log.main(["nowhere", "."]) == 1
         assert "Could not open file nowhere" in log_lines[-1]
+
+
+def test_an_image_that_its_type_cannot_hold_is_left_out(log_lines, tmp_path):
+    Image.new("L", (20_000, 1)).save("long.png")
+    (tmp_path / "list").write_text("long.png 1\n")
+    assert convert_imageset.main(["--encode_type=webp", "./", "list", "db"]) == 0
+    assert any("an image of 20000 x 1 cannot be a WEBP" in line for line in log_lines)

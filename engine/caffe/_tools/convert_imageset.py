@@ -128,7 +128,10 @@ def _encode(image: np.ndarray, encoding: str) -> bytes:
     kind = _kind(encoding)
     stream = io.BytesIO()
     picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else np.ascontiguousarray(image[:, :, ::-1]))
-    picture.save(stream, kind, **({"quality": 95} if kind == "JPEG" else {}))
+    try:
+        picture.save(stream, kind, **({"quality": 95} if kind == "JPEG" else {}))
+    except (ValueError, OSError) as error:  # a side is longer than the type has
+        raise DataError(f"an image of {picture.width} x {picture.height} cannot be a {kind}: {error}.") from None
     return stream.getvalue()
 
 

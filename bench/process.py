@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-#: Seconds between two looks at the memory.
+#: Seconds between two looks at the memory, or more, for looking may take this share of one core: what is measured
+#: would go without it.
 INTERVAL = 0.1
+SHARE = 0.02
 
 
 class Finished(NamedTuple):
@@ -24,9 +26,10 @@ class Finished(NamedTuple):
 def measured(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> Finished:
     """Run a command; its standard output and error are one text.
 
-    Memory is looked at ten times a second. It is what the processes have made for themselves, once where they
-    share it, without the pages of files (an LMDB's, libraries'), which the kernel can take back. A child's
-    ru_maxrss would not do: it is one process's, counts such pages, and begins with that of who started it.
+    Memory is looked at ten times a second, or less often where a look takes long. It is what the processes have made
+    for themselves, once where they share it, without the pages of files (an LMDB's, libraries'), which the kernel can
+    take back. A child's ru_maxrss would not do: it is one process's, counts such pages, and begins with that of who
+    started it.
 
     Raises:
         SystemExit: the command failed; its last words.
@@ -39,8 +42,11 @@ def measured(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) 
     ended, peaks = threading.Event(), [0]
 
     def look() -> None:
-        while not ended.wait(INTERVAL):
+        pause = INTERVAL
+        while not ended.wait(pause):
+            begun = time.perf_counter()
             peaks.append(sum(map(_memory, _tree(process.pid))))
+            pause = max(INTERVAL, (time.perf_counter() - begun) / SHARE)
 
     watcher = threading.Thread(target=look)
     watcher.start()
@@ -61,8 +67,9 @@ def _tree(pid: int) -> list[int]:
     for entry in os.scandir("/proc"):
         if entry.name.isdigit():
             try:
-                # The name, in parentheses, may hold anything.
-                parent = Path(entry.path, "stat").read_text().rpartition(")")[2].split()[1]
+                with open(entry.path + "/stat", "rb") as file:
+                    # The name, in parentheses, may hold anything.
+                    parent = file.read().rpartition(b")")[2].split(None, 2)[1]
             except OSError:  # it has ended
                 continue
             children[int(parent)].append(int(entry.name))

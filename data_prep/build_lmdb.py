@@ -29,7 +29,7 @@ from data_prep.record_writer import RecordWriter, count_records, disk_bytes
 from data_prep.records import PIXEL_COUNT, RecordBatch
 from data_prep.splits import split
 from data_prep.staging import WriteBehind, remove_leftovers, staged_folder, step
-from data_prep.tiny_imagenet import TinyImageNet
+from data_prep.tiny_imagenet import TinyImageNet, no_search_for_garbage
 from data_prep.workers import Batches, Lists, decoders
 
 DEFAULT_MAX_BAD = 0.001
@@ -53,6 +53,7 @@ def build(
     disk; ``out`` is then as before.
     """
     with ExitStack() as stack:
+        stack.enter_context(no_search_for_garbage())
         convert = stack.enter_context(decoders(workers))
         dataset = TinyImageNet.open(data, test)
         lists = split(dataset, seed, holdout)

@@ -57,7 +57,7 @@ class TinyImageNet:
         Without ``test`` the set need have no test images, and no words.txt where its classes are the official ones:
         what is left out where only training and val are wanted.
         """
-        with _no_search_for_garbage():
+        with no_search_for_garbage():
             return cls._open(path, test)
 
     @classmethod
@@ -88,8 +88,8 @@ class TinyImageNet:
 
 
 @contextmanager
-def _no_search_for_garbage() -> Iterator[None]:
-    # Looking for garbage, again and again, among 120,000 new objects takes as long as making them.
+def no_search_for_garbage() -> Iterator[None]:
+    """Python's search for garbage is off: among 120,000 new objects, again and again, it takes as long as making them."""
     was_on = gc.isenabled()
     gc.disable()
     try:

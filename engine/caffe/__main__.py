@@ -32,8 +32,10 @@ def _choose_device(gpu: str, precision: str, deterministic: bool = False, worker
         _choose_gpu(gpu, worker, workers)
     else:
         logger.info("Use CPU.")
-    if _device.current().type == "cpu" and _precision.is_emulated():
-        logger.warning("This CPU has no instructions for bf16: it will be slower than fp32, not faster.")
+    if _precision.is_emulated(_device.current()):
+        logger.warning(
+            "This CPU has no instructions for bf16: it computes in fp32 and rounds, which takes longer than fp32."
+        )
     if deterministic and gpu:
         from caffe import _determinism
 

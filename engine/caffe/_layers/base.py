@@ -188,6 +188,9 @@ class Layer:
         forward = partial(self.forward_relu, in_place=in_place) if relu else self.forward
         if not _precision.is_reduced() or self.precision is Precision.AS_GIVEN:
             return forward(bottom, weights)
+        if self.precision is Precision.REDUCED and _precision.is_emulated(bottom[0].device):
+            rounded = [[x.to(torch.bfloat16).float() for x in values] for values in (bottom, weights)]
+            return [top.to(torch.bfloat16) for top in forward(*rounded)]
         dtype = torch.bfloat16 if self.precision is Precision.REDUCED else torch.float32
         if self.casts_weights:
             weights = [w.to(dtype) for w in weights]

@@ -13,6 +13,7 @@ from caffe._layers._fused import convolve_relu
 from caffe._layers.base import Layer
 
 INT_MAX = 2**31 - 1
+_ONEDNN_BLOCK = 16  # channels of oneDNN's blocks, at most
 
 
 class Windows:
@@ -36,6 +37,8 @@ class Windows:
             raise layer.error("kernel, stride and dilation must be 1 or more")
         if max((*self.kernel, *self.stride, *self.pad, *self.dilation), default=1) > INT_MAX:
             raise layer.error(f"kernel, stride, pad and dilation must be {INT_MAX} or less")
+        # Of a kernel of one number it says nothing, but may make oneDNN read beyond memory (test_onednn.py).
+        self.dilation = tuple(d if k > 1 else 1 for d, k in zip(self.dilation, self.kernel, strict=True))
 
     def _read(self, name: str, default: int | None) -> tuple[int, ...]:
         """A parameter given once, per axis, or as <name>_h and <name>_w; default None where it must be given."""
@@ -105,6 +108,8 @@ def convolve(
         in_place: the ReLU's backward may overwrite the gradient it is given.
     """
     axes = x.dim() - 2
+    if _steps_overrun(x, weight, stride, pad):
+        x, stride = x[(..., *(slice(None, None, s) for s in stride))], [1] * axes
     if axes == 2:
         # Both oneDNN and cuDNN are fastest with channels innermost, and what follows keeps it.
         x = x.contiguous(memory_format=torch.channels_last)
@@ -123,6 +128,21 @@ def convolve(
     filters = weight.reshape(group, len(weight) // group, -1)
     y = (filters @ columns).reshape(len(x), len(weight), *size)
     return y if bias is None else y + bias.reshape(-1, *[1] * axes)
+
+
+def _steps_overrun(x: torch.Tensor, weight: torch.Tensor, stride: Sequence[int], pad: Sequence[int]) -> bool:
+    """Whether oneDNN might take the steps of a kernel of one number wrongly: it gathers what they reach, like convolve.
+
+    With fewer channels than a block of its own has, it writes beyond that memory in the gradient of the weights, which
+    is then wrong or ends the process (oneDNN issue 6035).
+    """
+    return (
+        x.device.type == "cpu"
+        and weight.shape[1] < _ONEDNN_BLOCK
+        and max(stride, default=1) > 1
+        and not any(pad)
+        and set(weight.shape[2:]) == {1}
+    )
 
 
 def deconvolve(x, weight, bias, stride, pad, dilation, group: int) -> torch.Tensor:

@@ -48,11 +48,11 @@ def current() -> str:
 
 def is_emulated(device: torch.device) -> bool:
     """True where bfloat16 is chosen and the device, a CPU, has no instructions for it: it multiplies in float32."""
-    return is_reduced() and device.type == "cpu" and not _cpu_has_bfloat16()
+    return is_reduced() and device.type == "cpu" and not cpu_has_bfloat16()
 
 
 @functools.cache
-def _cpu_has_bfloat16() -> bool:
+def cpu_has_bfloat16() -> bool:
     """Whether it multiplies bfloat16. oneDNN does so on any AVX-512, but without instructions three times slower."""
     supported = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
     if supported is None or not supported():

@@ -11,9 +11,9 @@ PLAIN = {"architecture": "x86_64", "avx512_f": True, "avx512_bf16": False, "amx_
 @pytest.fixture(autouse=True)
 def restored():
     before = _precision.current()
-    _precision._cpu_has_bfloat16.cache_clear()
+    _precision.cpu_has_bfloat16.cache_clear()
     yield
-    _precision._cpu_has_bfloat16.cache_clear()
+    _precision.cpu_has_bfloat16.cache_clear()
     _precision.choose(before)
 
 

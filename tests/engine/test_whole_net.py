@@ -233,7 +233,7 @@ def bf16(request, monkeypatch):
     """By the CPU's own products of bfloat16, and by those of float32 where it has none."""
     if request.param == "own products" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         pytest.skip("oneDNN multiplies no bfloat16 on this CPU")
-    monkeypatch.setattr(_precision, "_cpu_has_bfloat16", lambda: request.param == "own products")
+    monkeypatch.setattr(_precision, "cpu_has_bfloat16", lambda: request.param == "own products")
     monkeypatch.setattr(_precision, "_name", None)
     _precision.choose("bf16")
     yield

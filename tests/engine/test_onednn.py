@@ -41,10 +41,8 @@ for _ in range(6):
     y, of_weights = 0, np.zeros(weights.data.shape)
     rows, columns = gradient.shape[2:]
     for tap in range(kernel):
-        under = np.s_[:, :, tap * dilation :, :][:2] + (
-            slice(tap * dilation, tap * dilation + (rows - 1) * stride + 1, stride),
-            slice(0, (columns - 1) * stride + 1, stride),
-        )
+        top = tap * dilation
+        under = np.s_[:, :, top : top + (rows - 1) * stride + 1 : stride, : (columns - 1) * stride + 1 : stride]
         y = y + np.einsum("nchw,oc->nohw", padded[under], weights.data[:, :, tap, 0])
         of_weights[:, :, tap, 0] = np.einsum("nohw,nchw->oc", gradient, padded[under])
         padded_gradient[under] += np.einsum("nohw,oc->nchw", gradient, weights.data[:, :, tap, 0])

@@ -1,4 +1,4 @@
-"""Convolution and inner product with their ReLU in one step, against PyTorch's separate ones (float32: 1e-5)."""
+"""Convolution and inner product, with their ReLU in one step, against PyTorch's separate ones (float32: 1e-5)."""
 
 import pytest
 import torch
@@ -13,7 +13,8 @@ def leaf(*shape, dtype=torch.float32):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("group, stride, pad, dilation", [(1, (1, 1), (0, 0), (1, 1)), (2, (2, 1), (1, 2), (1, 2))])
 @pytest.mark.parametrize("bias", [True, False])
-def test_convolution(dtype, group, stride, pad, dilation, bias):
+@pytest.mark.parametrize("relu", [True, False])
+def test_convolution(dtype, group, stride, pad, dilation, bias, relu):
     torch.manual_seed(1)
     arguments = (
         leaf(3, 4, 9, 8, dtype=dtype),
@@ -22,8 +23,9 @@ def test_convolution(dtype, group, stride, pad, dilation, bias):
     )
     leaves = [x for x in arguments if x is not None]
     geometry = stride, pad, dilation, group
-    expected = torch.relu(F.conv2d(*arguments, *geometry))
-    found = _fused.convolve_relu(*arguments, *geometry)
+    expected = F.conv2d(*arguments, *geometry)
+    expected = torch.relu(expected) if relu else expected
+    found = _fused.convolve_2d(*arguments, *geometry, relu)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     assert 0.1 < (found > 0).double().mean() < 0.9
     gradient = torch.randn_like(expected)
@@ -48,6 +50,40 @@ def test_linear(dtype, relu, shape):
         torch.testing.assert_close(got, want, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("last", [torch.channels_last, torch.contiguous_format])
+@pytest.mark.parametrize("num, height, width", [(17, 16, 12), (24, 17, 9)])  # 3,264 points, 16 times 204, and 3,672
+def test_one_by_one_of_many_points(monkeypatch, num, height, width, last):
+    # On a CPU without AVX-512 it is right as well, and slower.
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    torch.manual_seed(5)
+    x, weight, bias = leaf(num, 21, height, width), leaf(34, 21, 1, 1), leaf(34)
+    geometry = (1, 1), (0, 0), (1, 1), 1
+    assert _fused._has_many_points(x, weight, (1, 1), (0, 0), 1)
+    y = _fused.convolve_2d(x, weight, bias, *geometry)
+    gradient = torch.randn_like(y).contiguous(memory_format=last)
+    exact = [value.detach().double().requires_grad_() for value in (x, weight, bias)]
+    wanted = torch.autograd.grad(F.conv2d(*exact), exact, gradient.double())
+    for got, want in zip(torch.autograd.grad(y, (x, weight, bias), gradient), wanted, strict=True):
+        torch.testing.assert_close(got.double(), want, rtol=0, atol=2e-6 * float(want.abs().max()))
+
+
+@pytest.mark.parametrize(
+    "num, kernel, stride, pad, group, dtype",
+    [
+        (16, 1, 1, 0, 1, torch.float32),  # fewer points
+        (17, 3, 1, 0, 1, torch.float32),
+        (17, 1, 2, 0, 1, torch.float32),
+        (17, 1, 1, 1, 1, torch.float32),
+        (17, 1, 1, 0, 2, torch.float32),
+        (17, 1, 1, 0, 1, torch.float64),
+    ],
+)
+def test_where_points_are_not_cut_anew(monkeypatch, num, kernel, stride, pad, group, dtype):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
+    x, weight = leaf(num, 4, 16, 12, dtype=dtype), leaf(6, 4 // group, kernel, kernel, dtype=dtype)
+    assert not _fused._has_many_points(x, weight, (stride, 1), (0, pad), group)
+
+
 @pytest.mark.parametrize("group, stride, pad, dilation", [(1, (1, 1), (1, 1), (1, 1)), (2, (2, 1), (1, 2), (1, 2))])
 def test_weight_gradient_of_small_maps(group, stride, pad, dilation):
     torch.manual_seed(3)
@@ -67,7 +103,7 @@ def test_small_maps_in_bfloat16_take_it(monkeypatch):
         leaf(5, 4, 3, 3, dtype=torch.bfloat16),
         leaf(5, dtype=torch.bfloat16),
     )
-    y = _fused.convolve_relu(x, weight, bias, (1, 1), (1, 1), (1, 1), 1)
+    y = _fused.convolve_2d(x, weight, bias, (1, 1), (1, 1), (1, 1), 1, relu=True)
     gradient = torch.randn_like(y)
     assert _fused._has_small_maps(x, weight, gradient)
     found = torch.autograd.grad(y, (x, weight, bias), gradient)

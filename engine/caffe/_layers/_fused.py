@@ -1,4 +1,4 @@
-"""Convolution and inner product with the ReLU after them in one step, and what oneDNN does faster on a CPU.
+"""Convolution and inner product, the ReLU after them in the same step, and what a CPU does faster another way.
 
 A ReLU's gradient is known from its top alone, so the values before it are never written to memory.
 oneDNN's products are taken for float32 inner products too: PyTorch would take MKL's, which are half as
@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
 _BLOCK = 1 << 21  # numbers of a block: 4 MB of bfloat16
+_POINTS = 204  # of a map, with which oneDNN's gradient of 1 x 1 weights is the fastest, or within a tenth of it
 _FAST_TYPES = (torch.float32, torch.bfloat16)
 
 
@@ -31,15 +32,17 @@ def _after_relu(gradient: torch.Tensor, y: torch.Tensor, in_place: bool) -> torc
     return torch.ops.aten.threshold_backward(gradient, y, 0)
 
 
-class _ConvolutionReLU(torch.autograd.Function):
+class _Convolution(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, weight, bias, stride, pad, dilation, group, in_place):
-        if _onednn("_convolution_pointwise", x):
+    def forward(ctx, x, weight, bias, stride, pad, dilation, group, relu, in_place):
+        if not relu:
+            y = F.conv2d(x, weight, bias, stride, pad, dilation, group)
+        elif _onednn("_convolution_pointwise", x):
             pointwise = torch.ops.mkldnn._convolution_pointwise
             y = pointwise(x, weight, bias, pad, stride, dilation, group, "relu", [], "")
         else:
             y = F.conv2d(x, weight, bias, stride, pad, dilation, group).relu_()
-        ctx.save_for_backward(x, weight, y)
+        ctx.save_for_backward(x, weight, *([y] if relu else []))
         ctx.geometry = stride, pad, dilation, group
         ctx.has_bias = bias is not None
         ctx.in_place = in_place
@@ -48,19 +51,31 @@ class _ConvolutionReLU(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):
-        x, weight, y = ctx.saved_tensors
+        x, weight, *y = ctx.saved_tensors
         stride, pad, dilation, group = ctx.geometry
-        needed = [*ctx.needs_input_grad[:2], ctx.has_bias and ctx.needs_input_grad[2]]
-        gradient = _after_relu(gradient, y, ctx.in_place)
-        own = needed[1] and _has_small_maps(x, weight, gradient)
-        gradients = list(torch.ops.aten.convolution_backward(
-            gradient, x, weight, [len(weight)] if ctx.has_bias else None,
-            stride, pad, dilation, False, [0, 0], group, [needed[0], needed[1] and not own, needed[2] and not own],
-        ))  # fmt: skip
-        if own:
-            gradients[1] = _weight_gradient(x, gradient, weight.shape, stride, pad, dilation, group)
-            gradients[2] = gradient.sum((0, 2, 3)) if needed[2] else None
-        return (*gradients, None, None, None, None, None)
+        need_x, need_weight = ctx.needs_input_grad[:2]
+        need_bias = ctx.has_bias and ctx.needs_input_grad[2]
+        if y:
+            gradient = _after_relu(gradient, *y, ctx.in_place)
+        of_weight = of_bias = None
+        if need_weight and _has_small_maps(x, weight, gradient):
+            of_weight = _weight_gradient(x, gradient, weight.shape, stride, pad, dilation, group)
+        elif need_weight and _has_many_points(x, weight, stride, pad, group):
+            of_weight = _weight_gradient_of_points(x, gradient, weight)
+        # In float32 oneDNN's takes up to five times as long as PyTorch's sum, and loses two digits.
+        if need_bias and (of_weight is not None or (x.device.type == "cpu" and x.dtype == torch.float32)):
+            of_bias = gradient.sum((0, 2, 3))
+        asked = [need_x, need_weight and of_weight is None, need_bias and of_bias is None]
+        of_x = None
+        if any(asked):
+            of_x, *others = torch.ops.aten.convolution_backward(
+                gradient, x, weight, [len(weight)] if ctx.has_bias else None,
+                stride, pad, dilation, False, [0, 0], group, asked,
+            )  # fmt: skip
+            of_weight, of_bias = (
+                other if own is None else own for own, other in zip((of_weight, of_bias), others, strict=True)
+            )
+        return of_x, of_weight, of_bias, None, None, None, None, None, None
 
 
 def _has_small_maps(x: torch.Tensor, weight: torch.Tensor, gradient: torch.Tensor) -> bool:
@@ -90,13 +105,49 @@ def _weight_gradient(x, gradient, shape, stride, pad, dilation, group: int) -> t
     return torch.cat(parts)
 
 
-def convolve_relu(x, weight, bias, stride, pad, dilation, group: int, in_place: bool = False) -> torch.Tensor:
-    """max(0, a convolution over two spatial axes); the arguments of torch's conv2d.
+def _has_many_points(x: torch.Tensor, weight: torch.Tensor, stride, pad, group: int) -> bool:
+    """Whether oneDNN's gradient of the weights depends on how a map is cut: 1 x 1, in float32, with AVX-512.
+
+    Where there are few, a map's own size and a second call for the rest take as long.
+    """
+    return (
+        x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and torch.backends.cpu.get_cpu_capability() == "AVX512"
+        and torch.backends.mkldnn.is_available()
+        and weight.shape[2:] == (1, 1)
+        and set(stride) == {1}
+        and set(pad) == {0}
+        and group == 1
+        and len(x) * x.shape[2] * x.shape[3] >= 16 * _POINTS
+    )
+
+
+def _weight_gradient_of_points(x: torch.Tensor, gradient: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """The gradient of the weights of a 1 x 1 convolution, to which it is one which points are of the same map."""
+    inputs, gradients = (maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1]) for maps in (x, gradient))
+
+    def of(points: slice, size: int) -> torch.Tensor:
+        maps = (some[points].view(-1, 1, size, some.shape[1]).permute(0, 3, 1, 2) for some in (gradients, inputs))
+        return torch.ops.aten.convolution_backward(
+            *maps, weight, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1, [False, True, False]
+        )[1]
+
+    whole = len(inputs) // _POINTS * _POINTS
+    result = of(slice(whole), _POINTS)
+    return result if whole == len(inputs) else result.add_(of(slice(whole, None), len(inputs) - whole))
+
+
+def convolve_2d(
+    x, weight, bias, stride, pad, dilation, group: int, relu: bool = False, in_place: bool = False
+) -> torch.Tensor:
+    """A convolution over two spatial axes; the arguments of torch's conv2d.
 
     Args:
-        in_place: its backward may overwrite the gradient it is given, as nobody else has it.
+        relu: max(0, result) instead.
+        in_place: the ReLU's backward may overwrite the gradient it is given, as nobody else has it.
     """
-    return _ConvolutionReLU.apply(x, weight, bias, stride, pad, dilation, group, in_place)
+    return _Convolution.apply(x, weight, bias, stride, pad, dilation, group, relu, in_place)
 
 
 def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None, relu: bool = False):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 
-from caffe._layers._fused import convolve_relu
+from caffe._layers._fused import convolve_2d
 from caffe._layers.base import Layer
 
 INT_MAX = 2**31 - 1
@@ -113,9 +113,7 @@ def convolve(
     if axes == 2:
         # Both oneDNN and cuDNN are fastest with channels innermost, and what follows keeps it.
         x = x.contiguous(memory_format=torch.channels_last)
-        if relu:
-            return convolve_relu(x, weight, bias, stride, pad, dilation, group, in_place)
-        return F.conv2d(x, weight, bias, stride, pad, dilation, group)
+        return convolve_2d(x, weight, bias, stride, pad, dilation, group, relu, in_place)
     if relu:
         return torch.relu(convolve(x, weight, bias, stride, pad, dilation, group))
     if axes in (1, 3):

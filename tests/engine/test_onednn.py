@@ -1,4 +1,4 @@
-"""Convolutions that oneDNN's own kernels for AVX2 take wrongly, or write beyond memory for; see _window.py.
+"""Convolutions that oneDNN's own kernels take wrongly, or write beyond memory for; see _window.py and _fused.py.
 
 In processes of their own: what is written beyond memory ends them, at once or later.
 """
@@ -76,5 +76,23 @@ def test_nothing_is_written_beyond_memory(tmp_path, threads, channels, height, w
         capture_output=True,
         text=True,
         timeout=120,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_relu_after_windows_of_padding_alone(tmp_path, threads):
+    # With kernels of two numbers two apart, at steps of two from -3 on, no window reaches the only column.
+    script = """
+import torch
+from caffe._layers._window import convolve
+torch.manual_seed(1)
+x, weight = torch.randn(5, 8, 2, 1), torch.randn(40, 4, 2, 2)
+y = convolve(x, weight, None, (2, 2), (3, 3), (2, 2), 2, relu=True)
+assert y.shape == (5, 40, 3, 3) and not y.any()
+"""
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -1,12 +1,9 @@
 """Convolution and inner product, with their ReLU in one step, against PyTorch's separate ones (float32: 1e-5)."""
 
-import itertools
-
 import pytest
 import torch
 import torch.nn.functional as F
 from caffe._layers import _fused
-from caffe._layers._window import convolve
 
 
 def leaf(*shape, dtype=torch.float32):
@@ -96,39 +93,6 @@ def test_weight_gradient_of_small_maps(group, stride, pad, dilation):
     (expected,) = torch.autograd.grad(y, weight, gradient)
     found = _fused._weight_gradient(x, gradient, weight.shape, stride, pad, dilation, group)
     torch.testing.assert_close(found, expected)
-
-
-def test_idle_taps_are_those_that_meet_padding_alone():
-    found, wanted = [], []
-    sizes, kernels, strides, pads, dilations = range(1, 6), range(1, 5), range(1, 4), range(5), range(1, 3)
-    for size, kernel, stride, pad, dilation in itertools.product(sizes, kernels, strides, pads, dilations):
-        windows = (size + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
-        begins = [window * stride - pad for window in range(windows)]
-        taps = [tap * dilation for tap in range(kernel)]
-        if begins:
-            wanted.append(sum(not any(0 <= begin + tap < size for begin in begins) for tap in taps))
-            found.append(_fused._idle_taps_along(size, kernel, stride, pad, dilation))
-    assert found == wanted
-    assert {0, 1, 2, 3, 4} == set(wanted)
-
-
-@pytest.mark.parametrize("relu", [True, False])
-@pytest.mark.parametrize("seed", range(6))
-def test_weights_of_idle_taps_get_no_gradient_in_bfloat16(monkeypatch, relu, seed):
-    # Where a CPU has instructions for it, oneDNN left what was in memory at two of three columns of these kernels.
-    monkeypatch.setattr(_fused, "_onednn", lambda *_: False)
-    torch.manual_seed(seed)
-    x, weight = leaf(20, 8, 24, 1, dtype=torch.bfloat16), leaf(32, 8, 3, 3, dtype=torch.bfloat16)
-    y = convolve(x, weight, None, (1, 2), (1, 1), (1, 1), 1, relu)
-    gradient = torch.randn_like(y)
-    was_in_memory = [torch.full((1 << size,), torch.nan) for size in range(4, 20) for _ in range(3)]
-    del was_in_memory
-    (found,) = torch.autograd.grad(y, weight, gradient)
-    exact = weight.detach().float().requires_grad_()
-    passed = gradient.float() * (y > 0) if relu else gradient.float()
-    (wanted,) = torch.autograd.grad(F.conv2d(x.detach().float(), exact, None, (1, 2), 1), exact, passed)
-    torch.testing.assert_close(found.float(), wanted, rtol=2e-2, atol=1e-2 * float(wanted.abs().max()))
-    assert not found[..., [0, 2]].any()
 
 
 def test_small_maps_in_bfloat16_take_it(monkeypatch):

@@ -1,13 +1,19 @@
-"""Convolutions that oneDNN's own kernels take wrongly, or write beyond memory for; see _window.py and _fused.py.
+"""Convolutions that oneDNN's own kernels take wrongly, or write beyond memory for; see _window.py.
 
 In processes of their own: what is written beyond memory ends them, at once or later.
 """
 
+import itertools
 import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
+from caffe._layers import _window
+from caffe._precision import cpu_has_bfloat16
 
 SCRIPT = """
 import sys
@@ -80,19 +86,101 @@ def test_nothing_is_written_beyond_memory(tmp_path, threads, channels, height, w
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_idle_taps_are_those_that_meet_padding_alone():
+    found, wanted = [], []
+    sizes, kernels, strides, pads, dilations = range(1, 6), range(1, 5), range(1, 4), range(5), range(1, 3)
+    for size, kernel, stride, pad, dilation in itertools.product(sizes, kernels, strides, pads, dilations):
+        windows = (size + 2 * pad - dilation * (kernel - 1) - 1) // stride + 1
+        begins = [window * stride - pad for window in range(windows)]
+        if begins:
+            taps = range(0, kernel * dilation, dilation)
+            wanted.append(sum(not any(0 <= begin + tap < size for begin in begins) for tap in taps))
+            found.append(_window._idle_taps_along(size, kernel, stride, pad, dilation))
+    assert found == wanted
+    assert {0, 1, 2, 3, 4} == set(wanted)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
-def test_a_relu_after_windows_of_padding_alone(tmp_path, threads):
+@pytest.mark.parametrize(
+    "dtype, of_x, of_weight, stride, relu",
+    [
+        ("float32", (5, 8, 2, 1), (40, 4, 2, 2), 2, True),
+        ("bfloat16", (2, 8, 24, 1), (4, 8, 3, 2), 2, False),
+        ("float32", (3, 8, 1), (4, 8, 2), 2, True),
+        ("float32", (3, 8, 5, 2, 1), (4, 8, 3, 2, 2), 2, True),
+    ],
+)
+def test_windows_of_padding_alone(tmp_path, threads, dtype, of_x, of_weight, stride, relu):
     # With kernels of two numbers two apart, at steps of two from -3 on, no window reaches the only column.
-    script = """
+    script = f"""
 import torch
 from caffe._layers._window import convolve
 torch.manual_seed(1)
-x, weight = torch.randn(5, 8, 2, 1), torch.randn(40, 4, 2, 2)
-y = convolve(x, weight, None, (2, 2), (3, 3), (2, 2), 2, relu=True)
-assert y.shape == (5, 40, 3, 3) and not y.any()
+x, weight = torch.randn({of_x}).to(torch.{dtype}), torch.randn({of_weight}).to(torch.{dtype})
+x.requires_grad_(), weight.requires_grad_()
+axes = x.dim() - 2
+bias = torch.randn(len(weight)).to(x.dtype)
+y = convolve(x, weight, bias, [{stride}] * axes, [3] * axes, [2] * axes, x.shape[1] // weight.shape[1], relu={relu})
+expected = torch.relu(bias) if {relu} else bias
+assert y.numel() and (y == expected.reshape(-1, *[1] * axes)).all()
+for gradient in torch.autograd.grad(y, (x, weight), torch.randn_like(y)):
+    assert not gradient.any()
 """
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.skipif(not cpu_has_bfloat16(), reason="this CPU does not multiply bfloat16")
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    "of_x, of_weight, stride, pad, idle",
+    [
+        ((20, 8, 24, 1), (32, 8, 3, 3), (1, 2), (1, 1), np.s_[..., [0, 2]]),
+        ((20, 17, 1), (32, 17, 3), (2,), (2,), np.s_[..., 1]),
+        ((20, 32, 2, 1, 2), (20, 32, 4, 4, 4), (1, 3, 1), (2, 2, 1), np.s_[:, :, :, [0, 1, 3]]),
+        ((5, 4, 1, 3, 3), (16, 4, 2, 4, 3), (1, 2, 1), (1, 2, 2), np.s_[:0]),  # over three axes also without idle taps
+    ],
+)
+@pytest.mark.parametrize("relu", [True, False])
+def test_gradients_of_weights_in_bfloat16(of_x, of_weight, stride, pad, idle, seed, relu):
+    torch.manual_seed(seed)
+    x, weight = (torch.randn(shape).bfloat16().requires_grad_() for shape in (of_x, of_weight))
+    axes = x.dim() - 2
+    y = _window.convolve(x, weight, None, stride, pad, [1] * axes, 1, relu)
+    gradient = torch.randn_like(y)
+    exact = weight.detach().float().requires_grad_()
+    passed = gradient.float() * (y > 0) if relu else gradient.float()
+    plain = getattr(F, f"conv{axes}d")(x.detach().float(), exact, None, stride, pad)
+    (wanted,) = torch.autograd.grad(plain, exact, passed)
+    fill_memory()
+    (found,) = torch.autograd.grad(y, weight, gradient)
+    torch.testing.assert_close(found.float(), wanted, rtol=2e-2, atol=1e-2 * float(wanted.abs().max()))
+    assert not found[idle].any()
+
+
+@pytest.mark.skipif(not cpu_has_bfloat16(), reason="this CPU does not multiply bfloat16")
+@pytest.mark.parametrize("seed", range(8))
+def test_gradients_of_a_deconvolution_in_bfloat16(seed):
+    torch.manual_seed(seed)
+    x, weight = (
+        torch.randn(5, 48, 7, 2).bfloat16().requires_grad_(),
+        torch.randn(48, 16, 1, 3).bfloat16().requires_grad_(),
+    )
+    y = _window.deconvolve(x, weight, None, (1, 3), (0, 2), (1, 1), 3)
+    gradient = torch.randn_like(y)
+    exact = weight.detach().float().requires_grad_()
+    plain = F.conv_transpose2d(x.detach().float(), exact, None, (1, 3), (0, 2), 0, 3)
+    (wanted,) = torch.autograd.grad(plain, exact, gradient.float())
+    fill_memory()
+    (found,) = torch.autograd.grad(y, weight, gradient)
+    torch.testing.assert_close(found.float(), wanted, rtol=2e-2, atol=1e-2 * float(wanted.abs().max()))
+    assert not found[..., 1].any()
+
+
+def fill_memory():
+    """So that what takes memory as it was finds NaN there."""
+    taken = [torch.full((1 << size,), torch.nan) for size in range(4, 20) for _ in range(3)]
+    del taken

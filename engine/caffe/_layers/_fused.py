@@ -5,8 +5,6 @@ oneDNN's products are taken for float32 inner products too: PyTorch would take M
 fast on AMD's processors (bench/README.md).
 """
 
-import functools
-
 import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
@@ -39,7 +37,7 @@ class _Convolution(torch.autograd.Function):
     def forward(ctx, x, weight, bias, stride, pad, dilation, group, relu, in_place):
         if not relu:
             y = F.conv2d(x, weight, bias, stride, pad, dilation, group)
-        elif _onednn("_convolution_pointwise", x) and not _meets_padding_alone(x, weight, stride, pad, dilation):
+        elif _onednn("_convolution_pointwise", x):
             pointwise = torch.ops.mkldnn._convolution_pointwise
             y = pointwise(x, weight, bias, pad, stride, dilation, group, "relu", [], "")
         else:
@@ -60,7 +58,7 @@ class _Convolution(torch.autograd.Function):
         if y:
             gradient = _after_relu(gradient, *y, ctx.in_place)
         of_weight = of_bias = None
-        if need_weight and (_has_small_maps(x, weight, gradient) or _has_idle_taps(x, weight, stride, pad, dilation)):
+        if need_weight and _has_small_maps(x, weight, gradient):
             of_weight = _weight_gradient(x, gradient, weight.shape, stride, pad, dilation, group)
         elif need_weight and _has_many_points(x, weight, stride, pad, group):
             of_weight = _weight_gradient_of_points(x, gradient, weight)
@@ -85,35 +83,6 @@ def _has_small_maps(x: torch.Tensor, weight: torch.Tensor, gradient: torch.Tenso
     kernel = weight.shape[2] * weight.shape[3]
     maps = gradient.shape[2] * gradient.shape[3]
     return x.device.type == "cpu" and x.dtype == torch.bfloat16 and 1 < kernel and maps <= 16
-
-
-def _has_idle_taps(x: torch.Tensor, weight: torch.Tensor, stride, pad, dilation) -> bool:
-    """Whether oneDNN might leave what was in memory as gradients of weights that meet padding alone.
-
-    It does in bfloat16 with AVX-512 for 3 x 3 at stride 2 over maps of one column (test_onednn.py).
-    """
-    return x.device.type == "cpu" and x.dtype == torch.bfloat16 and any(_idle_taps(x, weight, stride, pad, dilation))
-
-
-def _meets_padding_alone(x: torch.Tensor, weight: torch.Tensor, stride, pad, dilation) -> bool:
-    """Whether no window has any number of x under it: oneDNN ends the process if a ReLU follows (test_onednn.py)."""
-    idle = _idle_taps(x, weight, stride, pad, dilation)
-    return any(count == kernel for count, kernel in zip(idle, weight.shape[2:], strict=True))
-
-
-def _idle_taps(x: torch.Tensor, weight: torch.Tensor, stride, pad, dilation) -> list[int]:
-    """How many rows and columns of a kernel meet padding alone, wherever the kernel is."""
-    return list(map(_idle_taps_along, x.shape[2:], weight.shape[2:], stride, pad, dilation))
-
-
-@functools.cache
-def _idle_taps_along(size: int, kernel: int, stride: int, pad: int, dilation: int) -> int:
-    last = (size + 2 * pad - dilation * (kernel - 1) - 1) // stride * stride - pad  # where the last window begins
-    idle = 0
-    for tap in range(0, kernel * dilation, dilation):
-        first = -pad + max(0, -((tap - pad) // stride)) * stride  # of the windows under whose tap may be a number
-        idle += first > last or not 0 <= first + tap < size
-    return idle
 
 
 def _weight_gradient(x, gradient, shape, stride, pad, dilation, group: int) -> torch.Tensor:

@@ -3,7 +3,9 @@
 Caffe's base_conv_layer.cpp and util/im2col.cpp.
 """
 
+import functools
 import math
+import operator
 from collections.abc import Sequence
 
 import torch
@@ -110,22 +112,32 @@ def convolve(
     axes = x.dim() - 2
     if _steps_overrun(x, weight, stride, pad):
         x, stride = x[(..., *(slice(None, None, s) for s in stride))], [1] * axes
+    idle = _idle_taps(x, x.shape[2:], weight, stride, pad, dilation)
+    if _fails_in_bfloat16(x, idle):
+        own = bias if bias is None else bias.float()
+        return convolve(x.float(), weight.float(), own, stride, pad, dilation, group, relu).to(x.dtype)
+    if axes > 3 or any(map(operator.eq, idle, weight.shape[2:])):
+        y = _convolve_columns(x, weight, bias, stride, pad, dilation, group)
+        return torch.relu(y) if relu else y
     if axes == 2:
         # Both oneDNN and cuDNN are fastest with channels innermost, and what follows keeps it.
         x = x.contiguous(memory_format=torch.channels_last)
         return convolve_2d(x, weight, bias, stride, pad, dilation, group, relu, in_place)
-    if relu:
-        return torch.relu(convolve(x, weight, bias, stride, pad, dilation, group))
-    if axes in (1, 3):
-        return (F.conv1d if axes == 1 else F.conv3d)(x, weight, bias, stride, pad, dilation, group)
     if axes == 0:
-        return F.conv1d(x[..., None], weight[..., None], bias, groups=group)[..., 0]
+        y = F.conv1d(x[..., None], weight[..., None], bias, groups=group)[..., 0]
+    else:
+        y = (F.conv1d if axes == 1 else F.conv3d)(x, weight, bias, stride, pad, dilation, group)
+    return torch.relu(y) if relu else y
+
+
+def _convolve_columns(x, weight, bias, stride, pad, dilation, group: int) -> torch.Tensor:
+    """A convolution as Caffe does it: a product of filters and windows as columns."""
     columns = im2col(x, weight.shape[2:], stride, pad, dilation)
     size = columns.shape[2:]
     columns = columns.reshape(len(x), group, columns.shape[1] // group, -1)
     filters = weight.reshape(group, len(weight) // group, -1)
     y = (filters @ columns).reshape(len(x), len(weight), *size)
-    return y if bias is None else y + bias.reshape(-1, *[1] * axes)
+    return y if bias is None else y + bias.reshape(-1, *[1] * len(size))
 
 
 def _steps_overrun(x: torch.Tensor, weight: torch.Tensor, stride: Sequence[int], pad: Sequence[int]) -> bool:
@@ -143,14 +155,46 @@ def _steps_overrun(x: torch.Tensor, weight: torch.Tensor, stride: Sequence[int],
     )
 
 
+def _idle_taps(x: torch.Tensor, size: Sequence[int], weight: torch.Tensor, stride, pad, dilation) -> list[int]:
+    """How many numbers along each axis of a kernel meet padding alone, wherever it stands in maps of ``size``.
+
+    Where all of an axis do, oneDNN may end the process. None are counted where it does not take part.
+    """
+    if x.device.type != "cpu" or not any(pad):
+        return []
+    return list(map(_idle_taps_along, size, weight.shape[2:], stride, pad, dilation))
+
+
+def _fails_in_bfloat16(x: torch.Tensor, idle: Sequence[int]) -> bool:
+    """Whether oneDNN's gradients of the weights are wrong, or what was in memory: with idle taps, and over three axes."""
+    return x.device.type == "cpu" and x.dtype == torch.bfloat16 and (any(idle) or x.dim() == 5)
+
+
+@functools.cache
+def _idle_taps_along(size: int, kernel: int, stride: int, pad: int, dilation: int) -> int:
+    last = (size + 2 * pad - dilation * (kernel - 1) - 1) // stride * stride - pad  # where the last window begins
+    idle = 0
+    for tap in range(0, kernel * dilation, dilation):
+        # Of the windows that have this tap on the first number or after, the first.
+        begin = max(0, -((tap - pad) // stride)) * stride - pad
+        idle += begin > last or begin + tap >= size
+    return idle
+
+
 def deconvolve(x, weight, bias, stride, pad, dilation, group: int) -> torch.Tensor:
     """The transposed convolution over any number of spatial axes; weight is (channels, outputs / group, kernel...)."""
     axes = x.dim() - 2
-    if 1 <= axes <= 3:
+    kernel = weight.shape[2:]
+    size = [s * (n - 1) + d * (k - 1) + 1 - 2 * p
+            for n, k, s, p, d in zip(x.shape[2:], kernel, stride, pad, dilation, strict=True)]  # fmt: skip
+    idle = _idle_taps(x, size, weight, stride, pad, dilation)
+    if _fails_in_bfloat16(x, idle):
+        own = bias if bias is None else bias.float()
+        return deconvolve(x.float(), weight.float(), own, stride, pad, dilation, group).to(x.dtype)
+    if 1 <= axes <= 3 and not any(map(operator.eq, idle, kernel)):
         deconvolution = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[axes - 1]
         return deconvolution(x, weight, bias, stride, pad, 0, group, dilation)
     # The same as a convolution: filters turned round, inputs stride apart, with what pad leaves of the kernel around.
-    kernel = weight.shape[2:]
     spread = x.new_zeros(*x.shape[:2], *(s * (n - 1) + 1 for s, n in zip(stride, x.shape[2:], strict=True)))
     spread[(..., *(slice(None, None, s) for s in stride))] = x
     margins = [d * (k - 1) - p for d, k, p in zip(dilation, kernel, pad, strict=True)]

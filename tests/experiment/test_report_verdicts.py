@@ -72,3 +72,14 @@ def test_kinds_and_an_order_that_puts_the_confused_together():
     assert groups == [("animals", 4), ("things", 2), ("food", 1), ("places", 1)]
     assert sorted(labels.tolist()) == list(range(8)) and labels[4:].tolist() == [4, 5, 6, 7]
     assert labels[:4].tolist() in ([0, 2, 3, 1], [1, 3, 2, 0])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_order_does_not_hang_on_rounding(seed):
+    rng = np.random.default_rng(seed)
+    wnids = [f"n{number:08d}" for number in range(1443537, 1443537 + 120)]
+    assert order(np.zeros((120, 120)), wnids)[0].tolist() == list(range(120))  # WordNet's, where nothing else says
+    counts = np.diag(np.full(120, 2))
+    counts[rng.integers(120, size=30), rng.integers(120, size=30)] += 1  # most classes are never confused
+    rounded = counts + 1e-13 * rng.random((120, 120))
+    assert order(counts, wnids)[0].tolist() == order(rounded, wnids)[0].tolist()

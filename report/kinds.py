@@ -34,8 +34,8 @@ def order(confusion: np.ndarray, wnids: Sequence[str]) -> tuple[np.ndarray, list
 def _seriated(labels: Sequence[int], alike: np.ndarray) -> list[int]:
     if len(labels) < 3:
         return list(labels)
-    # A small weight on every edge keeps the graph in one piece. More of it between neighbours in WordNet: where
-    # confusions say nothing that order stays, where any would do and rounding, another by each BLAS, chose one.
+    # A small weight on every edge keeps the graph in one piece. It is larger between neighbours in WordNet, or classes
+    # that are never confused would be alike in all, and rounding, another with each BLAS and thread, would order them.
     places = np.arange(len(labels))
     weights = alike[np.ix_(labels, labels)] + 0.05 / (1 + np.abs(places[:, None] - places))
     np.fill_diagonal(weights, 0)

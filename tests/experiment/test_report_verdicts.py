@@ -78,7 +78,6 @@ def test_kinds_and_an_order_that_puts_the_confused_together():
 def test_the_order_does_not_hang_on_rounding(seed):
     rng = np.random.default_rng(seed)
     wnids = [f"n{number:08d}" for number in range(1443537, 1443537 + 120)]
-    assert order(np.zeros((120, 120)), wnids)[0].tolist() == list(range(120))  # WordNet's, where nothing else says
     counts = np.diag(np.full(120, 2))
     counts[rng.integers(120, size=30), rng.integers(120, size=30)] += 1  # most classes are never confused
     rounded = counts + 1e-13 * rng.random((120, 120))

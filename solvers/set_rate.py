@@ -8,6 +8,7 @@ hand, which it is.
 """
 
 import argparse
+import contextlib
 import os
 import re
 import shutil
@@ -93,7 +94,8 @@ def set_rate(name: str, text: str, options: list[str]) -> int:
 def stop(process: int, folder: Path) -> None:
     """Ask a run to stop with a snapshot, and wait until its folder is free."""
     run.say(f"asking process {process} to stop with a snapshot")
-    os.kill(process, signal.SIGINT)
+    with contextlib.suppress(ProcessLookupError):  # it ended by itself just now
+        os.kill(process, signal.SIGINT)
     begun = told = time.monotonic()
     while running.process(folder) is not None:
         time.sleep(0.2)

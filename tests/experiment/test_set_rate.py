@@ -73,6 +73,13 @@ ODD = (
 )
 
 
+def test_a_run_that_ends_while_it_is_asked_to(tmp_path, capsys):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    set_rate.stop(gone.pid, tmp_path)
+    assert capsys.readouterr().err.endswith(f"asking process {gone.pid} to stop with a snapshot\n")
+
+
 def test_every_other_byte_stays():
     edited = set_rate.with_rate(ODD, "0.001", PATH)
     assert edited == ODD.replace(".5e-1", "0.001")

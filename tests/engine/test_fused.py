@@ -112,3 +112,18 @@ def test_small_maps_in_bfloat16_take_it(monkeypatch):
     passed = gradient.float() * (y > 0)
     for got, want in zip(found, torch.autograd.grad(expected, exact, passed), strict=True):
         torch.testing.assert_close(got.float(), want, rtol=2e-2, atol=2e-2 * float(want.abs().max()))
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+@pytest.mark.parametrize("last", [torch.channels_last, torch.contiguous_format])
+def test_relu_gradient_in_bfloat16_is_pytorchs(in_place, last):
+    """Every bfloat16 that a ReLU's top can hold, 0 and infinity included, beside PyTorch's gradient, bit for bit."""
+    y = torch.arange(0x7F80 + 1, dtype=torch.int16).view(torch.bfloat16)
+    y = y[: 255 * 128].reshape(3, 5, 17, 128).contiguous(memory_format=last)
+    assert float(y.min()) == 0
+    y[0, 0, 0, 0], y[2, 4, 16, 127] = 0, float("inf")
+    gradient = torch.randn(y.shape, generator=torch.Generator().manual_seed(6)).to(torch.bfloat16)
+    wanted = torch.ops.aten.threshold_backward(gradient, y, 0).view(torch.int16)
+    assert 0 < int((wanted == 0).sum()) < 5
+    got = _fused._after_relu(gradient.clone(), y, in_place)
+    assert got.dtype == torch.bfloat16 and torch.equal(got.view(torch.int16), wanted)

@@ -26,10 +26,18 @@ def _onednn(op: str, x: torch.Tensor) -> bool:
 
 
 def _after_relu(gradient: torch.Tensor, y: torch.Tensor, in_place: bool) -> torch.Tensor:
-    """The gradient before a ReLU with top y; ``in_place`` writes it over the one after it."""
+    """The gradient before a ReLU with top y; ``in_place`` writes it over the one after it.
+
+    PyTorch converts each bfloat16 number to float32 and back. A ReLU's top is never negative, and such
+    numbers are positive exactly where the same 16 bits are as an integer, which needs no conversion.
+    """
+    before = gradient
+    if gradient.device.type == "cpu" and gradient.dtype == y.dtype == torch.bfloat16:
+        before, y = gradient.view(torch.int16), y.view(torch.int16)
     if in_place:
-        return torch.ops.aten.threshold_backward.grad_input(gradient, y, 0, grad_input=gradient)
-    return torch.ops.aten.threshold_backward(gradient, y, 0)
+        torch.ops.aten.threshold_backward.grad_input(before, y, 0, grad_input=before)
+        return gradient
+    return torch.ops.aten.threshold_backward(before, y, 0).view(gradient.dtype)
 
 
 class _Convolution(torch.autograd.Function):

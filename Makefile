@@ -16,8 +16,11 @@ GPU    ?= 0
 # fp32 as real Caffe, or bf16 (tf32 on a GPU): faster, with fewer digits
 PRECISION ?=
 MODELS ?= $(basename $(notdir $(wildcard solvers/*.prototxt)))
+# With ZOO=1, `make resume-MODEL`, `make scores-MODEL` and `make ensemble` start from zoo/MODEL where runs/MODEL is missing.
+ZOO    ?=
+IN_ZOO := $(if $(ZOO),$(filter $(MODELS),$(notdir $(patsubst %/,%,$(dir $(wildcard zoo/*/readme.md))))))
 # `make ensemble` takes the trained ones of them, or exactly those that MODELS="nin1 nin2" names.
-TRAINED  := $(strip $(foreach model,$(MODELS),$(if $(wildcard runs/$(model)/$(model)_iter_*.caffemodel),$(model))))
+TRAINED  := $(strip $(foreach model,$(MODELS),$(if $(wildcard runs/$(model)/$(model)_iter_*.caffemodel)$(filter $(model),$(IN_ZOO)),$(model))))
 ENSEMBLE := $(if $(filter file,$(origin MODELS)),$(TRAINED),$(MODELS))
 LEFT_OUT := $(filter-out $(ENSEMBLE),$(MODELS))
 
@@ -69,7 +72,7 @@ export PYTHONPATH := $(ROOT)$(if $(PYTHONPATH),:$(PYTHONPATH))
 .DEFAULT_GOAL := help
 .PHONY: bench bench-gpu help setup data lmdb kmeans explore models status board ensemble methods submission report reproduce reproduce-status cost results report-table demo
 .PHONY: test torture conformance conformance-gpu record bvlc-tests bvlc-nets reference-caffe supported proto
-.PHONY: $(foreach verb,train resume lr journal scores views gap train-accuracy,$(MODELS:%=$(verb)-%))
+.PHONY: from-zoo $(foreach verb,train resume lr journal zoo scores views gap train-accuracy,$(MODELS:%=$(verb)-%))
 
 help: ## this list
 	@awk '/## / && /^[a-z$$]/ { text = name = $$0; sub(/.*## /, "", text); \
@@ -107,7 +110,8 @@ explore: setup ## a few epochs of each architecture at each rate, and which goes
 $(MODELS:%=train-%): train-%: setup ## caffe train with solvers/MODEL.prototxt; Ctrl-C stops with a snapshot [KEEP=n DETERMINISTIC=1]
 	@$(PYTHON) -m solvers.run train $* $(TRAINING)
 
-$(MODELS:%=resume-%): resume-%: setup ## go on from the newest whole snapshot, with the solver as edited by hand
+$(MODELS:%=resume-%): resume-%: setup ## go on from the newest whole snapshot, with the solver as edited by hand [ZOO=1]
+	@$(if $(ZOO),$(PYTHON) -m solvers.zoo resume $*)
 	@$(PYTHON) -m solvers.run resume $* $(TRAINING)
 
 $(MODELS:%=lr-%): lr-%: setup ## LR=0.001 drops the rate: stop with a snapshot if it runs, edit base_lr in the solver, resume
@@ -116,7 +120,13 @@ $(MODELS:%=lr-%): lr-%: setup ## LR=0.001 drops the rate: stop with a snapshot i
 $(MODELS:%=journal-%): journal-%: setup ## which solver text was in force from which iteration
 	@$(PYTHON) -m solvers.run journal $*
 
-$(MODELS:%=scores-%): scores-%: setup ## class scores of the model's newest snapshot [VIEW=10crop]
+$(MODELS:%=zoo-%): zoo-%: setup ## the newest snapshot, its journal and its tests into zoo/MODEL, which is committed
+	@$(PYTHON) -m solvers.zoo keep $*
+
+from-zoo: setup
+	@$(if $(IN_ZOO),$(VENV)/bin/python -m solvers.zoo start $(IN_ZOO))
+
+$(MODELS:%=scores-%): scores-%: setup $(if $(ZOO),from-zoo) ## class scores of the model's newest snapshot [VIEW=10crop]
 	@$(PYTHON) -m ensemble.scores $* $(if $(VIEW),--view $(VIEW)) --gpu "$(GPU)"
 
 $(MODELS:%=views-%): views-%: setup ## what 10 crops and a dense grid gain over the centre, into results/ [VIEW="10crop dense:2"]

@@ -1,8 +1,9 @@
 """The journal of a run folder: which solver text was in force from which iteration.
 
 journal.jsonl holds two lines of JSON a run, one when it starts and one when it has ended, so that a run
-that was killed shows as one without an end. The solver's whole text is in the first. Lines are only
-ever added. `python -m solvers.run journal NAME` tells it to a person.
+that was killed shows as one without an end. The solver's whole text is in the first. A third
+kind of line says that the weights came from zoo/ (solvers/zoo.py).
+Lines are only ever added. `python -m solvers.run journal NAME` tells it to a person.
 """
 
 import json
@@ -25,6 +26,8 @@ _KINDS = {
     "solver_file": str,
     "solver": str,
     "status": int,
+    "weights": str,
+    "sha1": str,
 }
 
 
@@ -40,9 +43,13 @@ def add(folder: Path, **entry) -> None:
 
 
 def read(folder: Path) -> list[dict]:
-    """The runs of a folder, oldest first: each run's first line, with its last line under "end" or None."""
+    """The runs of a folder, oldest first: each run's first line, with its last line under "end" or None.
+
+    Under "zoo" a run has the line that says from which weights of the zoo it went on, or None.
+    """
     path = folder / FILE
     runs: list[dict] = []
+    zoo = None
     content = path.read_bytes() if path.is_file() else b""
     for number, line in enumerate(content.decode(errors="replace").split("\n"), 1):
         try:
@@ -52,7 +59,10 @@ def read(folder: Path) -> list[dict]:
         where = f"{path}, line {number}"
         _check(entry, where)
         if entry["event"] == "start":
-            runs.append({**entry, "end": None, "where": where})
+            runs.append({**entry, "zoo": zoo, "end": None, "where": where})
+            zoo = None
+        elif entry["event"] == "zoo":
+            zoo = entry
         elif runs:
             runs[-1]["end"] = entry
     return runs
@@ -102,6 +112,8 @@ def told(runs: list[dict]) -> str:
         lines.append(f"run {number}: {run['time']} to {end['time']}, status {end.get('status')}")
         reached = "unknown" if end["iteration"] is None else end["iteration"]
         lines.append(f"    iterations {iteration} to {reached}, {run.get('engine') or 'version unknown'}")
+        if run["zoo"]:
+            lines.append(f"    from {run['zoo'].get('weights')} of iteration {iteration}, with a momentum of 0")
         lines.append(f"    {shlex.join(map(str, run['command']))}")
         if run.get("commit"):
             lines.append(f"    at commit {run['commit']}, on {run.get('machine')}")

@@ -16,6 +16,8 @@ from pathlib import Path
 from caffe.proto import caffe_pb2
 from google.protobuf.message import DecodeError
 
+from solvers import InputError
+
 _LARGEST = 2**31 - 1  # bytes of a protobuf message
 
 
@@ -79,6 +81,14 @@ def fault(snapshot: Snapshot) -> str | None:
     except _Fault as error:
         return str(error)
     return None
+
+
+def read_model(snapshot: Snapshot):
+    """The NetParameter with a snapshot's weights; InputError where the file is cut or damaged."""
+    try:
+        return _read(snapshot.model, caffe_pb2.NetParameter)
+    except _Fault as error:
+        raise InputError(str(error)) from error
 
 
 class _Fault(Exception):

@@ -36,7 +36,8 @@ def is_hdf5(path: str | Path) -> bool:
         return False
 
 
-def _need(error: type[CaffeError], what: str) -> None:
+def need(error: type[CaffeError], what: str) -> None:
+    """Raise the error, for what needs it, if there is no h5py."""
     if h5py is None:
         raise error(f"{what}: h5py is not installed, HDF5 needs it; pip install h5py.")
 
@@ -48,7 +49,7 @@ def reading(path: str | Path, error: type[CaffeError]) -> Iterator[h5py.File]:
     Args:
         error: what to raise where the file, or something read from it, is missing or broken.
     """
-    _need(error, str(path))
+    need(error, str(path))
     try:
         with h5py.File(path, "r") as file:
             yield file
@@ -114,6 +115,15 @@ def _member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
     return group[name]
 
 
+def unfit_name(name: str) -> str:
+    """Why a group or dataset cannot have this name; "" if it can."""
+    if "/" in name:
+        return "its name has a slash, which separates groups there"
+    if "\0" in name:
+        return "its name has a zero byte, at which HDF5 cuts it"
+    return "its name means the group itself there" if name == "." else ""
+
+
 def write_int(group: h5py.Group, name: str, value: int) -> None:
     """A dataset of one integer, with one axis, as Caffe's reader wants it."""
     group[name] = np.array([value], np.int32)
@@ -132,7 +142,7 @@ def write_string(group: h5py.Group, name: str, value: str) -> None:
 
 def to_bytes(fill: Callable[[h5py.File], None]) -> bytes:
     """The content of an HDF5 file that ``fill`` writes, in the format that every HDF5 library reads."""
-    _need(CaffeError, "HDF5 output")
+    need(CaffeError, "HDF5 output")
     memory = io.BytesIO()
     with h5py.File(memory, "w", libver=("earliest", "v108")) as file:
         fill(file)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from caffe import _debug_info, _device, _layers
+from caffe import _debug_info, _device, _duplicate_names, _layers
 from caffe._allocator import keep_freed_memory
 from caffe._blob import Blob, address, own_memory
 from caffe._error import NetError
@@ -94,6 +94,7 @@ class LayeredNet:
         index: dict[str, int] = {}
         need_backward: list[bool] = []
         param = insert_splits(filtered)
+        self._descriptions = _duplicate_names.describe(filtered, param)  # for messages about layers of one name
         memory, taken = 0, NetMemory(self.phase == caffe_pb2.TRAIN)
         for layer_param in param.layer:
             if not layer_param.HasField("phase"):
@@ -110,6 +111,7 @@ class LayeredNet:
         self._tapes = [None] * len(self._layers)
         self._overwrites = self._find_overwriting()
         self._reads_written_over = self._find_readers_of_written_over()
+        _duplicate_names.warn(self)
         logger.info("Network initialization done.")
 
     def _add_layer(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from caffe import _batches, _prototxt, _weights
+from caffe import _batches, _duplicate_names, _prototxt, _weights
 from caffe._blob import Blob
 from caffe._error import NetError, UnknownLayer
 from caffe._layered_net import LayeredNet
@@ -68,6 +68,7 @@ class Net(LayeredNet):
         super().__init__(net_param)
         if not isinstance(network_file, caffe_pb2.NetParameter):
             self.where = str(network_file)
+        self._told: set[str] = set()  # what share_with has warned of
         if weights is not None:
             self.copy_from(weights)
 
@@ -151,7 +152,9 @@ class Net(LayeredNet):
         """
         first = self._layer_index(start) if start else 0
         last = self._layer_index(end) if end else len(self._layers) - 1
-        wanted = {*(self.top_names[end] if end else self.outputs), *(blobs or [])}
+        # By index: of several layers with the name this pass runs the first, whose tops are returned.
+        ends = [self._blob_names[i] for i in self._layer_tops[last]] if end else self.outputs
+        wanted = {*ends, *(blobs or [])}
         self._fill("input", self.inputs, inputs, "data")
         self._forward(first, last)
         return {name: self.blobs[name].data for name in wanted}
@@ -172,7 +175,8 @@ class Net(LayeredNet):
         """
         first = self._layer_index(start) if start else len(self._layers) - 1
         last = self._layer_index(end) if end else 0
-        wanted = {*(self.bottom_names[end] if end else self.inputs), *(diffs or [])}
+        ends = [self._blob_names[i] for i in self._layer_bottoms[last]] if end else self.inputs
+        wanted = {*ends, *(diffs or [])}
         self._fill("output", self.outputs, outputs, "diff")
         self._backward(first, last)
         return {name: self.blobs[name].diff for name in wanted}
@@ -260,7 +264,7 @@ class Net(LayeredNet):
         """Write the weights as an HDF5 file (.caffemodel.h5).
 
         Raises:
-            SnapshotError: a layer's name has a slash, as GoogLeNet's have.
+            SnapshotError: layers have no name, one name, or one with a slash, as GoogLeNet's have.
         """
         _weights.write_hdf5_model(self, path)
 
@@ -275,17 +279,24 @@ class Net(LayeredNet):
     def share_with(self, other: "Net") -> None:
         """Use the other net's weights, in layers of the same names, as one's own.
 
+        _duplicate_names.py matches layers of one name.
+
         Raises:
             NetError: a layer has other shapes there.
         """
-        mine = dict(zip(self._layer_names, self._layers, strict=True))
-        for source in other._layers:
-            target = mine.get(source.name)
-            if target is None:
-                logger.info("Ignoring source layer %s", source.name)
-                continue
+        matched = _duplicate_names.match(_duplicate_names.by_weights(other), _duplicate_names.by_weights(self))
+        for name in other._layer_names:
+            if name not in self._layer_names:
+                logger.info("Ignoring source layer %s", name)
+        for group in matched.uneven:
+            message = _duplicate_names.explain(self, group, f"Net '{other.name}', whose weights are shared,")
+            if len(group.numbers) < len(group.targets) and message not in self._told:
+                self._told.add(message)
+                logger.warning("%s", message)
+        for source, target in ((source.value, target.value) for source, target in matched.pairs):
             shapes = [[blob.shape for blob in layer.blobs] for layer in (source, target)]
             if shapes[0] != shapes[1]:
-                raise NetError(f"Cannot share weights of layer '{source.name}': shapes {shapes[0]} and {shapes[1]}.")
+                name = _duplicate_names.label(other, source)
+                raise NetError(f"Cannot share weights of layer {name}: shapes {shapes[0]} and {shapes[1]}.")
             for ours, theirs in zip(target.blobs, source.blobs, strict=True):
                 ours.share_data(theirs)

@@ -13,6 +13,7 @@ from caffe._error import PrototxtError, SnapshotError, WriteError
 from caffe._log import logger
 from caffe._lr_policy import Plateau, learning_rate
 from caffe._net import Net
+from caffe._weights import check_fits_hdf5
 from caffe._whole_net import WholeNet
 from caffe._workers import ALONE, Workers
 from caffe.proto import caffe_pb2
@@ -72,6 +73,8 @@ class Solver:
         self._stopping = False
         self._whole: dict[Net, WholeNet] = {}
         self.net = self._train_net()
+        if self._is_root and solver.snapshot_format == caffe_pb2.SolverParameter.HDF5:
+            check_fits_hdf5(self.net)  # now rather than at the first snapshot, when a training would be lost
         self.test_nets = self._make_test_nets() if self._is_root else []
         logger.info("Solver scaffolding done.")
 

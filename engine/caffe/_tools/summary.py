@@ -14,6 +14,7 @@ from pathlib import Path
 
 from caffe import _prototxt
 from caffe._error import DataError
+from caffe._layers.base import Layer
 from caffe._log import logger
 from caffe._net import Net
 from caffe._wiring import filter_net
@@ -79,8 +80,10 @@ def measure(net_param: caffe_pb2.NetParameter, phase: str, level: int = 0, stage
         logger.setLevel(level_before)
     shapes = {name: tuple(blob.shape) for name, blob in net.blobs.items()}
     counted: set[str] = set()
+    given = [layer for layer, described in zip(net._layers, net._descriptions, strict=True) if described]
     rows = [
-        replace(_row(layer, net, shapes, counted), type=of) for layer, of in zip(filtered.layer, types, strict=True)
+        replace(_row(layer, made, shapes, counted), type=of)
+        for layer, made, of in zip(filtered.layer, given, types, strict=True)
     ]
     values = sum(prod(shapes[blob]) for blob in {top for layer in filtered.layer for top in layer.top})
     batch = next((shape[0] for shape in shapes.values() if shape), 1)
@@ -122,8 +125,8 @@ def _without_fillers(layer: caffe_pb2.LayerParameter) -> None:
                     message.ClearField(inner.name)
 
 
-def _row(layer: caffe_pb2.LayerParameter, net: Net, shapes: dict[str, tuple[int, ...]], counted: set[str]) -> Row:
-    blobs = [tuple(blob.shape) for blob in net.params.get(layer.name, ())]
+def _row(layer: caffe_pb2.LayerParameter, made: Layer, shapes: dict[str, tuple[int, ...]], counted: set[str]) -> Row:
+    blobs = [tuple(blob.shape) for blob in made.blobs]
     parameters = 0
     for number, shape in enumerate(blobs):
         shared = layer.param[number].name if number < len(layer.param) else ""

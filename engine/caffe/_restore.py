@@ -11,16 +11,20 @@ from typing import TYPE_CHECKING
 import torch
 
 from caffe import _rng
+from caffe._duplicate_names import Named, is_stateful, label, match, of_layer
 from caffe._error import DataError, SnapshotError
 from caffe._log import logger
 from caffe._lr_policy import Plateau
 from caffe._manifest import Manifest
-from caffe._snapshot import RESUME_FORMAT
+from caffe._snapshot import RESUME_FORMATS, NetState
 from caffe._solver_state import SolverState
 from caffe._weights import copy_weights, read_weights
 from caffe._workers import ALONE, Workers
+from caffe.proto import caffe_pb2
 
 if TYPE_CHECKING:
+    from caffe._layers.base import Layer
+    from caffe._net import Net
     from caffe._solver import Solver
 
 # What JSON of another kind than expected raises where it is read and where states are set from it.
@@ -90,11 +94,10 @@ def _go_on_as_another(solver: Solver, rank: int, counts: list, forgotten: dict |
         return
     solver.set_recent_losses(losses)
     known = forgotten["workers"][rank - 1 : rank]
-    layers = known[0]["nets"][0] if known else forgotten["nets"][0]
-    for layer in solver.net._layers:
-        if state := layers.get(layer.name):
-            own = layer.get_state() or {}
-            layer.set_state(state if known or "random" not in own else {**state, "random": own["random"]})
+    nets = known[0]["nets"] if known else forgotten["nets"]
+    for layer, state in _states_of(solver.net, nets[0]):
+        own = layer.get_state() or {}
+        layer.set_state(state if known or "random" not in own else {**state, "random": own["random"]})
     if known:
         _rng.restore(known[0]["random"])
 
@@ -156,7 +159,7 @@ def _read_forgotten(path: Path, resume_path: Path) -> dict | None:
         return None
     try:
         resume = json.loads(resume_path.read_bytes())
-        known = resume["format"] == RESUME_FORMAT
+        known = resume["format"] in RESUME_FORMATS
         same = resume["solverstate_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
         wanted = {name: resume[name] for name in ("random", "losses", "nets")}
         wanted["plateau"] = resume.get("plateau")  # not in files of before there was the policy
@@ -180,7 +183,40 @@ def _restore_forgotten(solver: Solver, resume: dict) -> None:
     if resume["plateau"] is not None:
         solver.plateau = Plateau(**resume["plateau"])
     for net, layers in zip((solver.net, *solver.test_nets), resume["nets"], strict=False):
-        for layer in net._layers:
-            if layer.name in layers:
-                layer.set_state(layers[layer.name])
+        for layer, state in _states_of(net, layers):
+            layer.set_state(state)
     _rng.restore(resume["random"])
+
+
+def _states_of(net: Net, states: NetState) -> list[tuple[Layer, dict]]:
+    """A net's layers, each with its state in a resume file.
+
+    None has, with a warning, if the file does not tell which state is whose: data layers that read in step, such as
+    images and their labels, must not get out of it.
+    """
+    known = [
+        Named(name, dict(one["state"]), True, str(one.get("type", "")), tuple(one["tops"]) if "tops" in one else None)
+        for name, kept in states.items()
+        for one in (kept if isinstance(kept, list) else [{"state": kept}])
+    ]
+    wanted = [of_layer(layer) for layer in net._layers if is_stateful(layer)]
+    matched = match(known, wanted)
+    found = matched.found()
+    unsure = {id(target.value) for group in matched.uneven if not group.sure for target in group.targets}
+    lost = [
+        layer.value
+        for layer in wanted
+        if id(layer.value) in unsure
+        or id(layer.value) not in found
+        and not layer.value.param.bottom
+        and layer.value.get_state() is not None
+    ]
+    if lost:
+        logger.warning(
+            "The resume file has no state of its own for %s (net '%s', phase %s). An older version wrote one for all "
+            "layers of a name, or the net has changed. No layer of this net gets its state back, so that its data "
+            "stays in step: all of it starts anew, as in real Caffe.",
+            ", ".join(label(net, layer) for layer in lost), net.name, caffe_pb2.Phase.Name(net.phase),
+        )  # fmt: skip
+        return []
+    return [(target.value, source.value) for source, target in matched.pairs]

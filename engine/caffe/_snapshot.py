@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from caffe import _rng, _run_lock
+from caffe._duplicate_names import by_name, is_stateful
 from caffe._log import logger
 from caffe._manifest import Manifest
 from caffe._solver_state import SolverState
@@ -34,8 +35,16 @@ if TYPE_CHECKING:
     from caffe._net import Net
     from caffe._solver import Solver
 
-RESUME_FORMAT = 1
-"""Of _iter_N.resume.json."""
+NetState = dict[str, "dict | list[dict]"]
+"""States of a net's layers by their names. Stateful layers of one name have a list of type, tops and state."""
+
+RESUME_FORMATS = (1, 2)
+"""Formats of _iter_N.resume.json: in 1 no name has a list."""
+
+
+def _format_of(nets: list[NetState]) -> int:
+    """The format of a resume file: the older one if it will do, so that older versions read it too."""
+    return 2 if any(isinstance(state, list) for net in nets for state in net.values()) else 1
 
 
 def path_of(solver: Solver, extension: str) -> Path:
@@ -70,7 +79,7 @@ def write_snapshot(solver: Solver, what_caffe_forgets: dict) -> None:
         state = SolverState(solver.iter, solver.current_step, learned_net, history)
         content = state.to_hdf5_bytes() if hdf5 else state.to_bytes()
         resume = {
-            "format": RESUME_FORMAT,
+            "format": _format_of(what_caffe_forgets["nets"]),
             "iter": solver.iter,
             "solverstate_sha256": hashlib.sha256(content).hexdigest(),
             "losses": solver.recent_losses(),
@@ -92,9 +101,17 @@ def forgotten(solver: Solver) -> dict:
     return {"random": _rng.save(), "nets": [_net_state(net) for net in (solver.net, *solver.test_nets)]}
 
 
-def _net_state(net: Net) -> dict[str, dict]:
-    states = {layer.name: layer.get_state() for layer in net._layers}
-    return {name: state for name, state in states.items() if state is not None}
+def _net_state(net: Net) -> NetState:
+    """States by name; of stateful layers that share a name a list, with what tells them apart."""
+    stateful = [layer for layer in net._layers if is_stateful(layer)]
+    found: NetState = {}
+    for name, group in by_name([layer.name for layer in stateful]).items():
+        states = [(stateful[i], state) for i in group if (state := stateful[i].get_state()) is not None]
+        if len(group) > 1:
+            found[name] = [{"type": each.type, "tops": [*each.param.top], "state": state} for each, state in states]
+        elif states:
+            found[name] = states[0][1]
+    return found
 
 
 def _stands(path: Path, content: bytes) -> bool:

@@ -153,7 +153,7 @@ def _image_input(deploy: Path, net) -> str:
 
 def _check_weights(net, name: str, snapshot: Path) -> None:
     weights = read_message(snapshot, caffe_pb2.NetParameter, ".caffemodel", "name another one with --snapshot")
-    stored = {layer.name: list(layer.blobs) for layer in (*weights.layer, *weights.layers)}
+    stored = {layer.name: list(layer.blobs) for layer in (*weights.layer, *weights.layers) if layer.blobs}
     another = f"it is a snapshot of another net than {name!r}: name the right one with --snapshot"
     # nin1 and nin2 differ in dropout alone, so only the name tells their snapshots apart.
     if weights.name and name and weights.name != name:

@@ -269,6 +269,14 @@ def test_a_deploy_net_that_does_not_fit_is_refused(expected, tmp_path, find, put
     refused(tmp_path, "models/one/deploy.prototxt", said)
 
 
+def test_a_layer_without_weights_may_have_the_name_of_one_with(expected, tmp_path):
+    snapshot = tmp_path / "runs" / "one" / "one_iter_20.caffemodel"
+    model = caffe_pb2.NetParameter.FromString(snapshot.read_bytes())
+    model.layer.add(name="ip", type="ReLU")
+    snapshot.write_bytes(model.SerializeToString())
+    assert scores.main(["one", "--split", "val"]) is None
+
+
 def test_a_snapshot_of_another_net_is_refused(expected, tmp_path):
     snapshot = tmp_path / "runs" / "one" / "one_iter_20.caffemodel"
     whole, weights = snapshot.read_bytes(), small.make_weights(11)

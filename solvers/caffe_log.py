@@ -9,6 +9,8 @@ from datetime import datetime
 
 # Severity, date (newer glog puts the year before it), time, thread, place, message.
 PREFIX = re.compile(r"([IWEF])((?:\d{4})?\d{4}) (\d\d:\d\d:\d\d\.\d{6}) +\d+ [^\s\]]+:\d+\] (.*)")
+# Caffe's environment: a user's own variables for glog must not take away the lines that are read here.
+ENVIRONMENT = {"GLOG_minloglevel": "0", "GLOG_log_prefix": "1", "GLOG_colorlogtostderr": "0"}
 _NUMBER = r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|inf|nan))"
 _LOSS = re.compile(rf"Iteration (\d+)(?: \({_NUMBER} iter/s, {_NUMBER}s/\d+ iters\))?, loss = {_NUMBER}")
 _RATE = re.compile(rf"Iteration (\d+), lr = {_NUMBER}")

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import commands
-from solvers import InputError, caffe_process, curves, journal, provenance, watch
+from solvers import InputError, caffe_log, caffe_process, curves, journal, provenance, watch
 from solvers.edits import POLICY_FIELDS, changes, drops_of, without_effect
 from solvers.snapshots import Snapshot, newest_whole, snapshots
 from solvers.solver_file import check_net, parse_solver, read, solver_path
@@ -186,7 +186,7 @@ def train(options: argparse.Namespace) -> int:
         shown = [min(os.path.relpath(caffe), caffe, key=len) if os.path.isabs(caffe) else caffe, *command[1:]]
         say(f"{shlex.join(shown)}  (log: {folder / curves.LOG})")
         follower = watch.of_run(name, solver, folder, start, options.keep)
-        environment = dict(os.environ)
+        environment = os.environ | caffe_log.ENVIRONMENT
         if follower.keep:  # our engine looks for room for so many before it trains
             environment["CAFFE_SNAPSHOTS_KEPT"] = str(follower.keep.most_to_come())
         status = caffe_process.run(command, folder / curves.LOG, lock, follower, environment)

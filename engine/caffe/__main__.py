@@ -289,32 +289,25 @@ COMMANDS = {
 }
 
 
-def _work(arguments: list[str]) -> int | None:
-    words = [argument.lstrip("-") for argument in arguments if argument.startswith("-")]
+def _work(arguments: list[str]) -> None:
     if not arguments:
         raise command_line.UsageError("")
-    if "help" in words or "h" in words:
-        command = next((argument for argument in arguments if argument in COMMANDS), None)
-        print(_flags.help_of(command) if command else f"usage: {_flags.usage()}")
-    elif "version" in words:
-        from caffe import __version__
-
-        print(f"caffe version {__version__}")
-    elif any(word.partition("=")[0] == "completion" for word in words):
-        print(_completion.script(arguments[-1].rpartition("=")[2]))
-    else:
-        flags = _flags.parse(arguments)
-        try:
-            COMMANDS[flags.command](flags)
-        except RuntimeError as error:  # torch's, which names the operation
-            if not (flags.deterministic and "deterministic" in str(error)):
-                raise
-            raise CaffeError(f"--deterministic: {str(error).partition('. ')[0]}") from error
+    flags = _flags.parse(arguments)
+    if flags.completion:
+        print(_completion.script(flags.completion))
+        return
+    command_line.start_log("caffe", flags)
+    try:
+        COMMANDS[flags.command](flags)
+    except RuntimeError as error:  # torch's, which names the operation
+        if not (flags.deterministic and "deterministic" in str(error)):
+            raise
+        raise CaffeError(f"--deterministic: {str(error).partition('. ')[0]}") from error
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit status."""
-    return command_line.run(_flags.usage(), _work, arguments)
+    return command_line.run(_flags.PROGRAM, _work, arguments)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """A shell's completion of the ``caffe`` command: ``source <(caffe --completion bash)``, or zsh."""
 
 from caffe._error import CaffeError
-from caffe._flags import COMMANDS, FLAGS
+from caffe._flags import COMMANDS, FLAGS, PROGRAM
+from caffe._log_flags import HEEDED, LOG_FLAGS
 
 # Bash splits --solver=FILE at the = (COMP_WORDBREAKS), so that the word after it is a file's name.
 _SCRIPT = """_caffe() {{
@@ -41,10 +42,10 @@ def script(shell: str) -> str:
     """
     if shell not in ("bash", "zsh"):
         raise CaffeError(f"--completion={shell}: for bash or zsh; source <(caffe --completion bash)")
-    flags = []
-    for command in COMMANDS:
-        words = [f"--{name}{'=' * flag.takes_value}" for name, flag in FLAGS.items() if command in flag.commands]
-        flags.append(f'        {command}) flags="{" ".join([*words, "--help"])}" ;;')
+    flags, of_log = [], {name: LOG_FLAGS[name] for name in HEEDED}
+    for command, program in PROGRAM.commands.items():
+        words = [f"--{name}{'=' * flag.takes_value}" for name, flag in {**program.flags, **of_log}.items()]
+        flags.append(f'        {command}) flags="{" ".join([*words, "--flagfile=", "--help"])}" ;;')
     choices = [
         f'        --{name} | -{name}) choices="{" ".join(flag.choices)}" ;;'
         for name, flag in FLAGS.items()

@@ -1,12 +1,13 @@
-"""The flags of the ``caffe`` command and its help, as gflags has them: one dash or two, ``=`` or a space.
+"""The ``caffe`` command's own flags and its help.
 
 As in Caffe every command takes every flag, and heeds those that are its own; its help names these.
 """
 
-from dataclasses import dataclass
 from types import SimpleNamespace
 
+from caffe._gflags import Flag
 from caffe._tools import command_line
+from caffe._tools.program_help import Program
 
 COMMANDS = {
     "train": "train or finetune a model",
@@ -18,23 +19,6 @@ COMMANDS = {
 }
 PLACES = {"summary": "NET", "draw": "NET PICTURE"}
 _SIGNAL_EFFECTS = ("snapshot", "stop", "none")
-
-
-@dataclass(frozen=True)
-class Flag:
-    """A flag: its default, which tells its type, what it is for, and the commands that heed it."""
-
-    default: bool | int | str
-    help: str
-    commands: tuple[str, ...]
-    choices: tuple[str, ...] = ()
-    value: str = ""  # how help names its value
-
-    @property
-    def takes_value(self) -> bool:
-        return not isinstance(self.default, bool)
-
-
 _OF_A_MODEL = ("test", "time")
 FLAGS = {
     "solver": Flag("", "The solver definition protocol buffer text file.", ("train",), value="FILE"),
@@ -102,34 +86,28 @@ FLAGS = {
         False, "Let the net run Python layers: code that can do anything.", ("train", "test", "time", "summary")
     ),
     "traceback": Flag(False, "After an error show where in the program it happened.", tuple(COMMANDS)),
+    "completion": Flag("", "Print a shell's completion of this command.", (), ("bash", "zsh"), "SHELL"),
 }
 
 
-def usage() -> str:
-    """What ``caffe`` alone and ``caffe --help`` say."""
-    commands = "\n".join(f"  {name:<15} {what}" for name, what in COMMANDS.items())
-    return f"""caffe <command> <args>
+def _program() -> Program:
+    commands = {}
+    for name, what in COMMANDS.items():
+        words = " ".join(filter(None, ["caffe", name, PLACES.get(name), "[flags]"]))
+        own = {flag: each for flag, each in FLAGS.items() if name in each.commands}
+        commands[name] = Program("caffe", f"{words}\n\n{what[0].upper()}{what[1:]}.", own)
+    listed = "\n".join(f"  {name:<15} {what}" for name, what in COMMANDS.items())
+    usage = f"""caffe <command> <args>
 
 commands:
-{commands}
+{listed}
 
-caffe <command> --help lists a command's flags; caffe --version; caffe --completion bash (or zsh)"""
+caffe <command> --help lists a command's flags; caffe --helpfull lists all; caffe --version;
+caffe --completion bash (or zsh)"""
+    return Program("caffe", usage, FLAGS, commands)
 
 
-def help_of(command: str) -> str:
-    """What ``caffe train --help`` says."""
-    what = COMMANDS[command]
-    words = [f"usage: caffe {command}", PLACES.get(command, ""), "[flags]"]
-    lines = [" ".join(filter(None, words)), "", f"{what[0].upper()}{what[1:]}.", ""]
-    for name, flag in FLAGS.items():
-        if command in flag.commands:
-            lines.append(f"  --{name}" + (f"={flag.value}" if flag.takes_value else ""))
-            lines += [f"      {flag.help}"]
-            if flag.choices and "TRAIN" not in flag.choices:
-                lines[-1] += f" One of {', '.join(flag.choices)}."
-            if flag.takes_value and flag.default not in ("", 0):
-                lines[-1] += f" Default: {flag.default}."
-    return "\n".join(lines)
+PROGRAM = _program()
 
 
 def parse(arguments: list[str]) -> SimpleNamespace:
@@ -140,8 +118,11 @@ def parse(arguments: list[str]) -> SimpleNamespace:
 
     Raises:
         UsageError: no such command or flag, or a value that does not fit.
+        HelpAsked: help or the version is wanted.
     """
     flags, rest = command_line.parse(arguments, {name: flag.default for name, flag in FLAGS.items()})
+    if flags.completion:
+        return flags
     if not rest:
         raise command_line.UsageError("no command is given")
     flags.command, *flags.places = rest

@@ -1,18 +1,27 @@
 """Log lines as glog writes them, because people's scripts and BVLC's parse_log.py read them.
 
 A line is ``I1123 16:02:29.668105 31173 _solver.py:239] message``: severity, month and day, time,
-thread, place, message. As with Caffe, lines go to standard error and the environment variable
-``GLOG_minloglevel`` (0 INFO, 1 WARNING, 2 ERROR) silences the lower ones.
+thread, place, message. Lines go to standard error. glog's flags and its variables ``GLOG_NAME`` change
+that (_log_flags.py): which lines are kept, their prefix, and files in ``--log_dir``.
 """
 
+import errno
 import logging
 import os
 import sys
+import tempfile
 import threading
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
+
+from caffe import _log_flags
+from caffe._log_files import LogFiles
 
 SEVERITIES = {"I": logging.INFO, "W": logging.WARNING, "E": logging.ERROR, "F": logging.CRITICAL}
 _LETTERS = {level: letter for letter, level in SEVERITIES.items()}
+_LEVELS = list(SEVERITIES.values())
+_COLORS = {logging.WARNING: "\033[0;33m", logging.ERROR: "\033[0;31m", logging.CRITICAL: "\033[0;31m"}
 
 logger = logging.getLogger("caffe")
 
@@ -24,55 +33,137 @@ class GlogFormatter(logging.Formatter):
 
     Args:
         whose: stands before each message.
+        prefix: False leaves out all before the message.
     """
 
-    def __init__(self, whose: str = ""):
+    def __init__(self, whose: str = "", prefix: bool = True):
         super().__init__()
-        self._whose = whose
+        self._whose, self._prefix = whose, prefix
 
     def format(self, record: logging.LogRecord) -> str:
+        message = self._whose + record.getMessage().removesuffix("\n")
+        if not self._prefix:
+            return message
         when = datetime.fromtimestamp(record.created).strftime("%m%d %H:%M:%S.%f")
         letter = _LETTERS.get(record.levelno, "I")
-        thread = threading.get_native_id()
-        message = record.getMessage().removesuffix("\n")
-        return f"{letter}{when} {thread:5d} {record.filename}:{record.lineno}] {self._whose}{message}"
+        return f"{letter}{when} {threading.get_native_id():5d} {record.filename}:{record.lineno}] {message}"
+
+    def of_worker(self, rank: int) -> "GlogFormatter":
+        """The same, but each message begins with the number of its worker."""
+        return GlogFormatter(f"Worker {rank}: ", self._prefix)
 
 
-class _StandardError(logging.StreamHandler):
-    """Writes to whatever sys.stderr is at the moment, so that redirections are followed."""
+class _Destinations(logging.Handler):
+    """Writes each line to standard error, to glog's files, or to both.
 
-    @property
-    def stream(self):
-        return sys.stderr
+    A line that cannot be written to the files goes to standard error, so that none is lost. Standard error is
+    whatever sys.stderr is at the moment, so that redirections are followed.
 
-    @stream.setter
-    def stream(self, _):
-        pass
+    Attributes:
+        threshold: lines of this level and of higher ones go to standard error.
+        files: None without them.
+        colors: warnings and errors are colored if standard error is a terminal.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.threshold, self.colors = logging.INFO, False
+        self.files: LogFiles | None = None
+        self._failed = False
+
+    def send_to(self, files: LogFiles | None, threshold: int, colors: bool) -> None:
+        """Change where lines go."""
+        with self.lock:
+            self.close_files()
+            self.files, self.threshold, self.colors, self._failed = files, threshold, colors, False
+
+    def close_files(self) -> None:
+        if self.files:
+            self.files.close()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line = self.format(record) + "\n"
+            if not (self.files and self._is_filed(record, line)) or record.levelno >= self.threshold:
+                color = _COLORS.get(record.levelno) if self.colors and _is_color_terminal() else None
+                sys.stderr.write(f"{color}{line}\033[m" if color else line)
+                sys.stderr.flush()
+        except Exception:
+            self.handleError(record)
+
+    def _is_filed(self, record: logging.LogRecord, line: str) -> bool:
+        level = sum(record.levelno >= each for each in _LEVELS[1:])
+        try:
+            self.files.write(level, line.encode(errors="backslashreplace"))
+        except OSError as error:
+            if not self._failed:
+                self._failed = True  # before the warning, which comes here too
+                remedy = f" (mkdir -p {self.files.directory} makes it)" if error.errno == errno.ENOENT else ""
+                logger.warning(
+                    "--log_dir=%s (or GLOG_log_dir): %s%s. Lines go to standard error until the file can be written.",
+                    self.files.directory, error.strerror, remedy,
+                )  # fmt: skip
+            return False
+        return True
 
 
-def init_log(level: int | None = None, stderr: bool = True) -> None:
+def _is_color_terminal() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+_handler = _Destinations()
+
+
+def start(flags: Mapping[str, Any], program: str = "") -> None:
+    """Log as glog's flags say.
+
+    Args:
+        flags: a value for each of LOG_FLAGS.
+        program: first word of the log files' names; '' writes none, as glog before a program has started its log.
+    """
+    # The last line of a command that fails says why: no flag takes that away.
+    lowest, threshold = (_LEVELS[min(max(flags[name], 0), 3)] for name in ("minloglevel", "stderrthreshold"))
+    on_stderr = flags["logtostderr"] or not program
+    if on_stderr or flags["alsologtostderr"]:
+        threshold = logging.INFO
+    # Lines that do not go to standard error go to a file, as with real Caffe, or they would be lost.
+    directory = flags["log_dir"] or (tempfile.gettempdir() if threshold > logging.INFO else "")
+    files = None
+    if directory and not on_stderr:
+        files = LogFiles(directory, program, flags["logfile_mode"], flags["max_log_size"], flags["log_link"])
+    _handler.send_to(files, threshold, flags["colorlogtostderr"])
+    _handler.setFormatter(GlogFormatter(prefix=flags["log_prefix"]))
+    logger.setLevel(lowest)
+    logger.propagate = False
+    if _handler not in logger.handlers:
+        logger.addHandler(_handler)
+
+
+def init_log(level: int | None = None, stderr: bool | None = None) -> None:
     """Start logging, as pycaffe's init_log.
 
     Args:
         level: 0 INFO, 1 WARNING, 2 ERROR; by default what GLOG_minloglevel says, else 0.
-        stderr: False keeps the lines from standard error.
+        stderr: True logs to standard error alone. False logs to files, and errors to standard error too.
+            By default it is files if GLOG_log_dir names a folder, else standard error.
     """
-    if level is None:
-        level = int(os.environ.get("GLOG_minloglevel", 0))
-    logger.setLevel([logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL][min(level, 3)])
-    logger.propagate = False
-    logger.handlers.clear()
-    handler = _StandardError() if stderr else logging.NullHandler()
-    handler.setFormatter(GlogFormatter())
-    logger.addHandler(handler)
+    flags, _ = _log_flags.from_environment(os.environ)
+    if level is not None:
+        flags["minloglevel"] = level
+    if stderr is not None:
+        flags["logtostderr"] = stderr
+    elif not flags["log_dir"]:
+        flags["logtostderr"] = True
+    start(flags, "caffe")
 
 
 def of_worker(rank: int) -> None:
     """Let worker 0 of several log as one alone does, and the others errors only, which say whose they are."""
     if rank > 0:
         logger.setLevel(max(logger.level, logging.ERROR))
-        for handler in logger.handlers:
-            handler.setFormatter(GlogFormatter(f"Worker {rank}: "))
+        _handler.setFormatter(_handler.formatter.of_worker(rank))
+        if _handler.files:
+            _handler.files.links = False
 
 
 def log(message: str) -> None:
@@ -80,4 +171,12 @@ def log(message: str) -> None:
     logger.info("%s", message, stacklevel=2)
 
 
-init_log()
+def _begin() -> None:
+    """Log to standard error from the import on. A bad variable must not end a script that imports caffe."""
+    flags, complaints = _log_flags.from_environment(os.environ)
+    start(flags)
+    for complaint in complaints:
+        logger.warning("%s", complaint)
+
+
+_begin()

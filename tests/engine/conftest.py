@@ -43,8 +43,9 @@ class _Lines(logging.Handler):
 
 
 @pytest.fixture
-def log_lines() -> Iterator[list[str]]:
+def log_lines(monkeypatch) -> Iterator[list[str]]:
     """The messages that Caffe logs during the test, whatever GLOG_minloglevel says."""
+    monkeypatch.delenv("GLOG_minloglevel", raising=False)  # a command reads it when it starts its log
     handler, logger = _Lines(), logging.getLogger("caffe")
     level = logger.level
     logger.setLevel(logging.INFO)

@@ -68,9 +68,12 @@ class TestCommandLine:
         ],
     )
     def test_usage(self, main, name, capsys):
-        for arguments in ([], ["--help"], ["--unknown", "a", "b", "c"]):
+        for arguments in ([], ["--unknown", "a", "b", "c"]):
             assert main(arguments) == 1
             assert f"usage: {name} " in capsys.readouterr().err
+        assert main(["--help"]) == 0
+        told = capsys.readouterr()
+        assert told.out.startswith(f"usage: {name} ") and "\n  --log_dir=DIR\n" in told.out and not told.err
 
 
 class TestConvertImageset:

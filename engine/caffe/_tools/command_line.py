@@ -1,4 +1,4 @@
-"""Command lines as gflags reads them, and what every command does around its work: how it fails.
+"""What every command does around its work: how it reads its command line, shows its help, logs, and fails.
 
 An error is one line in glog's format: what is wrong, where, what to do; the exit status is 1. Where in the
 program it happened is shown with ``--traceback`` or with CAFFE_TRACEBACK=1 in the environment.
@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
+from caffe import _log, _log_flags
 from caffe._error import CaffeError
+from caffe._gflags import GFLAGS, HELP_FLAGS
 from caffe._log import logger
-
-# Where glog's lines go, which for ours is always standard error; and the one that run() heeds.
-_OF_ALL = ("logtostderr", "alsologtostderr", "traceback")
+from caffe._tools import flag_reader
+from caffe._tools.program_help import HelpAsked, Program
 
 
 class UsageError(Exception):
@@ -24,56 +25,54 @@ class UsageError(Exception):
 
 
 def parse(
-    arguments: Sequence[str], flags: Mapping[str, bool | int | str] | None = None
+    arguments: Sequence[str], flags: Mapping[str, bool | int | str] | None = None, program: str = "caffe"
 ) -> tuple[SimpleNamespace, list[str]]:
     """Split a command line into flags and the rest.
 
     ``--name=value``, ``--name value``, one dash or two; for a bool ``--name``, ``--noname``,
-    ``--name=false`` but never a value after a space; all after ``--`` is no flag.
+    ``--name=false`` but never a value after a space; all after ``--`` is no flag. The flags of glog
+    and gflags are known too.
 
     Args:
         flags: the default of each flag by name, which also tells its type.
+        program: chooses sections of a --flagfile.
+
+    Returns:
+        the flags, which have `warnings` too, and the rest.
 
     Raises:
         UsageError: an unknown flag or a value of another type.
+        HelpAsked: a flag that shows something and ends the program.
     """
-    known = {**(flags or {}), **dict.fromkeys(_OF_ALL, False)}
-    values, rest, left = dict(known), [], list(arguments)
-    while left:
-        argument = left.pop(0)
-        if argument == "--":
-            rest += left
-            break
-        if not argument.startswith("-") or argument == "-":
-            rest.append(argument)
-            continue
-        name, given, value = argument.lstrip("-").partition("=")
-        if name in ("help", "h"):
-            raise UsageError("")
-        if name.startswith("no") and isinstance(known.get(name[2:]), bool) and not given:
-            name, given, value = name[2:], "=", "false"
-        if name not in known:
-            raise UsageError(f"unknown command line flag '{name}'{nearest(name, known)}")
-        if not given:
-            if isinstance(known[name], bool):
-                value = "true"
-            elif not left:
-                raise UsageError(f"flag '--{name}' is missing its value")
-            else:
-                value = left.pop(0)
-        values[name] = _value(name, value, type(known[name]))
-    return SimpleNamespace(**values), rest
+    of_log, _ = _log_flags.from_environment(os.environ)
+    of_all = {name: flag.default for name, flag in GFLAGS.items()} | {"traceback": False}
+    reader = flag_reader.FlagReader(program, {**of_all, **of_log, "alsologtostderr": True, **(flags or {})})
+    rest = reader.read(arguments)
+    if any(reader.values[name] for name in HELP_FLAGS):
+        raise HelpAsked(reader.values, rest)
+    allowed = set(filter(None, reader.values["undefok"].split(",")))
+    for name in reader.unknown:
+        if name not in allowed and name.removeprefix("no") not in allowed:
+            reader.errors.append(f"{reader.unknown[name]}{nearest(name, reader.values)}")
+    if reader.errors:
+        raise UsageError("\nERROR: ".join(reader.errors))
+    return SimpleNamespace(**reader.values, warnings=reader.warnings), rest
 
 
-def _value(name: str, text: str, kind: type) -> bool | int | str:
-    if kind is bool:
-        if text.lower() not in ("1", "t", "true", "y", "yes", "0", "f", "false", "n", "no"):
-            raise UsageError(f"illegal value '{text}' specified for bool flag '{name}'")
-        return text.lower() in ("1", "t", "true", "y", "yes")
-    try:
-        return kind(text)
-    except ValueError:
-        raise UsageError(f"illegal value '{text}' specified for int32 flag '{name}'") from None
+def start_log(program: str, flags: SimpleNamespace) -> None:
+    """Log as the flags say, first what the command line's reader warns of."""
+    _log.start(vars(flags), program)
+    if flags.log_link and not os.path.isdir(flags.log_link):
+        flags.warnings.append(f"--log_link={flags.log_link}: no such folder; no link is made there.")
+    for warning in flags.warnings:
+        logger.warning("%s", warning)
+
+
+def begin(program: Program, arguments: Sequence[str]) -> tuple[SimpleNamespace, list[str]]:
+    """Read a program's command line and start its log."""
+    flags, rest = parse(arguments, {name: flag.default for name, flag in program.flags.items()}, program.name)
+    start_log(program.name, flags)
+    return flags, rest
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -82,20 +81,23 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {found[0]}?" if found else ""
 
 
-def run(usage: str, work: Callable[[list[str]], int | None], arguments: Sequence[str] | None) -> int:
+def run(program: Program, work: Callable[[list[str]], int | None], arguments: Sequence[str] | None) -> int:
     """Do a command's work; returns its exit status.
 
     Args:
-        usage: printed for a command line that does not fit.
         work: takes the command line, and returns the exit status where it is not 0.
         arguments: None for those of the process.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return work(words) or 0
+        try:
+            return work(words) or 0
+        except HelpAsked as asked:
+            print(program.answer(asked))
+            return 0
     except UsageError as error:
-        brief = usage.partition("\n")[0]
-        told = f"ERROR: {error}\nusage: {brief}, and --help says more" if str(error) else f"usage: {usage}"
+        brief = program.usage.partition("\n")[0]
+        told = f"ERROR: {error}\nusage: {brief}, and --help says more" if str(error) else program.help_short()
         print(told, file=sys.stderr)
     except BrokenPipeError:
         sys.stderr.close()

@@ -12,24 +12,28 @@ import numpy as np
 
 from caffe._datum import datum_to_image
 from caffe._error import DataError
+from caffe._gflags import Flag
 from caffe._log import logger
 from caffe._records import RecordCursor
 from caffe._tools import command_line
+from caffe._tools.program_help import Program
 from caffe._whole_file import write_file
 from caffe.proto import caffe_pb2
 
-USAGE = """compute_image_mean [FLAGS] INPUT_DB [OUTPUT_FILE]
-
-  --backend=lmdb   the backend containing the images"""
+PROGRAM = Program(
+    "compute_image_mean",
+    "compute_image_mean [FLAGS] INPUT_DB [OUTPUT_FILE]",
+    {"backend": Flag("lmdb", "The backend containing the images.", value="NAME")},
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    return command_line.run(USAGE, _compute, arguments)
+    return command_line.run(PROGRAM, _compute, arguments)
 
 
 def _compute(arguments: list[str]) -> None:
-    flags, places = command_line.parse(arguments, {"backend": "lmdb"})
+    flags, places = command_line.begin(PROGRAM, arguments)
     if len(places) not in (1, 2):
         raise command_line.UsageError("")
     if flags.backend != "lmdb":

@@ -16,43 +16,39 @@ from PIL import Image
 
 from caffe import _rng
 from caffe._error import DataError
+from caffe._gflags import Flag
 from caffe._image import FORMATS, read_image
 from caffe._image_list import read_image_list
 from caffe._log import logger
 from caffe._tools import command_line
+from caffe._tools.program_help import Program
 from caffe._tools.record_writer import RecordWriter
 from caffe.proto import caffe_pb2
 
-USAGE = """convert_imageset [FLAGS] ROOTFOLDER/ LISTFILE DB_NAME
-
-  --gray             treat images as grayscale ones
-  --shuffle          randomly shuffle the order of images and their labels
-  --backend=lmdb     the backend for storing the result
-  --resize_width=N   width images are resized to
-  --resize_height=N  height images are resized to
-  --check_size       check that all the datum have the same size
-  --encoded          save the encoded image in datum
-  --encode_type=T    what type to encode the image as: png, jpg, ..."""
-FLAGS = {
-    "gray": False,
-    "shuffle": False,
-    "backend": "lmdb",
-    "resize_width": 0,
-    "resize_height": 0,
-    "check_size": False,
-    "encoded": False,
-    "encode_type": "",
-}
+PROGRAM = Program(
+    "convert_imageset",
+    "convert_imageset [FLAGS] ROOTFOLDER/ LISTFILE DB_NAME",
+    {
+        "gray": Flag(False, "Treat images as grayscale ones."),
+        "shuffle": Flag(False, "Randomly shuffle the order of images and their labels."),
+        "backend": Flag("lmdb", "The backend for storing the result.", value="NAME"),
+        "resize_width": Flag(0, "Width images are resized to.", value="N"),
+        "resize_height": Flag(0, "Height images are resized to.", value="N"),
+        "check_size": Flag(False, "Check that all the datum have the same size."),
+        "encoded": Flag(False, "Save the encoded image in datum."),
+        "encode_type": Flag("", "What type to encode the image as: png, jpg, ...", value="TYPE"),
+    },
+)
 _KINDS = {"jpg": "JPEG", "jpe": "JPEG", "tif": "TIFF", "pgm": "PPM", "pbm": "PPM", "pnm": "PPM"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    return command_line.run(USAGE, _convert, arguments)
+    return command_line.run(PROGRAM, _convert, arguments)
 
 
 def _convert(arguments: list[str]) -> None:
-    flags, places = command_line.parse(arguments, FLAGS)
+    flags, places = command_line.begin(PROGRAM, arguments)
     if len(places) < 3:
         raise command_line.UsageError("")
     root, listfile, target = places[:3]

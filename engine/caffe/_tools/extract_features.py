@@ -15,23 +15,28 @@ from caffe._blob import Blob
 from caffe._error import CaffeError, NetError
 from caffe._log import logger
 from caffe._tools import command_line
+from caffe._tools.program_help import Program
 from caffe._tools.record_writer import RecordWriter
 from caffe.proto import caffe_pb2
 
-USAGE = """extract_features WEIGHTS NET BLOB[,BLOB...] DB[,DB...] BATCHES lmdb [CPU|GPU] [DEVICE_ID=0]
+PROGRAM = Program(
+    "extract_features",
+    """extract_features WEIGHTS NET BLOB[,BLOB...] DB[,DB...] BATCHES lmdb [CPU|GPU] [DEVICE_ID=0]
 
-WEIGHTS is a .caffemodel, NET a prototxt with data layers. Several blobs go to as many databases in one pass."""
+WEIGHTS is a .caffemodel, NET a prototxt with data layers. Several blobs go to as many databases in one pass.""",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    return command_line.run(USAGE, _extract, arguments)
+    return command_line.run(PROGRAM, _extract, arguments)
 
 
 def _extract(arguments: list[str]) -> None:
-    if len(arguments) < 6:
+    _, places = command_line.begin(PROGRAM, arguments)
+    if len(places) < 6:
         raise command_line.UsageError("")
-    weights, network, blobs, databases, batches, backend, *device = arguments
+    weights, network, blobs, databases, batches, backend, *device = places
     names, targets = blobs.split(","), databases.split(",")
     if len(names) != len(targets):
         raise CaffeError("The number of blob names and dataset names must be equal.")

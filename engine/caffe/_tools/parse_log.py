@@ -17,6 +17,7 @@ from pathlib import Path
 
 from caffe._error import CaffeError
 from caffe._tools import command_line
+from caffe._tools.program_help import Program
 from caffe._whole_file import write_file
 
 Row = dict[str, float]
@@ -29,7 +30,8 @@ _OUTPUT = re.compile(r"(Train|Test) net output #\d+: (\S+) = ([.\deE+-]+)")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit status."""
-    return command_line.run("parse_log LOGFILE OUTPUT_DIR [--verbose] [--delimiter=,]", _parse, arguments)
+    program = Program("parse_log", "parse_log LOGFILE OUTPUT_DIR [--verbose] [--delimiter=,]")
+    return command_line.run(program, _parse, arguments)
 
 
 def _parse(arguments: list[str]) -> None:

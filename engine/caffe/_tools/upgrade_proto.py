@@ -17,6 +17,7 @@ from caffe._error import CaffeError, PrototxtError
 from caffe._log import logger
 from caffe._read_file import MESSAGE, PROTOTXT, read_file
 from caffe._tools import command_line
+from caffe._tools.program_help import Program
 from caffe._whole_file import write_file
 from caffe.proto import caffe_pb2
 
@@ -43,8 +44,10 @@ def _run(
     read: Callable[[str, Message], None],
     write: Callable[[Message], bytes],
 ) -> int:
+    program = Program(name, f"{name} OLD_FILE NEW_FILE")
+
     def work(left: list[str]) -> int:
-        _, files = command_line.parse(left)
+        _, files = command_line.begin(program, left)
         if len(files) != 2:
             raise command_line.UsageError("")
         source, target = files
@@ -59,7 +62,7 @@ def _run(
         logger.info("Wrote upgraded %s to %s", kind.DESCRIPTOR.name, target)
         return 0 if complete else 1
 
-    return command_line.run(f"{name} OLD_FILE NEW_FILE", work, arguments)
+    return command_line.run(program, work, arguments)
 
 
 def _upgraded(message: Message, source: str) -> bool:

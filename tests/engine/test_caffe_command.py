@@ -35,6 +35,26 @@ def test_the_log_reads_like_caffes(straight):
     assert log.rstrip().endswith("Optimization Done.")
 
 
+def test_the_log_files_have_what_standard_error_has(tmp_path):
+    folder = make_experiment(tmp_path, SOLVER.replace("max_iter: 20", "max_iter: 2"))
+    (folder / "logs").mkdir()
+    (folder / "flags").write_text("# for every run\n--solver=solver.prototxt\n--log_dir=logs\n")
+    log = caffe(folder, "train", "--flagfile=flags")
+    header, _, _, *lines = (folder / "logs" / "caffe.INFO").read_text().splitlines()
+    assert header.startswith("Log file created at: ") and lines == log.splitlines() and len(lines) > 50
+    assert len(list((folder / "logs").iterdir())) == 2
+
+
+def test_a_command_that_fails_says_why_in_every_file(tmp_path):
+    folder = make_experiment(tmp_path, 'net: "nowhere"')
+    (folder / "logs").mkdir()
+    flags = ["--log_dir=logs", "--minloglevel=99", "--noalsologtostderr"]
+    log = caffe(folder, "train", "--solver=solver.prototxt", *flags, status=1)
+    for level in ("INFO", "WARNING", "ERROR", "FATAL"):
+        assert (folder / "logs" / f"caffe.{level}").read_text().splitlines()[3:] == log.splitlines()
+    assert "nowhere" in log and len(log.splitlines()) == 1
+
+
 def test_a_run_in_two_parts_is_one_run(straight, tmp_path):
     whole, log = straight
     folder = make_experiment(tmp_path, SOLVER.replace("max_iter: 20", "max_iter: 10"))

@@ -2,11 +2,15 @@
 
 import os
 import re
+import subprocess
+import sys
 import time
 
 import pytest
 from caffe import init_log, log
 from caffe._log import logger
+
+from .command import environment
 
 # Severity, month and day, time with microseconds, thread, file and line.
 GLOG = re.compile(r"^([IWEF])(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{6}) +(\d+) ([\w.]+):(\d+)\] (.*)$")
@@ -59,13 +63,25 @@ def test_levels(capsys, monkeypatch, level, shown):
     assert "".join(line[0] for line in capsys.readouterr().err.splitlines()) == shown
 
 
+def test_a_bad_variable_does_not_end_a_script(tmp_path):
+    (tmp_path / "script.py").write_text("import caffe\ncaffe.log('it runs')")
+    variables = {"GLOG_minloglevel": "x", "GLOG_v": "much", "GLOG_log_dir": "nowhere"}
+    command = [sys.executable, "script.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment() | variables, capture_output=True, text=True)
+    lines = [GLOG.match(line) for line in done.stderr.splitlines()]
+    assert done.returncode == 0 and [line[1] for line in lines] == ["W", "W", "I"], done.stderr
+    assert lines[0][11] == "GLOG_minloglevel=x: the value must be a whole number; it is taken as 0, as glog does."
+    assert lines[1][11].startswith("GLOG_v=much: ") and lines[2][11] == "it runs"
+
+
 def test_percent_in_a_message(capsys):
     init_log(0)
     log("100% done")
     assert capsys.readouterr().err.endswith("] 100% done\n")
 
 
-def test_without_stderr(capsys):
+def test_without_stderr(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     init_log(0, stderr=False)
     log("x")
     assert capsys.readouterr().err == ""

@@ -31,7 +31,10 @@ end = solver.max_iter if solver.max_iter <= 100 else sys.maxsize
 
 
 def say(message: str) -> None:
-    print(f"I1123 16:02:29.668105 {os.getpid()} sgd_solver.cpp:106] {message}", file=sys.stderr, flush=True)
+    """Log an INFO line, as glog's variables say."""
+    prefix = f"I1123 16:02:29.668105 {os.getpid()} sgd_solver.cpp:106] "
+    if os.environ.get("GLOG_minloglevel", "0") == "0":
+        print(prefix * (os.environ.get("GLOG_log_prefix", "1") == "1") + message, file=sys.stderr, flush=True)
 
 
 say("Use CPU.")

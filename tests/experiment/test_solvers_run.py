@@ -14,7 +14,7 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 from report.paper import family_of
-from solvers import InputError, run
+from solvers import InputError, curves, run
 from tests.experiment.tiny_run import SOLVER, edit
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +68,15 @@ def test_under_make_it_names_makes_command(place, monkeypatch):
     os.killpg(first.pid, signal.SIGINT)
     _, said = first.communicate(timeout=60)
     assert said.splitlines()[-1] == "solvers.run: go on with: make resume-tiny GPU= CAFFE=./caffe"
+
+
+@pytest.mark.parametrize("variable", ["GLOG_minloglevel=2", "GLOG_log_prefix=0"])
+def test_a_users_variables_for_the_log_take_no_curves_away(variable, place, monkeypatch):
+    monkeypatch.setenv(*variable.split("="))
+    edit("max_iter: 100000", "max_iter: 20")
+    assert run.main(["train", "tiny", "--caffe", "./caffe"]) == 0
+    found = curves.read(Path("runs/tiny")).displayed
+    assert [(point.iteration, point.loss) for point in found] == [(0, 1.0), (10, 0.9)]
 
 
 def test_train_stop_edit_resume(place, capsys):

@@ -1,6 +1,6 @@
 """Records: what a Datum holds, checked before it is used."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from google.protobuf.message import DecodeError
@@ -16,10 +16,22 @@ def parse_datum(content: bytes, where: str) -> caffe_pb2.Datum:
     Raises:
         DataError: it is none.
     """
+    return parse_datums([content], lambda _: where)[0]
+
+
+def parse_datums(contents: Iterable[bytes], where: Callable[[int], str]) -> list[caffe_pb2.Datum]:
+    """The Datums of some records; ``where`` gives a message's start for the record of an index.
+
+    Raises:
+        DataError: one is none.
+    """
+    datums: list[caffe_pb2.Datum] = []
     try:
-        return caffe_pb2.Datum.FromString(content)
+        for content in contents:
+            datums.append(caffe_pb2.Datum.FromString(content))
     except DecodeError:
-        raise DataError(f"{where} is not a Datum.") from None
+        raise DataError(f"{where(len(datums))} is not a Datum.") from None
+    return datums
 
 
 def datum_to_image(datum: caffe_pb2.Datum, transform: caffe_pb2.TransformationParameter, where: str) -> np.ndarray:

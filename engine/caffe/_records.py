@@ -1,42 +1,25 @@
 """Records of an LMDB, in the order of their keys: one after the other, or all in a device's memory."""
 
 import hashlib
-import weakref
-from bisect import bisect_left
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 
-from caffe._datum import parse_datum, stack_pixels
+from caffe._datum import parse_datums, stack_pixels
 from caffe._error import DataError
-from caffe._lmdb_file import open_lmdb, reading
+from caffe._lmdb_file import open_lmdb
 from caffe._log import logger
 from caffe._multi_solver import ALL, Share
 from caffe.proto import caffe_pb2
 
-
-class _Environment:
-    """An LMDB opened once in a process, as LMDB demands, though several nets read it."""
-
-    _open: weakref.WeakValueDictionary = weakref.WeakValueDictionary()
-
-    def __init__(self, source: str):
-        self.env = open_lmdb(source)
-        self.txn = self.env.begin()
-
-    @classmethod
-    def of(cls, source: str) -> "_Environment":
-        key = str(Path(source).resolve())
-        found = cls._open.get(key)
-        if found is None:
-            found = cls._open[key] = cls(source)
-        return found
+_AT_ONCE = 16  # records that are read before the first of them is looked at
 
 
 class RecordCursor:
     """Reads an LMDB's Datum records in the order of their keys, from the start again at the end.
+
+    They are the records of when it was made, even if the LMDB is written or removed since.
 
     Args:
         source: the LMDB's folder.
@@ -47,27 +30,26 @@ class RecordCursor:
 
     def __init__(self, source: str):
         self.source = source
-        self._environment = _Environment.of(source)
-        self._cursor = self._environment.txn.cursor()
-        with reading(source):
-            found = self._cursor.first()
-        if not found:
+        self._file = open_lmdb(source)
+        self._next = 0
+        if not len(self):
             raise DataError(f"Data source {source} is empty: it has no records.")
 
     def __len__(self) -> int:
-        return self._environment.txn.stat()["entries"]
+        return len(self._file)
 
     @property
     def key(self) -> bytes:
         """Key of the record that is next."""
-        return self._cursor.key()
+        with self._file:
+            return self._file.key(self._next)
 
     def seek(self, key: bytes) -> None:
         """Make the record with this key the next one."""
-        with reading(self.source):
-            found = self._cursor.set_key(key)
-        if not found:
-            self._cursor.first()
+        with self._file:
+            found = self._file.find(key)
+        self._next = found or 0
+        if found is None:
             raise DataError(f"Data source {self.source} has no record {key!r}: it is another one than before.")
 
     def where(self, key: bytes) -> str:
@@ -76,24 +58,24 @@ class RecordCursor:
 
     def peek(self) -> caffe_pb2.Datum:
         """The next record, without going on."""
-        return parse_datum(self._cursor.value(), self.where(self.key))
+        return self._read([self._next])[1][0]
 
     def to_the_end(self) -> Iterator[caffe_pb2.Datum]:
         """The next record and all after it; while one is looked at, ``key`` is its key."""
-        yield self.peek()
-        while self._next():
-            yield self.peek()
+        for begin in range(self._next, len(self), _AT_ONCE):
+            places = range(begin, min(begin + _AT_ONCE, len(self)))
+            _, datums = self._read(places)
+            for self._next, datum in zip(places, datums, strict=True):
+                yield datum
 
     def identity(self) -> str:
         """Number of records, first and last key, and a hash of these two records; the next record stays the next."""
-        here, hashed = self.key, hashlib.sha256()
-        with reading(self.source):
+        hashed = hashlib.sha256()
+        with self._file:
             keys = []
-            for go in (self._cursor.first, self._cursor.last):
-                go()
-                keys.append(self.key.decode(errors="replace"))
-                hashed.update(self._cursor.value())
-            self._cursor.set_key(here)
+            for at in (0, len(self) - 1):
+                keys.append(self._file.key(at).decode(errors="replace"))
+                hashed.update(self._file.value(at))
         return f"{len(self)} records, {keys[0]} to {keys[1]} ({hashed.hexdigest()[:12]})"
 
     def take(self, count: int, share: Share = ALL) -> tuple[list[bytes], list[caffe_pb2.Datum]]:
@@ -103,22 +85,17 @@ class RecordCursor:
             share: of the next ``count`` times as many for each solver, which ones; goes on past all of them, so
                 that where all solvers took theirs, the same record is next for all.
         """
-        keys, datums = [], []
-        cursor = self._cursor
-        with reading(self.source):
-            for place in range(count * share.count):
-                if place % share.count == share.rank:
-                    key = cursor.key()
-                    keys.append(key)
-                    datums.append(parse_datum(cursor.value(), self.where(key)))
-                if not cursor.next():
-                    logger.info("Restarting data prefetching from start.")
-                    cursor.first()
-        return keys, datums
+        total, end = len(self), self._next + count * share.count
+        found = self._read([at % total for at in range(self._next + share.rank, end, share.count)])
+        for _ in range(end // total):
+            logger.info("Restarting data prefetching from start.")
+        self._next = end % total
+        return found
 
-    def _next(self) -> bool:
-        with reading(self.source):
-            return self._cursor.next()
+    def _read(self, places: Sequence[int]) -> tuple[list[bytes], list[caffe_pb2.Datum]]:
+        with self._file as file:
+            keys = list(map(file.key, places))
+            return keys, parse_datums(map(file.value, places), lambda index: self.where(keys[index]))
 
 
 class ResidentRecords:
@@ -172,7 +149,7 @@ class ResidentRecords:
 
     def seek(self, key: bytes) -> None:
         """Make the record with this key the next one; the LMDB is known to have it."""
-        self.next = bisect_left(self.keys, key)
+        self.next = self.keys.index(key)
 
     def take(self, count: int, share: Share = ALL) -> tuple[torch.Tensor, torch.Tensor]:
         """Pixels and labels of the next ``count`` records, as :meth:`RecordCursor.take` has them."""

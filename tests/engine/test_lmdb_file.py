@@ -1,4 +1,4 @@
-"""What is seen of an LMDB's pages before liblmdb maps them; py-lmdb's own verifier is the judge of what is whole."""
+"""What is seen of an LMDB's pages before its records are read; py-lmdb's own verifier is the judge of what is whole."""
 
 import os
 import random
@@ -8,7 +8,7 @@ import lmdb
 import lmdb.verify
 import pytest
 from caffe import DataError
-from caffe._lmdb_file import check, open_lmdb, reading
+from caffe._lmdb_file import check, open_lmdb
 
 PAGE = 4096
 
@@ -65,10 +65,7 @@ def test_a_folder_that_cannot_be_written(whole):
     whole.chmod(0o444)
     whole.parent.chmod(0o555)
     try:
-        with open_lmdb(str(whole.parent)) as env:
-            assert env.stat()["entries"] == 250
-            with env.begin() as txn, pytest.raises(lmdb.ReadonlyError):
-                txn.put(b"key", b"value")
+        assert len(open_lmdb(str(whole.parent))) == 250
         assert [path.name for path in whole.parent.iterdir()] == ["data.mdb"]
     finally:
         whole.parent.chmod(0o755)
@@ -115,8 +112,8 @@ def test_what_passes_reads_as_before(whole, tmp_path):
     damaged = tmp_path / "damaged" / "data.mdb"
 
     def keys_and_lengths():
-        with open_lmdb(str(damaged.parent)) as env, env.begin() as txn, reading(str(damaged.parent)):
-            return [(bytes(key), len(value)) for key, value in txn.cursor()]
+        with open_lmdb(str(damaged.parent)) as file:
+            return [(file.key(at), len(file.value(at))) for at in range(len(file))]
 
     expected = keys_and_lengths()
     refused = 0
@@ -158,8 +155,107 @@ def test_another_file(tmp_path):
         open_lmdb(str(tmp_path))
 
 
-def test_one_that_the_script_has_open_already(whole):
-    """liblmdb's locks do not bear a file that is open twice in a process."""
-    with lmdb.open(str(whole.parent)), pytest.raises(DataError, match="open in this process already.*close that"):
-        open_lmdb(str(whole.parent))
-    open_lmdb(str(whole.parent)).close()
+def test_a_file_that_is_cut_while_it_is_read(whole):
+    file = open_lmdb(str(whole.parent))
+    os.truncate(whole, 20 * PAGE)
+    with pytest.raises(DataError, match="was cut while it is read"), file:
+        file.value(249)
+
+
+def named(folder, names, beside=0):
+    """Named databases: the first has one record, each other one more than the one before."""
+    with lmdb.open(str(folder), map_size=1 << 25, max_dbs=len(names)) as env:
+        for count, name in enumerate(names, 1):
+            database = env.open_db(name)
+            with env.begin(write=True, db=database) as txn:
+                for i in range(count):
+                    txn.put(b"%d" % i, b"value")
+        with env.begin(write=True) as txn:
+            for i in range(beside):
+                txn.put(b"%08d" % i, b"value" * 2000)
+    return folder / "data.mdb"
+
+
+@pytest.mark.parametrize(
+    ("names", "beside", "expected"),
+    [
+        ([b"images"], 0, r"cannot read: 'images' \(records: 1\); write the records"),
+        ([b"images", b"labels"], 3, r"'images' \(records: 1\), 'labels' \(records: 2\), beside 3 records without"),
+        ([b"set%d" % i for i in range(8)], 0, r"'set3' \(records: 4\), 'set4' \(records: 5\) and 3 more; write"),
+        ([b"%0400d" % i for i in range(40)], 90, r"and 35 more, beside 90 records"),  # in several leaf pages
+    ],
+)
+def test_named_databases_are_no_damage(tmp_path, names, beside, expected):
+    path = named(tmp_path / "named", names, beside)
+    for look in (check, lambda path: open_lmdb(str(path.parent))):
+        with pytest.raises(DataError, match=f"data.mdb: the LMDB is whole.*named databases.*{expected}") as caught:
+            look(path)
+        assert "damaged" not in str(caught.value)
+
+
+def test_named_databases_in_a_damaged_file(tmp_path):
+    path = named(tmp_path / "named", [b"images", b"labels"])
+    content = bytearray(path.read_bytes())
+    at = content.rindex(b"images") + len(b"images")
+    content[at + 40 : at + 48] = (len(content) // PAGE + 3).to_bytes(8, "little")  # its root, beyond the file
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="something else than records: the LMDB is cut or damaged"):
+        check(path)
+
+
+def test_the_format_of_another_version_is_no_damage(tmp_path):
+    with lmdb.open(str(tmp_path / "new"), lib_version=1) as env, env.begin(write=True) as txn:
+        txn.put(b"key", b"value")
+    with pytest.raises(DataError, match="has the format of LMDB 1.0.* lib_version=0") as caught:
+        open_lmdb(str(tmp_path / "new"))
+    assert "damaged" not in str(caught.value)
+
+
+def in_another_order(path, flags, rank):
+    """What LMDB writes with these flags of its keys; py-lmdb does not set them for records without a name."""
+    content = bytearray(path.read_bytes())
+    metas = [bytearray(content[at : at + 152]) for at in (0, PAGE)]
+    newest = int(metas[1][144:] > metas[0][144:])
+    content[newest * PAGE + 92] = flags
+    (leaf,) = tree_pages(content)
+    start, end = leaf * PAGE + 16, leaf * PAGE + int.from_bytes(content[leaf * PAGE + 12 : leaf * PAGE + 14], "little")
+
+    def key(place):
+        at = leaf * PAGE + int.from_bytes(place, "little")
+        return bytes(content[at + 8 : at + 8 + int.from_bytes(content[at + 6 : at + 8], "little")])
+
+    places = sorted([bytes(content[at : at + 2]) for at in range(start, end, 2)], key=lambda place: rank(key(place)))
+    content[start:end] = b"".join(places)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("flags", "rank"), [(2, lambda key: key[::-1]), (8, lambda key: int.from_bytes(key, "little"))]
+)
+def test_keys_in_another_order(tmp_path, flags, rank):
+    """Real Caffe reads these: the records in LMDB's order."""
+    keys = [(i * 7001).to_bytes(8, "little") for i in range(1, 20)]
+    path = write(tmp_path / "l", range(100, 119), keys)
+    with pytest.raises(DataError, match="keys of page.* are not in order"):
+        in_another_order(path, 0, rank)
+        check(path)
+    in_another_order(path, flags, rank)
+    with open_lmdb(str(path.parent)) as file:
+        assert [file.key(at) for at in range(19)] == sorted(keys, key=rank) != sorted(keys)
+        assert [file.find(key) for key in sorted(keys, key=rank)] == list(range(19))
+        assert file.find(bytes(8)) is None and file.find(b"\xff" * 8) is None
+        assert len(file.value(file.find(keys[5]))) == 105
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda path: lmdb.open(str(path), subdir=False).close(), "it is a file; Caffe reads a folder"),
+        (lambda path: path.mkdir() or (path / "CURRENT").write_text("MANIFEST-000004\n"), "it is a LevelDB"),
+        (lambda path: path.mkdir(), "there is no .*data.mdb"),
+    ],
+)
+def test_what_is_there_instead_is_named(tmp_path, make, expected):
+    make(tmp_path / "source")
+    with pytest.raises(DataError, match=f"source is not an LMDB: {expected}"):
+        open_lmdb(str(tmp_path / "source"))

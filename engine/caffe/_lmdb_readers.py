@@ -7,7 +7,7 @@ entries as another process would, so that an environment that the script itself 
   neither replace the environment's locks nor end with them.
 - An entry names its process by a number above all process ids. ``close`` of the script's environment removes the
   entries of its own process id only.
-- POSIX locks end when the process closes any file of the same name. So lock.mdb is closed only if nothing else in
+- POSIX locks end when the process closes any descriptor of the file. So lock.mdb is closed only if nothing else in
   this process has it open; otherwise the next reader uses this open file again.
 
 Nothing is created: without a lock.mdb, or one that may not be written, there is no entry.

@@ -9,9 +9,10 @@ word alone.
 import io
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from data_prep.errors import BadImage, DataError
+from data_prep.orientation import upright
 
 try:
     import simplejpeg
@@ -63,9 +64,7 @@ def _decode_any(data: bytes, name: str) -> np.ndarray:
             if image.size != (WIDTH, HEIGHT):
                 raise _wrong_size(name, f"{image.width}x{image.height}")
             image.load()
-            if "exif" in image.info:
-                ImageOps.exif_transpose(image, in_place=True)
-            return _planes(image)
+            return _planes(upright(image))
     except DataError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -16,6 +16,7 @@ from caffe.proto import caffe_pb2
 from google.protobuf.message import DecodeError
 from PIL import Image
 
+from data_prep.orientation import upright
 from ensemble.files import BadInput, read_message
 
 try:
@@ -164,9 +165,10 @@ class Split:
     def _decode(self, key: str, data: bytes, shape: tuple[int, ...]) -> np.ndarray:
         try:
             with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as file:
-                # Before a pixel is decoded: a small file can hold an enormous image.
-                self._check(key, (3, file.height, file.width), 3 * file.height * file.width, shape)
-                rgb = np.asarray(file.convert("RGB"))
+                # A small file can hold an enormous image: upright decodes, so its size is checked before.
+                image = upright(file) if 3 * file.height * file.width <= math.prod(shape) else file
+                self._check(key, (3, image.height, image.width), 3 * image.height * image.width, shape)
+                rgb = np.asarray(image.convert("RGB"))
         except BadInput:
             raise
         except Exception as error:  # a damaged file makes Pillow raise nearly anything

@@ -2,16 +2,16 @@
 
 resize gives OpenCV's bytes: INTER_LINEAR on bytes is done there in whole numbers, which are the same here.
 PNG, BMP and JPEG decode to OpenCV's bytes, JPEGs where Pillow's and OpenCV's libjpeg decode alike; a PNG's gamma
-is left alone.
+is left alone. upright says which images are turned as their camera says.
 """
 
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from caffe._error import DataError
 from caffe._read_file import IMAGE, read_file
@@ -21,6 +21,16 @@ FORMATS = ("JPEG", "PNG", "BMP", "PPM", "TIFF", "WEBP")
 MOST_PIXELS = 89_478_485
 """Of an image, beyond which Pillow warns: 0.27 GB in color. A small file can say that it has far more."""
 
+_ORIENTATION = 0x112  # EXIF's tag
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 _UNIT = 2048  # weights of a resize are whole numbers of this
 
 
@@ -28,7 +38,7 @@ def read_image(path: str | Path, color: bool = True, size: tuple[int, int] | Non
     """An image file as (height, width, channels), uint8: 3 channels BGR, or 1 gray.
 
     Args:
-        path: of a file that Pillow reads. A camera's orientation is applied, as OpenCV does.
+        path: of a file that Pillow reads. A camera's orientation is applied (see :func:`upright`).
         size: (height, width) to resize to; None leaves it.
 
     Raises:
@@ -58,6 +68,25 @@ def open_image(content: bytes, where: str) -> Iterator[Image.Image]:
         raise DataError(f"{where}: the image cannot be decoded: {error}.") from None
 
 
+def upright(image: Image.Image) -> Image.Image:
+    """An open image, turned as its EXIF orientation says: what all of Caffe's readers of image files show.
+
+    Real Caffe's readers (Debian 11: OpenCV 4.5, scikit-image 0.18) agree on three formats. They turn a JPEG in all
+    eight orientations. They turn neither a PNG nor a WebP, and read no orientation in XMP. On TIFF they differ:
+    OpenCV turns it and caffe.io.load_image does not. Here all readers turn it, as Pillow does by itself. Real Caffe
+    turns no encoded JPEG of a Datum without force_color or force_gray; here it is turned too.
+    """
+    # A camera's JPEG with more than one picture in it is "MPO" to Pillow.
+    if image.format not in ("JPEG", "MPO") or "exif" not in image.info:
+        return image
+    # Pillow's exif_transpose also obeys XMP, and fails on damaged EXIF.
+    exif = Image.Exif()
+    with suppress(Exception):
+        exif.load(image.info["exif"])
+    turn = _TURNS.get(exif.get(_ORIENTATION))
+    return image if turn is None else image.transpose(turn)
+
+
 def decode_image(content: bytes, where: str, color: bool | None = True) -> np.ndarray:
     """An image file's content, as :func:`read_image` gives it.
 
@@ -69,13 +98,10 @@ def decode_image(content: bytes, where: str, color: bool | None = True) -> np.nd
         DataError: it does not decode.
     """
     with open_image(content, where) as image:
-        # A camera's JPEG with more than one picture in it is "MPO" to Pillow.
-        is_jpeg, is_png = image.format in ("JPEG", "MPO"), image.format == "PNG"
-        if is_jpeg:
-            if color is False:
-                image.draft("L", image.size)  # the luminance that is stored, not one made of colors
-            image = ImageOps.exif_transpose(image)
-        pixels = _bgr(image)
+        is_png = image.format == "PNG"
+        if color is False and not is_png:
+            image.draft("L", image.size)  # a JPEG's luminance that is stored, not one made of colors
+        pixels = _bgr(upright(image))
     if pixels.shape[2] == 1:
         return pixels.repeat(3, axis=2) if color else pixels
     return _gray(pixels, is_png) if color is False else pixels

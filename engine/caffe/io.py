@@ -10,7 +10,7 @@ from typing import BinaryIO
 import numpy as np
 
 from caffe import _resize
-from caffe._image import open_image
+from caffe._image import open_image, upright
 from caffe.proto import caffe_pb2
 
 # ---- BlobProto and Datum -------------------------------------------------------------------------
@@ -203,7 +203,7 @@ resize = _resize.resize  # scikit-image's, which real pycaffe imports under this
 
 
 def load_image(filename: str | Path | BinaryIO, color: bool = True) -> np.ndarray:
-    """Read an image file.
+    """Read an image file; a JPEG or TIFF is turned upright as its camera says (see _image.upright).
 
     Args:
         filename: its path, or an open file or stream.
@@ -218,7 +218,8 @@ def load_image(filename: str | Path | BinaryIO, color: bool = True) -> np.ndarra
         DataError: it is none of JPEG, PNG, BMP, PPM, TIFF and WEBP, does not decode, or is too large.
     """
     content = filename.read() if hasattr(filename, "read") else Path(filename).read_bytes()
-    with open_image(content, str(filename)) as image:
+    with open_image(content, str(filename)) as stored:
+        image = upright(stored)
         if image.mode in ("1", "L", "I;16"):
             gray = np.asarray(image.convert("L") if image.mode == "1" else image)
             unit = gray.astype(np.float32) / np.float32(np.iinfo(gray.dtype).max)

@@ -56,6 +56,25 @@ def passes(net, rng):
     return found
 
 
+def photos(rng):
+    """load_image of photos that a camera held in all eight ways, as JPEG and PNG, colour and gray."""
+    if not hasattr(caffe, "PrototxtError"):  # real Caffe; its load_image asks for an option of older scikit-image
+        import skimage.io
+
+        read = skimage.io.imread
+        skimage.io.imread = lambda name, as_grey=False: read(name, as_gray=as_grey)
+    found = {}
+    for kind, orientation in [(kind, number) for kind in ("jpg", "png") for number in range(1, 10)]:
+        name = "held%d.%s" % (orientation, kind)
+        exif = Image.Exif()
+        exif[0x112] = orientation
+        for mode, size in (("RGB", (21, 34, 3)), ("L", (21, 34))):
+            Image.fromarray(rng.randint(0, 256, size).astype(np.uint8)).save(name, exif=exif.tobytes())
+            for color in (True, False):
+                found["%s %s %s" % (name, mode, color)] = caffe.io.load_image(name, color)
+    return found
+
+
 def scores(rng):
     options = {"mean": np.array([0.4, 0.5, 0.6]), "raw_scale": 1.5, "input_scale": 2.0, "channel_swap": (2, 1, 0)}
     images = [rng.random_sample(size).astype(np.float32) for size in ((16, 15, 3), (30, 21, 3), (12, 12, 3))]
@@ -95,7 +114,7 @@ def main(out):
     caffe.set_mode_cpu()
     rng = np.random.RandomState(1701)
     net = files(rng)
-    np.savez(out, **passes(net, rng), **scores(rng), **coordinates())
+    np.savez(out, **passes(net, rng), **photos(rng), **scores(rng), **coordinates())
 
 
 if __name__ == "__main__":

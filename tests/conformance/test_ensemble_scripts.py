@@ -23,7 +23,8 @@ def run(engine: Engine, experiment: Path) -> Path:
     scripts = REPOSITORY / "ensemble"
     shutil.copytree(scripts, folder / "ensemble", ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "data_prep").mkdir()
-    for name in ("commands.py", "data_prep/__init__.py", "data_prep/progress.py"):  # what the scripts import
+    imported = ("__init__.py", "progress.py", "orientation.py")
+    for name in ("commands.py", *(f"data_prep/{each}" for each in imported)):  # what the scripts import
         shutil.copy(REPOSITORY / name, folder / name)
     engine.python(SCRIPT, small.MODELS, folder)
     return folder / "runs"

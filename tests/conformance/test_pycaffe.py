@@ -21,5 +21,5 @@ def test_same_scores_passes_and_maps():
             engine.python(SCRIPT, [f"{engine.name}.npz"], work)
             with np.load(work / f"{engine.name}.npz") as file:
                 found.append(dict(file))
-    assert len(found[0]) == 16
+    assert len(found[0]) == 88
     assert array_differences(*found) == []

@@ -45,6 +45,18 @@ def test_a_turned_image_is_stood_upright():
     assert planes[:, :, 50:].min() > 200 and planes[:, :, :40].max() < 50
 
 
+def test_an_orientation_in_xmp_does_not_count():
+    """As for OpenCV. Pillow's own way obeys it where EXIF has none."""
+    xmp = b'<rdf:Description xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/>'
+    exif = Image.Exif()
+    exif[0x0131] = "some software"
+    without, file = io.BytesIO(), io.BytesIO()
+    picture = Image.open(io.BytesIO(jpeg(5)))
+    picture.save(without, "JPEG")
+    picture.save(file, "JPEG", exif=exif, xmp=xmp)
+    assert np.array_equal(decode_jpeg(file.getvalue(), "x"), decode_jpeg(without.getvalue(), "x"))
+
+
 def outcome(file: bytes) -> bytes | tuple[type, str]:
     try:
         return decode_jpeg(file, "x").tobytes()

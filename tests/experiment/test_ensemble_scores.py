@@ -177,6 +177,28 @@ def test_encoded_records_decode_to_bgr_and_mix_with_raw_ones(tmp_path):
     assert batches[2].names == ["train/n01/images/n01_4.JPEG"] and batches[2].labels.tolist() == [3]
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_encoded_photo_is_turned_as_its_camera_says(tmp_path, orientation):
+    """As Caffe's Data layer turns it before a net sees it."""
+    channels, height, width = small.SHAPE
+    row, column = np.mgrid[:height, :width]
+    upright = (10 * row + 3 * column).astype(np.uint8)
+    # How a camera stores it: the inverse of what the orientation asks for.
+    stored = {
+        1: upright, 2: upright[:, ::-1], 3: upright[::-1, ::-1], 4: upright[::-1], 5: upright.T,
+        6: upright.T[::-1], 7: upright[::-1, ::-1].T, 8: upright.T[:, ::-1],
+    }[orientation]  # fmt: skip
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(stored)).save(file, "JPEG", quality=100, exif=exif)
+    datum = caffe_pb2.Datum(data=file.getvalue(), label=3, encoded=True)
+    small.write_lmdb(tmp_path / "val_lmdb", ["train/n01/images/n01_0.JPEG"], [datum])
+    with records.Split(tmp_path / "val_lmdb") as split:
+        (batch,) = split.batches(2, small.SHAPE)
+    assert np.abs(batch.images[0].astype(int) - upright).max() <= 3
+
+
 def test_a_mean_with_the_newer_shape_field_reads_the_same(expected, tmp_path):
     old = records.read_mean(tmp_path / "data/lmdb/mean.binaryproto")
     blob = caffe_pb2.BlobProto(data=old.ravel().tolist())

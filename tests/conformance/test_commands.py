@@ -131,7 +131,7 @@ def images(work: Path) -> Path:
     Image.fromarray(rng.integers(0, 65536, (23, 31)).astype(np.uint16)).save(folder / "sixteen.png")
     (folder / "broken.jpg").write_bytes(b"not an image")
     names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.*")) + ["missing.png"]
-    (work / "list.txt").write_text("".join(f"{name} {7 * i}\n" for i, name in enumerate(names)) + "nospace\nlast 3")
+    (work / "list.txt").write_text("".join(f"{name} {7 * i}\n" for i, name in enumerate(names)) + "\nlast 3")
     return folder
 
 

@@ -138,6 +138,13 @@ class TestConvertImageset:
         assert log_lines[-1] == "b.png: Incorrect data field size 243, not 90."
         assert sorted(os.listdir(tmp_path)) == ["a.png", "b.png", "list"]
 
+    @pytest.mark.parametrize("flags", [[], ["--shuffle"], ["--encoded"]], ids=str)
+    def test_a_label_that_is_no_int32_is_named_before_any_work(self, image, tmp_path, log_lines, flags):
+        (tmp_path / "list").write_text("a.png 1\n" * 3000 + "a.png 99999999999\n")
+        assert convert_imageset.main([*flags, "./", "list", "db"]) == 1
+        assert "list, line 3001: the label '99999999999' is no whole number" in log_lines[-1]
+        assert sorted(os.listdir(tmp_path)) == ["a.png", "list"] and len(log_lines) == 1
+
     @pytest.mark.parametrize("kind", ["gif", "pdf", "eps", "nonsense"])
     def test_types_that_nobody_here_could_read(self, image, tmp_path, log_lines, kind):
         (tmp_path / "list").write_text("a.png 1\n")

@@ -108,18 +108,38 @@ class TestRefused:
         "change, message",
         [
             (lambda text: "", "needs foreground and background windows; it has 0 and 0"),
-            (lambda text: text[:60], "is cut or not such a file: it ends too early"),
-            (lambda text: text.replace("0.9", "x"), "is cut or not such a file"),
-            (lambda text: text.replace("# 1", "1 1"), "must begin with #"),
+            (lambda text: text[:60], r"windows.txt, line 9: it is cut: y2 is missing"),
+            (lambda text: text.replace("0.9", "x"), "windows.txt, line 7: a window's overlap is no number: 'x'"),
+            (lambda text: text.replace("0.9", "nan"), "windows.txt, line 7: a window's overlap is no number: 'nan'"),
+            (lambda text: text.replace("# 1", "1 1"), "windows.txt, line 13: image 1 must begin with #"),
             (lambda text: text.replace("\n3\n10", "\n1\n10"), "3 channels"),
-            (lambda text: text.replace("# 1", "# 2"), "image 2 is not one of its 2"),
-            (lambda text: text.replace("1 0.9", "0 0.9"), "has class 0; classes count from 1"),
+            (lambda text: text.replace("# 1", "# 2"), "windows.txt, line 17: image 2 is not one of its 2"),
+            (
+                lambda text: text.replace("1 0.9", "0 0.9"),
+                "windows.txt, line 7: a foreground window has class 0; classes count from 1",
+            ),
         ],
     )
     def test_file(self, folder, change, message):
         path = folder / "windows.txt"
         path.write_text(change(path.read_text()))
         self.refuse(folder, message)
+
+    @pytest.mark.parametrize(
+        "label", ["99999999999", "2147483648", "-2147483649", "1.5", "cat", "7abc", "1_0", "9" * 5000]
+    )
+    @pytest.mark.parametrize("place", ["class", "x2", "count"])
+    def test_words_that_are_no_int32(self, folder, label, place):
+        """Real Caffe reads INT_MAX or a part of such a word, and garbage from there on."""
+        path = folder / "windows.txt"
+        old, new, line = {
+            "class": ("2 0.6", f"{label} 0.6", 8),
+            "x2": ("2 0.6 0 0 3 3", f"2 0.6 0 0 {label} 3", 8),
+            "count": ("12\n3\n", f"12\n{label}\n", 16),
+        }[place]
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+        self.refuse(folder, rf"windows.txt, line {line}: .* is no whole number of 32 bits: '{label[:40]}'")
 
     @pytest.mark.parametrize("window", ["1 1 5 5 12 9", "1 1 -1 0 5 5", "1 1 5 5 4 9"])
     def test_window_outside_the_image(self, folder, window):

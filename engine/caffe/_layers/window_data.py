@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from caffe import _device, _rng
 from caffe._error import DataError
 from caffe._image import decode_image, resize
+from caffe._image_list import parse_int32
 from caffe._layers.base import Layer, register
 from caffe._log import logger
 from caffe._read_file import IMAGE, MESSAGE, read_file
@@ -28,6 +30,40 @@ class Window:
     y2: int
 
 
+class _Words:
+    """The words of a window file, each with its line for messages."""
+
+    def __init__(self, content: bytes, where: str):
+        self._words = ((word, number) for number, line in enumerate(content.split(b"\n"), 1) for word in line.split())
+        self._where = where
+        self.line = 1
+
+    def error(self, message: str) -> DataError:
+        """A DataError that names the file and the line of the last word, to be raised."""
+        return DataError(f"{self._where}, line {self.line}: {message}.")
+
+    def next(self, what: str | None) -> bytes | None:
+        """The next word; where there is none, an error, or None if ``what`` is None."""
+        word, self.line = next(self._words, (None, self.line))
+        if word is None and what is not None:
+            raise self.error(f"it is cut: {what} is missing")
+        return word
+
+    def number(self, what: str) -> int:
+        """The next word as a whole number of 32 bits."""
+        word = self.next(what)
+        if (value := parse_int32(word)) is None:
+            raise self.error(f"{what} is no whole number of 32 bits: '{os.fsdecode(word)[:40]}'")
+        return value
+
+    def share(self, what: str) -> np.float32:
+        """The next word as a number."""
+        word = self.next(what)
+        if not re.fullmatch(rb"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", word):
+            raise self.error(f"{what} is no number: '{os.fsdecode(word)[:40]}'")
+        return np.float32(word)
+
+
 @dataclass
 class WindowFile:
     """Windows of a file by their overlap with an object: foreground and background."""
@@ -44,32 +80,34 @@ class WindowFile:
         Windows below bg_threshold become class 0; those between the thresholds are left out.
 
         Raises:
-            DataError: it is missing, empty or not such a file.
+            DataError: it is missing, empty or not such a file; the line is named.
         """
         where = f"Window file {param.source}"
         content = read_file(param.source, MESSAGE, DataError, "Could not open the window file")
-        words = map(os.fsdecode, content.split())
+        words = _Words(content, where)
         found, windows = cls([], [], []), []
-        try:
-            for word in words:
-                index, path, channels = int(next(words)), param.root_folder + next(words), int(next(words))
-                next(words), next(words)
-                if word != "#" or channels != 3:
-                    raise DataError(f"{where}: image {index} must begin with # and have 3 channels.")
-                found.images.append(path)
-                for _ in range(int(next(words))):
-                    label, overlap = int(next(words)), np.float32(next(words))
-                    windows.append((index, label, overlap, [int(next(words)) for _ in range(4)]))
-        except (ValueError, RuntimeError, StopIteration) as error:
-            if isinstance(error, DataError):
-                raise
-            raise DataError(f"{where} is cut or not such a file: {str(error) or 'it ends too early'}.") from None
-        for index, label, overlap, corners in windows:
+        while (word := words.next(None)) is not None:
+            index = words.number("an image's index")
+            path = param.root_folder + os.fsdecode(words.next("an image's path"))
+            channels = words.number("the channels")
+            if word != b"#" or channels != 3:
+                raise words.error(f"image {index} must begin with # and have 3 channels")
+            words.number("the height"), words.number("the width")
+            found.images.append(path)
+            for _ in range(words.number("the number of windows")):
+                label, overlap = words.number("a window's class"), words.share("a window's overlap")
+                corners = [words.number(name) for name in ("x1", "y1", "x2", "y2")]
+                windows.append((words.line, index, label, overlap, corners))
+        for line, index, label, overlap, corners in windows:
             if not 0 <= index < len(found.images):
-                raise DataError(f"{where}: image {index} is not one of its {len(found.images)}; they count from 0.")
+                raise DataError(
+                    f"{where}, line {line}: image {index} is not one of its {len(found.images)}; they count from 0."
+                )
             if overlap >= param.fg_threshold:
                 if label <= 0:
-                    raise DataError(f"{where}: a foreground window has class {label}; classes count from 1.")
+                    raise DataError(
+                        f"{where}, line {line}: a foreground window has class {label}; classes count from 1."
+                    )
                 found.foreground.append(Window(found.images[index], label, *corners))
             elif overlap < param.bg_threshold:
                 found.background.append(Window(found.images[index], 0, *corners))

@@ -59,7 +59,8 @@ class ELU(NeuronBySlope):
         return F.elu(x, self.param.elu_param.alpha)
 
     def slope(self, x, y):
-        return torch.where(x > 0, 1, self.param.elu_param.alpha + y)
+        # As Caffe takes it: NaN where x is infinite.
+        return (x > 0) + (self.param.elu_param.alpha + y) * (x <= 0)
 
 
 @register("BNLL")

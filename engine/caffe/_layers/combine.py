@@ -137,8 +137,10 @@ class Eltwise(Layer):
             for x in others:
                 y = x.where(x > y, y)
             return [y]
-        scaled = [x if c == 1 else x * c for x, c in zip(bottom, param.coeff or [1] * len(bottom), strict=True)]
-        y = scaled[0] + scaled[1]
-        for x in scaled[2:]:
+        # A bottom with the coefficient 0 is not read: its NaN does not count.
+        terms = [(x, c) for x, c in zip(bottom, param.coeff or [1] * len(bottom), strict=True) if c]
+        scaled = [x if c == 1 else x * c for x, c in terms] or [torch.zeros_like(first)]
+        y = scaled[0]
+        for x in scaled[1:]:
             y = y + x
         return [y]

@@ -34,7 +34,8 @@ class HingeLoss(RowLoss):
     def forward(self, bottom, weights):
         scores, labels = self.rows(bottom)
         sign = torch.ones_like(scores).scatter_(1, labels[:, None], -1)
-        margins = (1 + sign * scores).relu()
+        margins = 1 + sign * scores
+        margins = margins.where(margins > 0, 0)  # 0 for NaN, as in Caffe
         if self.param.hinge_loss_param.norm == caffe_pb2.HingeLossParameter.L2:
             margins = margins.square()
         return [margins.sum() / len(scores)]

@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from caffe._layers._partial_sort import largest
 from caffe._layers.base import Layer, canonical_axis, no_gradient, register
 from caffe.proto import caffe_pb2
 
@@ -68,9 +69,20 @@ class ArgMax(Layer):
         values, places = x.flip(axis).sort(dim=axis, descending=True, stable=True)
         values = values.narrow(axis, 0, param.top_k)
         indices = (x.shape[axis] - 1 - places.narrow(axis, 0, param.top_k)).to(x.dtype)
+        # The sort puts NaN first.
+        if not x.is_cuda and values.narrow(axis, 0, 1).isnan().any():
+            values, indices = self._largest_beside_nan(x, axis, values, indices)
         if self.axis is not None:
             y = values if param.out_max_val else indices
         else:
             y = torch.stack((indices, values) if param.out_max_val else (indices,), 1)
             y = y.reshape(*y.shape, *[1] * (bottom[0].dim() - 3))
         return [no_gradient(self, y, bottom[0], "what it compares")]
+
+    def _largest_beside_nan(self, x, axis: int, values, indices) -> tuple[torch.Tensor, torch.Tensor]:
+        """Values and indices, on the CPU, with those of vectors that hold NaN as real Caffe gives them."""
+        x, values, indices = (each.movedim(axis, -1).contiguous() for each in (x, values, indices))
+        for place in x.isnan().any(-1).nonzero().tolist():
+            pairs = largest(x[tuple(place)].tolist(), self.param.argmax_param.top_k)
+            values[tuple(place)], indices[tuple(place)] = x.new_tensor(pairs).t()
+        return values.movedim(-1, axis), indices.movedim(-1, axis)

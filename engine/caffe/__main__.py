@@ -139,7 +139,7 @@ def train(flags: SimpleNamespace) -> None:
             param.weights.append(flags.weights)
 
         _choose_device(gpu, flags.precision, flags.deterministic, place.local_rank, place.local_size)
-        solver = get_solver(param)
+        solver = get_solver(param, flags.solver)
         solver.keep_blobs = False
         solver.set_action_function(signals.next_action)
         if meeting:

@@ -6,6 +6,8 @@ raises for what it checks. The ``caffe`` command prints the message as one line 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -44,3 +46,14 @@ class WriteError(SnapshotError):
     def of(cls, path: str | Path, error: OSError) -> WriteError:
         """What the system says of a path."""
         return cls(f"Cannot write {path}: {error.strerror}.")
+
+
+@contextmanager
+def naming(where: str) -> Iterator[None]:
+    """Begin the message of a PrototxtError or NetError with the file that it is about, if there is one."""
+    try:
+        yield
+    except (PrototxtError, NetError) as error:
+        if where:
+            error.args = (f"{where}: {error}",)
+        raise

@@ -102,7 +102,8 @@ class LayeredNet:
             memory += self._add_layer(layer_param, available, index, need_backward, taken)
             logger.info("Memory required for data: %d", 4 * memory)
         self._skip_needless_backward()
-        if param.force_backward:
+        self._forced = param.force_backward
+        if self._forced:
             self._force_backward()
         for name in sorted(available):
             logger.info("This network produces output %s", name)
@@ -269,6 +270,13 @@ class LayeredNet:
                 need or layer.allow_force_backward(j) for j, need in enumerate(self._bottom_need_backward[i])
             ]
 
+    def check_gradients(self, i: int) -> None:
+        """Raise NetError if layer i is to give a gradient that it lacks, as real Caffe's backward pass of it does."""
+        layer = self._layers[i]
+        for j, need in enumerate(self._bottom_need_backward[i]):
+            if need and self._layer_need_backward[i] and layer.lacks_gradient_of(j):
+                raise layer.gradient_error(j, self._forced)
+
     def _of(self, ids: list[int]) -> list[Blob]:
         return [self._blobs[i] for i in ids]
 
@@ -412,6 +420,7 @@ class LayeredNet:
         if isinstance(layer, BlobLayer):
             layer.backward_blobs(top, self._bottom_need_backward[i], bottom)
             return
+        self.check_gradients(i)
         tape = self._tapes[i]
         if tape is None:
             # backward(start=...) over layers that were not run forward: take the blobs as they are.

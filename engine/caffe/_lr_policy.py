@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from caffe._error import PrototxtError
 from caffe._log import logger
 from caffe._registry import Registry
 
@@ -48,14 +47,14 @@ def learning_rate(solver: Solver) -> float:
     Raises:
         PrototxtError: an unknown policy, or a parameter that it needs is missing or negative.
     """
-    policy = POLICIES.find(solver.param.lr_policy)
+    policy = POLICIES.find(solver.param.lr_policy, f"{solver.where}: " if solver.where else "")
     with np.errstate(over="ignore"):
         return float(policy(solver))
 
 
-def _need(condition: bool, what: str) -> None:
+def _need(solver: Solver, condition: bool, what: str) -> None:
     if not condition:
-        raise PrototxtError(f"This lr_policy needs {what}.")
+        raise solver.error(f'lr_policy: "{solver.param.lr_policy}" needs {what}.')
 
 
 @POLICIES.register("fixed")
@@ -65,7 +64,7 @@ def _fixed(solver):
 
 @POLICIES.register("step")
 def _step(solver):
-    _need(solver.param.stepsize > 0, "stepsize > 0")
+    _need(solver, solver.param.stepsize > 0, "stepsize > 0")
     solver.current_step = solver.iter // solver.param.stepsize
     return _decayed(solver, solver.current_step)
 
@@ -77,7 +76,7 @@ def _exp(solver):
 
 @POLICIES.register("inv")
 def _inv(solver):
-    _need(solver.param.gamma >= 0, "gamma >= 0")
+    _need(solver, solver.param.gamma >= 0, "gamma >= 0")
     growth = _f(1) + _f(solver.param.gamma) * _f(solver.iter)
     return _f(solver.param.base_lr) * np.power(growth, -_f(solver.param.power))
 
@@ -99,8 +98,8 @@ def _poly(solver):
 
 @POLICIES.register("sigmoid")
 def _sigmoid(solver):
-    _need(solver.param.gamma >= 0, "gamma >= 0")
-    _need(solver.param.stepsize > 0, "stepsize > 0")
+    _need(solver, solver.param.gamma >= 0, "gamma >= 0")
+    _need(solver, solver.param.stepsize > 0, "stepsize > 0")
     past = _f(solver.iter) - _f(solver.param.stepsize)
     return _f(solver.param.base_lr) * (_f(1) / (_f(1) + np.exp(-_f(solver.param.gamma) * past)))
 
@@ -114,7 +113,7 @@ def _plateau(solver):
     training, averaged over average_loss iterations: with the default of 1, one lucky batch is a minimum.
     """
     windows = solver.param.plateau_winsize
-    _need(len(windows) > 0 and min(windows) > 0, "plateau_winsize > 0, once for each drop")
+    _need(solver, len(windows) > 0 and min(windows) > 0, "plateau_winsize > 0, once for each drop")
     plateau = solver.plateau
     loss = solver.smoothed_loss()
     if loss is not None and loss < plateau.minimum_loss:
@@ -130,5 +129,5 @@ def _plateau(solver):
 
 
 def _decayed(solver: Solver, times: int) -> np.float32:
-    _need(solver.param.gamma >= 0, "gamma >= 0")
+    _need(solver, solver.param.gamma >= 0, "gamma >= 0")
     return _f(solver.param.base_lr * np.power(solver.param.gamma, np.float64(times)))

@@ -9,7 +9,7 @@ import numpy as np
 
 from caffe import _batches, _duplicate_names, _prototxt, _weights
 from caffe._blob import Blob
-from caffe._error import NetError, UnknownLayer
+from caffe._error import NetError, UnknownLayer, naming
 from caffe._layered_net import LayeredNet
 from caffe._layers.base import Layer
 from caffe._layers.python import Python, PythonLayer
@@ -65,9 +65,10 @@ class Net(LayeredNet):
             net_param.state.phase = phase
             net_param.state.level = level
             net_param.state.stage.extend(stages or [])
-        super().__init__(net_param)
-        if not isinstance(network_file, caffe_pb2.NetParameter):
-            self.where = str(network_file)
+        path = "" if isinstance(network_file, caffe_pb2.NetParameter) else str(network_file)
+        with naming(path):
+            super().__init__(net_param)
+        self.where = path or self.where
         self._told: set[str] = set()  # what share_with has warned of
         if weights is not None:
             self.copy_from(weights)

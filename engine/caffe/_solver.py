@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from caffe import _multi_solver, _prototxt, _restore, _rng, _snapshot, _upgrade
-from caffe._error import PrototxtError, SnapshotError, WriteError
+from caffe._error import PrototxtError, SnapshotError, WriteError, naming
 from caffe._log import logger
 from caffe._lr_policy import Plateau, learning_rate
 from caffe._net import Net
@@ -28,6 +28,7 @@ class Solver:
 
     Args:
         solver: path of the solver's prototxt, or a SolverParameter.
+        where: for messages, the file that a SolverParameter comes from.
 
     Attributes:
         param: the SolverParameter; base_lr and max_iter may be changed between steps.
@@ -44,15 +45,17 @@ class Solver:
 
     keep_blobs = True
 
-    def __init__(self, solver: str | Path | caffe_pb2.SolverParameter):
+    def __init__(self, solver: str | Path | caffe_pb2.SolverParameter, where: str = ""):
         if not isinstance(solver, caffe_pb2.SolverParameter):
+            where = str(solver)
             solver = _prototxt.read_solver_param(solver)
+        self.where = where
         logger.info("Initializing solver from parameters: \n%s", solver)
         self.param = solver
         if solver.average_loss < 1:
-            raise PrototxtError("average_loss should be 1 or more.")
+            raise self.error("average_loss should be 1 or more.")
         if solver.iter_size < 1:
-            raise PrototxtError("iter_size should be 1 or more.")
+            raise self.error("iter_size should be 1 or more.")
         # Of several solvers the first alone tests and takes snapshots.
         self._is_root = _multi_solver.solver_rank() == 0
         self._workers: Workers = ALONE
@@ -78,13 +81,17 @@ class Solver:
         self.test_nets = self._make_test_nets() if self._is_root else []
         logger.info("Solver scaffolding done.")
 
+    def error(self, message: str) -> PrototxtError:
+        """A PrototxtError that names the solver's file, to be raised."""
+        return PrototxtError(f"{self.where}: {message}" if self.where else message)
+
     # ---- making the nets -------------------------------------------------------------------------
 
     def _check_snapshot_prefix(self) -> None:
         if not self.param.snapshot:
             return
         if not self.param.HasField("snapshot_prefix"):
-            raise PrototxtError("In solver params, snapshot is specified but snapshot_prefix is not.")
+            raise self.error("In solver params, snapshot is specified but snapshot_prefix is not.")
         probe = Path(f"{self.param.snapshot_prefix}_iter_0.tempfile")
         try:
             probe.touch()
@@ -99,7 +106,7 @@ class Solver:
         param = self.param
         given = [name for name in ("net", "net_param", "train_net", "train_net_param") if param.HasField(name)]
         if len(given) != 1:
-            raise PrototxtError(
+            raise self.error(
                 "SolverParameter must specify a train net using exactly one of these fields: "
                 f"net, net_param, train_net, train_net_param (given: {', '.join(given) or 'none'})."
             )
@@ -115,12 +122,12 @@ class Solver:
         sources = [*param.test_net_param, *param.test_net]
         generic = param.net if param.HasField("net") else param.net_param if param.HasField("net_param") else None
         if generic is None and len(param.test_iter) != len(sources) or len(param.test_iter) < len(sources):
-            raise PrototxtError("test_iter must be specified for each test network.")
+            raise self.error("test_iter must be specified for each test network.")
         sources += [generic] * (len(param.test_iter) - len(sources))
         if param.test_state and len(param.test_state) != len(sources):
-            raise PrototxtError("test_state must be unspecified or specified once per test net.")
+            raise self.error("test_state must be unspecified or specified once per test net.")
         if sources and param.test_interval < 1:
-            raise PrototxtError("test_interval must be 1 or more where there are test nets.")
+            raise self.error("test_interval must be 1 or more where there are test nets.")
         nets = []
         for index, source in enumerate(sources):
             state = param.test_state[index] if param.test_state else caffe_pb2.NetState()
@@ -137,13 +144,14 @@ class Solver:
         else:
             # Real Caffe does not upgrade it, finds no layers and dies.
             param.CopyFrom(source)
-            _upgrade.upgrade_net(param, "the solver's inline net")
+            _upgrade.upgrade_net(param, f"{self.where or 'the solver'}, inline net")
         # The solver's default, then what the net says, then what the solver says of this net.
         merged = caffe_pb2.NetState(phase=phase)
         merged.MergeFrom(param.state)
         merged.MergeFrom(state)
         param.state.CopyFrom(merged)
-        net = Net(param)
+        with naming(source if isinstance(source, str) else self.where):
+            net = Net(param)
         if isinstance(source, str):
             net.where = source
         # Others get theirs from the first.

@@ -137,6 +137,9 @@ class WholeNet:
         """Run forward and backward, adding to the parameters' gradients; returns the loss."""
         leaves: list[tuple[Blob, torch.Tensor]] = []
         loss = self._forward(leaves)
+        # The graph leads from the losses alone, and so not through every layer that force_backward asks.
+        for i in reversed(range(len(self._net._layers))):
+            self._net.check_gradients(i)
         if isinstance(loss, torch.Tensor) and loss.requires_grad:
             gradients = torch.autograd.grad(loss, [leaf for _, leaf in leaves], allow_unused=True)
             taken: set[int] = set()

@@ -211,6 +211,23 @@ class Layer:
         """Whether force_backward may ask for the gradient of this bottom (not of labels)."""
         return True
 
+    def lacks_gradient_of(self, index: int) -> str | None:
+        """For messages, the name of a bottom that the layer has no gradient for; None for any other bottom."""
+        return None
+
+    def gradient_error(self, index: int, forced: bool = False) -> NetError:
+        """A NetError for a backward pass that wants a gradient which the layer lacks, to be raised.
+
+        Args:
+            forced: force_backward asks for it.
+        """
+        advice = (
+            "force_backward: true asks for it, whatever propagate_down says: remove force_backward from the net"
+            if forced
+            else "propagate_down: false stops it there"
+        )
+        return self.error(f"there is no gradient with respect to {self.lacks_gradient_of(index)}; {advice}")
+
     def add_blob(self, index: int, shape: Shape, filler: caffe_pb2.FillerParameter) -> None:
         """Make and fill parameter blob ``index``, or check the one that came with the prototxt."""
         if index < len(self.blobs):
@@ -265,8 +282,8 @@ class BlobLayer(Layer):
 
 class _NoGradient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, result, bottom, layer, what):
-        ctx.error = layer.error(f"there is no gradient with respect to {what}; propagate_down: false stops it there")
+    def forward(ctx, result, bottom, layer, index):
+        ctx.error = layer.gradient_error(index)
         return result.view_as(result)
 
     @staticmethod
@@ -274,12 +291,12 @@ class _NoGradient(torch.autograd.Function):
         raise ctx.error
 
 
-def no_gradient(layer: Layer, result: torch.Tensor, bottom: torch.Tensor, what: str) -> torch.Tensor:
-    """``result``, so that a backward pass that wants the gradient of ``bottom`` raises NetError.
+def no_gradient(layer: Layer, result: torch.Tensor, bottom: torch.Tensor, index: int) -> torch.Tensor:
+    """``result``, so that a backward pass that wants the gradient of ``bottom``, the layer's ``index``-th, raises NetError.
 
     For layers that abort real Caffe then; to hand back zeros would hide that nothing is learned.
     """
-    return _NoGradient.apply(result, bottom, layer, what) if bottom.requires_grad else result
+    return _NoGradient.apply(result, bottom, layer, index) if bottom.requires_grad else result
 
 
 def canonical_axis(axis: int, shape: Shape, layer: Layer) -> int:

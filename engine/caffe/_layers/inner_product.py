@@ -63,6 +63,9 @@ class Embed(Layer):
     def top_shapes(self, bottom):
         return [(*bottom[0], self.param.embed_param.num_output)]
 
+    def lacks_gradient_of(self, index):
+        return "indices"
+
     def forward(self, bottom, weights):
         weight, *bias = weights
         index = bottom[0].detach().long()
@@ -72,4 +75,4 @@ class Embed(Layer):
             if len(wrong):
                 raise self.error(f"input {wrong[0]} is out of range: input_dim is {len(weight)}, counted from 0")
         y = F.embedding(index, weight)
-        return [no_gradient(self, y + bias[0] if bias else y, bottom[0], "indices")]
+        return [no_gradient(self, y + bias[0] if bias else y, bottom[0], 0)]

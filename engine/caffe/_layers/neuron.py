@@ -154,7 +154,10 @@ class Power(NeuronBySlope):
 class Threshold(Neuron):
     """1 where x is above the threshold, else 0; it has no gradient."""
 
+    def lacks_gradient_of(self, index):
+        return "a threshold's input"
+
     def forward(self, bottom, weights):
         (x,) = bottom
         above = (x > self.param.threshold_param.threshold).to(x.dtype)
-        return [no_gradient(self, above, x, "a threshold's input")]
+        return [no_gradient(self, above, x, 0)]

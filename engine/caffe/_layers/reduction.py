@@ -42,6 +42,9 @@ class ArgMax(Layer):
     def setup(self, bottom):
         self.check_top_k(bottom[0])
 
+    def lacks_gradient_of(self, index):
+        return "what it compares"
+
     def check_top_k(self, bottom) -> None:
         param = self.param.argmax_param
         if not bottom:
@@ -77,7 +80,7 @@ class ArgMax(Layer):
         else:
             y = torch.stack((indices, values) if param.out_max_val else (indices,), 1)
             y = y.reshape(*y.shape, *[1] * (bottom[0].dim() - 3))
-        return [no_gradient(self, y, bottom[0], "what it compares")]
+        return [no_gradient(self, y, bottom[0], 0)]
 
     def _largest_beside_nan(self, x, axis: int, values, indices) -> tuple[torch.Tensor, torch.Tensor]:
         """Values and indices, on the CPU, with those of vectors that hold NaN as real Caffe gives them."""

@@ -25,10 +25,13 @@ class Filter(Layer):
             raise self.error(f"bottoms must hold equally many records, not {', '.join(map(str, bottom))}")
         return data
 
+    def lacks_gradient_of(self, index):
+        return "the selector" if index == len(self.param.bottom) - 1 else None
+
     def forward(self, bottom, weights):
         *data, selector = bottom
         chosen = (selector.detach().flatten() != 0).nonzero().flatten()
-        return [no_gradient(self, x.index_select(0, chosen), selector, "the selector") for x in data]
+        return [no_gradient(self, x.index_select(0, chosen), selector, len(data)) for x in data]
 
 
 @register("BatchReindex")
@@ -45,6 +48,9 @@ class BatchReindex(Layer):
             raise self.error("data (first bottom) must have an axis of records")
         return [(*indices, *data[1:])]
 
+    def lacks_gradient_of(self, index):
+        return "the indices" if index == 1 else None
+
     def forward(self, bottom, weights):
         data, indices = bottom
         wanted = indices.detach()
@@ -53,4 +59,4 @@ class BatchReindex(Layer):
             wrong = wanted[(wanted < 0) | (wanted >= data.shape[0])]
             if len(wrong):
                 raise self.error(f"index {wrong[0]:g} is no record: there are {data.shape[0]}, counted from 0")
-        return [no_gradient(self, data.index_select(0, wanted.long()), indices, "the indices")]
+        return [no_gradient(self, data.index_select(0, wanted.long()), indices, 1)]

@@ -6,7 +6,6 @@ iter_size and decay; all operations are by element.
 
 import torch
 
-from caffe._error import PrototxtError
 from caffe._solvers.registry import register
 from caffe._solvers.sgd import SGDSolver
 
@@ -33,7 +32,7 @@ class AdaGradSolver(_AdaptiveSolver):
 
     def check(self):
         if self.param.momentum:
-            raise PrototxtError("Momentum cannot be used with AdaGrad: leave it out of the solver.")
+            raise self.error("Momentum cannot be used with AdaGrad: leave it out of the solver.")
 
     def _updates(self, gradients, rate):
         torch._foreach_addcmul_(self.history, gradients, gradients)
@@ -47,9 +46,9 @@ class RMSPropSolver(_AdaptiveSolver):
 
     def check(self):
         if self.param.momentum:
-            raise PrototxtError("Momentum cannot be used with RMSProp: leave it out of the solver.")
+            raise self.error("Momentum cannot be used with RMSProp: leave it out of the solver.")
         if not 0 <= self.param.rms_decay < 1:
-            raise PrototxtError("rms_decay should lie between 0 and 1 (1 itself is too much).")
+            raise self.error("rms_decay should lie between 0 and 1 (1 itself is too much).")
 
     def _updates(self, gradients, rate):
         torch._foreach_mul_(self.history, self.param.rms_decay)
@@ -95,7 +94,7 @@ class AdamSolver(_AdaptiveSolver):
 
     def check(self):
         if not (self.param.momentum < 1 and self.param.momentum2 <= 1):
-            raise PrototxtError("Adam corrects for 1 - momentum^t: momentum must be below 1, momentum2 not above.")
+            raise self.error("Adam corrects for 1 - momentum^t: momentum must be below 1, momentum2 not above.")
 
     def _updates(self, gradients, rate):
         count, step = len(gradients), self.iter + 1

@@ -21,12 +21,16 @@ def register(type_name: str) -> Callable[[type[Solver]], type[Solver]]:
     return add
 
 
-def get_solver(solver: str | Path | caffe_pb2.SolverParameter) -> Solver:
+def get_solver(solver: str | Path | caffe_pb2.SolverParameter, where: str = "") -> Solver:
     """Make the solver that a prototxt (or a SolverParameter) describes, of the type it names.
+
+    Args:
+        where: for messages, the file that a SolverParameter comes from.
 
     Raises:
         PrototxtError: the type is unknown; the nearest known one is named.
     """
     if not isinstance(solver, caffe_pb2.SolverParameter):
+        where = str(solver)
         solver = _prototxt.read_solver_param(solver)
-    return SOLVERS.find(solver.type)(solver)
+    return SOLVERS.find(solver.type, f"{where}: " if where else "")(solver, where)

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from caffe import _device
-from caffe._error import PrototxtError
 from caffe._log import logger
 from caffe._solver import Solver
 from caffe._solvers.registry import register
@@ -31,8 +30,8 @@ class SGDSolver(Solver):
     histories = 1
     history_scale = 2.0**20
 
-    def __init__(self, solver):
-        super().__init__(solver)
+    def __init__(self, solver, where=""):
+        super().__init__(solver, where)
         self.check()
         shapes = [tuple(entry.blob.shape) for entry in self.net._params.learnable]
         device = _device.current()
@@ -112,7 +111,7 @@ class SGDSolver(Solver):
     def _regularize(self, values: list[torch.Tensor], gradients: list[torch.Tensor]) -> None:
         kind = self.param.regularization_type
         if kind not in ("L1", "L2"):
-            raise PrototxtError(f"Unknown regularization type: {kind} (L1 and L2 are known).")
+            raise self.error(f"Unknown regularization type: {kind} (L1 and L2 are known).")
         for decay, group in self._grouped("decay_mult").items():
             if decay := decay * self.param.weight_decay:
                 terms = [values[i] if kind == "L2" else values[i].sign() for i in group]

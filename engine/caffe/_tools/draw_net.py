@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from caffe import _prototxt
-from caffe._error import CaffeError
+from caffe._error import CaffeError, naming
 from caffe._log import logger
 from caffe._whole_file import write_file
 from caffe.proto import caffe_pb2
@@ -28,10 +28,14 @@ def draw(net_path: str, picture: str, rankdir: str, phase: str, display_lrm: boo
     which = None if phase == "ALL" else caffe_pb2.Phase.Value(phase)
     if ending not in ("dot", "raw") and shutil.which("dot") is None:
         text = path.with_suffix(".dot")
-        write_file(text, draw_net(net, rankdir, "raw", which, display_lrm))
+        with naming(net_path):
+            drawn = draw_net(net, rankdir, "raw", which, display_lrm)
+        write_file(text, drawn)
         raise CaffeError(
             f"{picture}: not drawn, because graphviz is not installed (Debian: apt install graphviz). Its text is in "
             f"{text}; where graphviz is, `dot -T{ending} {text} -o {picture}` draws it."
         )
-    write_file(path, draw_net(net, rankdir, "raw" if ending == "dot" else ending, which, display_lrm))
+    with naming(net_path):
+        drawn = draw_net(net, rankdir, "raw" if ending == "dot" else ending, which, display_lrm)
+    write_file(path, drawn)
     logger.info("Drawing net to %s", picture)

@@ -13,7 +13,7 @@ from math import prod
 from pathlib import Path
 
 from caffe import _prototxt
-from caffe._error import DataError
+from caffe._error import DataError, naming
 from caffe._layers.base import Layer
 from caffe._log import logger
 from caffe._net import Net
@@ -56,7 +56,8 @@ def summary(path: str, phases: Sequence[str], level: int = 0, stages: Sequence[s
         CaffeError: the net cannot be read or made.
     """
     net = _prototxt.read_net_param(path)
-    made = [measure(net, phase, level, list(stages)) for phase in phases]
+    with naming(path):
+        made = [measure(net, phase, level, list(stages)) for phase in phases]
     notes = dict.fromkeys(note for phase in made for note in phase.notes)
     return "\n".join([_table(made), "", *notes, *_totals(net.name or path, made)])
 

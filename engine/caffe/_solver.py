@@ -97,10 +97,11 @@ class Solver:
             probe.touch()
             probe.unlink()
         except OSError as error:
-            raise SnapshotError(
+            message = self.error(
                 f"Cannot write to snapshot prefix '{self.param.snapshot_prefix}' ({error.strerror}). "
                 "Make sure that the directory exists and is writable."
-            ) from None
+            )
+            raise SnapshotError(str(message)) from None
 
     def _train_net(self) -> Net:
         param = self.param

@@ -260,9 +260,9 @@ EDITS = {
     "unknown type": ("net.prototxt", '"Pooling"', '"Poolin"', "unknown layer type: Poolin. Did you mean Pooling"),
     "missing lmdb": ("net.prototxt", '"train_lmdb"', '"nowhere"', "Data source nowhere is not an LMDB"),
     "crop too large": ("net.prototxt", "crop_size: 9", "crop_size: 13", "smaller than crop_size 13"),
-    "unknown policy": ("solver.prototxt", '"fixed"', '"fixd"', "Unknown learning rate policy: fixd. Did you mean fixed"),
-    "unknown solver": ("solver.prototxt", "test_iter", 'type: "SDG" test_iter', "Unknown solver type: SDG. Did you mean SGD"),
-    "no folder": ("solver.prototxt", '"snap"', '"nowhere/snap"', "Cannot write to snapshot prefix 'nowhere/snap'"),
+    "unknown policy": ("solver.prototxt", '"fixed"', '"fixd"', ": unknown learning rate policy: fixd. Did you mean fixed"),
+    "unknown solver": ("solver.prototxt", "test_iter", 'type: "SDG" test_iter', ": unknown solver type: SDG. Did you mean SGD"),
+    "no folder": ("solver.prototxt", '"snap"', '"nowhere/snap"', ": Cannot write to snapshot prefix 'nowhere/snap'"),
     "other mean": ("net.prototxt", "mean_value: 120", 'mean_file: "none.binaryproto"', "open file none.binaryproto"),
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ from caffe.proto import caffe_pb2
 
 def solver(text, iteration=0, current_step=0):
     param = _prototxt.parse(text, caffe_pb2.SolverParameter(), "test")
-    return SimpleNamespace(param=param, iter=iteration, current_step=current_step)
+    return SimpleNamespace(param=param, iter=iteration, current_step=current_step, where="", error=PrototxtError)
 
 
 POLICIES = {

@@ -45,6 +45,7 @@ SOLVERS = {
     FIXED + 'weight_decay: 1 regularization_type: "L3"': "Unknown regularization type: L3",
     FIXED + "average_loss: 0": "average_loss should be 1 or more",
     FIXED + "iter_size: 0": "iter_size should be 1 or more",
+    FIXED + "snapshot: 5 snapshot_prefix: 'nowhere/x'": "Cannot write to snapshot prefix",
     FIXED + "test_iter: 3": "test_interval must be 1 or more",
     FIXED + "test_net: 'some net.prototxt'": "test_iter must be specified",
     FIXED + "test_iter: 3 test_interval: 1 test_state {} test_state {}": "test_state must be unspecified",

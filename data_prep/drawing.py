@@ -57,6 +57,10 @@ TEXTURES: tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], ...] = (
 
 PALETTES = 20
 
+DRAWING = "drawing: "  #: how the name of every drawn class begins, so that no page takes one for a photograph
+_SHAPES = ("disc", "triangle", "square", "hexagon", "star", "cross", "clover", "gear", "ellipse", "heart")
+_HUES = ("red", "orange", "lime", "green", "jade", "cyan", "azure", "indigo", "purple", "pink")
+
 
 @dataclass(frozen=True)
 class Look:
@@ -71,6 +75,13 @@ def look_of(class_index: int) -> Look:
     """The look of class 0 to 199: every outline in every palette, once; the texture follows from both."""
     outline, palette = class_index % len(OUTLINES), class_index // len(OUTLINES) % PALETTES
     return Look(outline, palette, (outline + palette) % len(TEXTURES))
+
+
+def name_of(look: Look) -> str:
+    """What a class's images show: "drawing: red star on dark cyan"; each of the 200 looks has another name."""
+    hue = look.palette // 2
+    second = f"dark {_HUES[(hue + 5) % 10]}" if look.palette % 2 else f"pale {_HUES[(hue + 1) % 10]}"
+    return f"{DRAWING}{_HUES[hue]} {_SHAPES[look.outline]} with {second}"
 
 
 def draw(look: Look, count: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -2,8 +2,8 @@
 
     python -m data_prep.sample --out demo/sample --images-per-class 40
 
-The 200 classes bear the real ids and words, and are drawings (data_prep/drawing.py), not photographs: a
-number got on them says that the way works, and nothing about Tiny ImageNet.
+The 200 classes bear the real ids. Their images are drawings (data_prep/drawing.py), not photographs, and their words
+say so: a number got on them says that the way works, and nothing about Tiny ImageNet.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from PIL import Image
 
 import commands
 from data_prep.classes import official_classes
-from data_prep.drawing import draw, look_of
+from data_prep.drawing import draw, look_of, name_of
 from data_prep.errors import exit_status
 from data_prep.progress import bar
 from data_prep.staging import staged_folder
@@ -36,6 +36,7 @@ def make_sample(out: Path, train_per_class: int, val_per_class: int, test_images
         "val_per_class": val_per_class,
         "test": test_images,
         "seed": seed,
+        "words": "drawings",
     }
     note = out / "sample.json"
     if note.is_file() and note.read_text(encoding="utf-8") == json.dumps(options):
@@ -43,7 +44,7 @@ def make_sample(out: Path, train_per_class: int, val_per_class: int, test_images
     classes = official_classes()
     with staged_folder(out, durable=False) as folder:
         (folder / "wnids.txt").write_text("".join(f"{wnid}\n" for wnid in classes), encoding="utf-8")
-        words = "".join(f"{wnid}\t{words}\n" for wnid, words in sorted(classes.items()))
+        words = "".join(f"{wnid}\t{name_of(look_of(index))}\n" for index, wnid in enumerate(sorted(classes)))
         (folder / "words.txt").write_text(words, encoding="utf-8")
         for index, wnid in enumerate(bar(sorted(classes), desc="drawing", unit="class")):
             random = np.random.default_rng([seed, 0, index])

@@ -24,7 +24,10 @@ def test_layout_and_classes(made):
     dataset = TinyImageNet.open(made)
     assert (len(dataset.train), len(dataset.val), len(dataset.test)) == (600, 400, 23)
     assert len(official_classes()) == 200 and dataset.wnids == tuple(sorted(official_classes()))
-    assert dataset.words["n01443537"] == "goldfish, Carassius auratus"
+    names = [dataset.words[wnid] for wnid in dataset.wnids]
+    assert len(set(names)) == 200 and all(name.startswith("drawing: ") and "," not in name for name in names)
+    assert names[:2] == ["drawing: red disc with pale orange", "drawing: red triangle with pale orange"]
+    assert names[104] == "drawing: cyan star with pale azure" and names[119] == "drawing: cyan heart with dark red"
     assert np.bincount([image.label for image in dataset.val]).tolist() == [2] * 200
     labels = [image.label for image in dataset.val]
     assert labels != sorted(labels)

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 import commands
-from ensemble import rule, summary, views
+from ensemble import halves, rule, summary, views
 from ensemble.files import BadInput, whole_file
 from ensemble.score_file import Scores, check_same_records, load, score_path
 
@@ -142,6 +142,9 @@ def _run(options: argparse.Namespace) -> None:
     _write(out, options.rank_cut, models, val, holdout, table)
     print(summary.table(table))
     print(summary.verdict(table))
+    if stand_in := halves.lines(models, val):
+        print("In place of the judge, which is closed: chosen on one half of val, scored on the other, both ways.")
+        print("\n".join(f"  {line}" for line in stand_in))
     if holdout is None:
         print("No held-out accuracy: `make lmdb HOLDOUT=50` before the training holds images out.")
     print(f"-> {out}/ensemble.md, combinations.csv, best.json")

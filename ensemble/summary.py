@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ensemble import rule, views
+from ensemble import halves, rule, views
 
 if TYPE_CHECKING:
     from ensemble.combine import Combination
@@ -74,6 +74,7 @@ def page(rank_cut: int, models: Sequence[str], val: Sequence[Scores], holdout: S
     images += f" and {len(holdout[0].labels)} held-out ones" if holdout else "; no held-out images"
     images += "" if val[0].view == views.CENTER else f"; scores are means over the view {val[0].view}"
     cut = f"a class it ranks below {rank_cut} gets nothing from a model" if rank_cut else "no ranks are cut"
+    stand_in = "\n".join(f"- {line}" for line in halves.lines(models, val)) or "- too few images"
     weighed = ", ".join(f"{model} {weight:.4f}" for model, weight in zip(best.models, best.weights))
     return f"""# Report of the ensemble
 
@@ -92,6 +93,12 @@ The report's best: {REPORT_ENSEMBLE}.
 
 The combination is chosen on val, so its val accuracy is a little too good; the held-out images took no part
 in the choice.
+
+## In place of the judge
+
+The judge of the test set is closed. Chosen on one half of val and scored on the other, both ways:
+
+{stand_in}
 
 ## All {len(combinations)} combinations
 

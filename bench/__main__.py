@@ -1,8 +1,9 @@
-"""make bench: real Caffe and ours by turns on this machine, one table; kept in results/.
+"""make bench: real Caffe and ours by turns on this machine, one table; written below runs/bench/.
 
     python -m bench [--rounds 2] [--only training lmdb scores] [--precision fp32 bf16] [--out FILE]
 
-A part (--only) is kept where --out says. What is done of a benchmark that is cut short is in a .part.json beside.
+A part (--only) is written where --out says. What is done of a benchmark that is cut short is in a .part.json beside.
+`make results` keeps a whole one in results/.
 
 Training on the LMDBs in data/lmdb, the LMDBs themselves, and the class scores of val; see bench/training.py,
 make_lmdb.py and scores.py for what is timed. Needs real Caffe (make reference-caffe), else there are no ratios,
@@ -18,11 +19,13 @@ from bench.results import keep, say
 from bench.table import table
 from data_prep.dataset import find
 from data_prep.errors import DataError
+from ensemble.files import BadInput
+from ensemble.measurements import BENCH, check_place
 from tests.conformance.engines import REAL
 
 MODELS = ("alexnet1", "nin1")
 DATA = Path("data/lmdb")
-OUT = Path("results/bench_cpu.json")
+OUT = BENCH / "bench_cpu.json"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -30,7 +33,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=2, help="turns of each engine (default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=("training", "lmdb", "scores"), help="default: all three")
     parser.add_argument("--precision", nargs="+", default=["fp32", "bf16"], help="of ours; default: both")
-    parser.add_argument("--out", type=Path, help=f"default: {OUT}, which keeps whole benchmarks alone")
+    parser.add_argument("--out", type=Path, help=f"default: {OUT}, for whole benchmarks alone")
     options = parser.parse_args(arguments)
     wanted = options.only or ("training", "lmdb", "scores")
     if why := REAL.why_not():
@@ -43,6 +46,8 @@ def main(arguments: list[str] | None = None) -> None:
     so_far = out and out.with_suffix(".part.json")
     rows: list[dict] = []
     try:
+        if out:
+            check_place(out)
         for measured in _measured(wanted, options.rounds, options.precision):
             rows += measured
             if so_far:  # real Caffe takes long: what cuts a benchmark short loses no more than one work
@@ -50,8 +55,8 @@ def main(arguments: list[str] | None = None) -> None:
         print(table(rows))
         if out:
             so_far.replace(out)
-            say(f"kept in {out}")
-    except (DataError, OSError) as error:
+            say(f"-> {out}")
+    except (DataError, BadInput, OSError) as error:
         raise SystemExit(f"bench: {error}") from error
 
 

@@ -1,6 +1,6 @@
 """The first iterations of a training on both engines, from the same weights and the same records.
 
-    python -m bench.first_iterations alexnet1 [--iterations 200] [--data data/lmdb] [--dropout] [--out FILE.csv]
+    python -m bench.first_iterations alexnet1 [--iterations 200] [--data data/lmdb] [--dropout] [--out runs/bench/FILE.csv]
 
 Crop and mirror are off, since their random numbers differ between engines, and so is dropout unless
 --dropout asks for it (the losses then differ by its noise). Needs real Caffe (make reference-caffe).
@@ -9,9 +9,9 @@ engine with all cores of this machine.
 """
 
 import argparse
-import csv
 import dataclasses
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -21,13 +21,26 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 from bench import real_blas
+from bench.results import write_csv
+from ensemble.files import BadInput
+from ensemble.measurements import check_place
 from models.render import HERE as MODELS
 from models.render import render
 from models.variants import read_variants
+from solvers import provenance
 from tests.conformance import caffe_log
 from tests.conformance.engines import OURS, REAL, Engine, workspace
 
 START = "import caffe; caffe.set_random_seed(7); caffe.Net('net.prototxt', caffe.TRAIN).save('start.caffemodel')"
+
+
+def checked(text: str) -> Path:
+    """The value of --out, for argparse: a file outside results/."""
+    try:
+        check_place(Path(text))
+    except BadInput as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return Path(text)
 
 
 def training_net(name: str, dropout: bool) -> str:
@@ -81,7 +94,7 @@ def main() -> int:
     parser.add_argument("--iterations", type=int, default=200)
     parser.add_argument("--data", type=Path, default=Path("data/lmdb"))
     parser.add_argument("--dropout", action="store_true", help="leave dropout on")
-    parser.add_argument("--out", type=Path, help="write iteration, real and our loss as CSV")
+    parser.add_argument("--out", type=checked, help="write iteration, real and our loss as CSV")
     options = parser.parse_args()
     if why := REAL.why_not():
         raise SystemExit(f"bench: real Caffe is {why}")
@@ -102,11 +115,13 @@ def main() -> int:
     print(f"largest relative difference of {len(real)} losses: {worst:.2g}")
     print(f"iterations/s: real Caffe {real_speed:.3g}, ours {our_speed:.3g}: {our_speed / real_speed:.2f} x")
     if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        with options.out.open("w", newline="") as file:
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(["iteration", "real_caffe", "ours"])
-            rows.writerows([i, real[i], ours[i]] for i in sorted(real))
+        about = {
+            "command": shlex.join(["python", "-m", "bench.first_iterations", *sys.argv[1:]]),
+            "data": provenance.digest_of_mean(options.data / "mean.binaryproto"),
+            "largest relative difference": f"{worst:.2g}",
+        }
+        rows = ([i, real[i], ours[i]] for i in sorted(real))
+        write_csv(options.out, about, ["iteration", "real_caffe", "ours"], rows)
     return 0
 
 

@@ -140,7 +140,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--precision", nargs="+", default=["fp32", "tf32", "bf16"])
     parser.add_argument("--iterations", type=int, default=500)
     parser.add_argument("--data", type=Path, help="a folder with train_lmdb and mean.binaryproto")
-    parser.add_argument("--out", type=Path, default=Path("results/bench_gpu.json"), help="default: %(default)s")
+    parser.add_argument("--out", type=Path, default=Path("runs/bench/bench_gpu.json"), help="default: %(default)s")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.here:
@@ -148,6 +148,13 @@ def main(arguments: list[str] | None = None) -> None:
         return
     from bench.results import keep, say
     from bench.table import table
+    from ensemble.files import BadInput
+    from ensemble.measurements import check_place
+
+    try:
+        check_place(options.out)
+    except BadInput as error:
+        raise SystemExit(f"bench.gpu: {error}") from error
 
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -160,7 +167,7 @@ def main(arguments: list[str] | None = None) -> None:
                 say(f"{name} in {precision}")
                 rows.append(measure(name, precision, data, options.iterations))
     if any(row["device"] == "CPU" for row in rows):
-        say("there is no GPU: these are the CPU's, and they are not kept")
+        say("there is no GPU: these are the CPU's, and they are not written")
     else:
         keep(rows, options.out)
     print(table(rows))

@@ -1,18 +1,36 @@
-"""What the benchmarks say while they run, and where they keep what they found."""
+"""What the benchmarks say while they run, and how they write what they found, below runs/bench/."""
 
-import json
+import csv
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
+from ensemble import measurements
 from ensemble.files import whole_file
 from solvers import provenance
 
 
 def say(line: str) -> None:
     print(f"bench: {line}", file=sys.stderr, flush=True)
+
+
+def write_csv(out: Path, about: Mapping[str, object], head: Sequence[str], rows: Iterable[Sequence]) -> None:
+    """Rows as CSV, after a line "# name: text" for each thing to be known about them."""
+    about = {
+        **about,
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": provenance.commit(),
+        "machine": provenance.machine(),
+    }
+    measurements.check_place(out)
+    with whole_file(out) as file:
+        file.writelines(f"# {name}: {text}\n" for name, text in about.items())
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(head)
+        writer.writerows(rows)
 
 
 def keep(rows: list[dict], out: Path, **beside: str) -> None:
@@ -24,6 +42,4 @@ def keep(rows: list[dict], out: Path, **beside: str) -> None:
         "torch": torch.__version__,
         **beside,
     }
-    with whole_file(out) as file:
-        json.dump({**about, "rows": rows}, file, indent=1)
-        file.write("\n")
+    measurements.write(out, {**about, "rows": rows})

@@ -1,26 +1,26 @@
 """One worker with batch 100 and two with batch 50: the same training, seen by its losses.
 
     python -m bench.two_workers alexnet1 [--iterations 100] [--batch 100] [--narrow 4] [--data data/lmdb]
-        [--out results/two_workers.csv]
+        [--out runs/bench/two_workers.csv]
 
 Crop, mirror and dropout are off: each worker draws its own. The two train on the CPU, over gloo. The loss is of
 each iteration, of two workers the mean of theirs. Prints both along the way and their largest relative difference;
 with --out also writes them as CSV, after lines about the run, and draws them beside it as PNG (by matplotlib).
---narrow 4 leaves each layer a fourth of its outputs, for a machine with little time.
+`make results` keeps both files in results/. --narrow 4 leaves each layer a fourth of its outputs, for a machine with
+little time.
 """
 
 import argparse
-import csv
 import os
 import re
 import shlex
 import sys
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import process
-from bench.first_iterations import solver, training_net
+from bench.first_iterations import checked, solver, training_net
+from bench.results import write_csv
 from solvers import caffe_log, provenance
 from tests.conformance.engines import OURS, workspace
 
@@ -70,7 +70,7 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=100, help="of the one; the two have half of it each")
     parser.add_argument("--narrow", type=int, default=1, metavar="N", help="1/N of each layer's outputs")
     parser.add_argument("--data", type=Path, default=Path("data/lmdb"))
-    parser.add_argument("--out", type=Path, help="write both losses as CSV, and a picture of them beside it")
+    parser.add_argument("--out", type=checked, help="write both losses as CSV, and a picture of them beside it")
     options = parser.parse_args()
     begun = time.perf_counter()
     with workspace() as folder:
@@ -91,18 +91,12 @@ def main() -> int:
     if options.out:
         about = {
             "command": shlex.join(["python", "-m", "bench.two_workers", *sys.argv[1:]]),
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
-            "commit": provenance.commit(),
-            "machine": provenance.machine(),
             "data": provenance.digest_of_mean(options.data / "mean.binaryproto"),
             "seconds": f"{time.perf_counter() - begun:.0f} ({seconds_of_one:.0f} one, {seconds_of_two:.0f} two)",
             "largest relative difference": f"{worst:.2g}",
         }
-        with options.out.open("w", newline="") as file:
-            file.writelines(f"# {name}: {text}\n" for name, text in about.items())
-            rows = csv.writer(file, lineterminator="\n")
-            rows.writerow(["iteration", "one_worker", "two_workers"])
-            rows.writerows([i, one[i], two[i]] for i in numbers)
+        rows = ([i, one[i], two[i]] for i in numbers)
+        write_csv(options.out, about, ["iteration", "one_worker", "two_workers"], rows)
         draw([one[i] for i in numbers], [two[i] for i in numbers], options.batch, options.out.with_suffix(".png"))
     return 0
 

@@ -4,15 +4,14 @@ The report lost 4 points from val to test and surmised "the randomness in the fo
 and mirroring) present during training but not during testing" (section 5). Here one snapshot goes over train
 images (a sample), val and the held-out ones, each time with the centre of every image, with random crops and
 mirrors as the TRAIN phase draws them (dropout is off), and with the whole image where the net can take it. The
-test images have no labels: how sure the net is of them is compared instead. Writes results/gap_<model>.json;
-`ensemble.gap_reasons` says what follows.
+test images have no labels: how sure the net is of them is compared instead. Writes runs/gap_<model>.json;
+`ensemble.gap_reasons` says what follows. `make results` keeps it in results/ if the run was a full one.
 """
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import shlex
 import sys
 import time
@@ -23,8 +22,8 @@ import numpy as np
 
 import commands
 from data_prep.progress import bar
-from ensemble import gap_reasons, intervals, rule, trained_on, views
-from ensemble.files import BadInput, whole_file
+from ensemble import gap_reasons, intervals, measurements, rule, trained_on, views
+from ensemble.files import BadInput
 from ensemble.scores import DATA, iteration_of, newest_snapshot
 
 LABELLED = ("train", "val", "holdout")
@@ -83,6 +82,8 @@ def _run(options: argparse.Namespace) -> None:
     from solvers import provenance
 
     start, run = time.perf_counter(), options.runs / options.model
+    out = options.out or options.runs / f"gap_{options.model}.json"
+    measurements.check_place(out)
     snapshot = options.snapshot or newest_snapshot(run, options.model)
     if not snapshot.is_file():
         raise BadInput(f"{snapshot}: no such snapshot; without --snapshot the newest in {run} is taken")
@@ -111,16 +112,14 @@ def _run(options: argparse.Namespace) -> None:
         "image": list(net.image),
         "seed": options.seed,
         "command": shlex.join(["python", "-m", "ensemble.gap", *sys.argv[1:]]),
+        "data": provenance.digest_of_mean(options.data / "mean.binaryproto"),
         "commit": provenance.commit(),
         "machine": provenance.machine(options.gpu),
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "seconds": round(time.perf_counter() - start, 3),
         "splits": splits,
     }
-    out = options.out or Path("results", f"gap_{options.model}.json")
-    with whole_file(out) as file:
-        json.dump(found, file, indent=1)
-        file.write("\n")
+    measurements.write(out, found)
     for reason in gap_reasons.reasons(found):
         print(f"- {reason.what}: {reason.verdict}. {reason.text}")
     print(gap_reasons.conclusion(gap_reasons.reasons(found)))
@@ -152,7 +151,7 @@ def main(arguments: list[str] | None = None) -> str | None:
     parser.add_argument("--deploy", type=Path, help="default: models/<model>/deploy.prototxt")
     parser.add_argument("--data", type=Path, default=DATA, help="default: %(default)s")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: %(default)s")
-    parser.add_argument("--out", type=Path, help="default: results/gap_<model>.json")
+    parser.add_argument("--out", type=Path, help="default: gap_<model>.json in the runs folder")
     parser.add_argument("--batch", type=int, default=100, help="images at a time (default: %(default)s)")
     parser.add_argument("--gpu", default="", help="as caffe's own --gpu, of several the first; default: the CPU")
     options = parser.parse_args(arguments)

@@ -1,14 +1,14 @@
 """What views gain over the centre, and what they cost: ``python -m ensemble.view_gain nin1 10crop dense``.
 
 Reads the score files that `ensemble.scores --view` wrote of one snapshot, on val and on the held-out images
-where those are scored, and writes results/views_nin1.json: each view's accuracy, its gain over the centre on
+where those are scored, and writes runs/views_nin1.json: each view's accuracy, its gain over the centre on
 the same images with the 95 % interval and McNemar's test, and the time that it took. (`make views-nin1`)
+`make results` keeps it in results/ if the run was a full one.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from datetime import datetime, timezone
@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 import commands
-from ensemble import intervals, rule, views
-from ensemble.files import BadInput, whole_file
+from ensemble import intervals, measurements, rule, views
+from ensemble.files import BadInput
 from ensemble.score_file import Scores, check_same_records, load, score_path
 
 SPLITS = ("val", "holdout")
@@ -51,7 +51,7 @@ def told(one: intervals.Interval) -> str:
 
 
 def row(of: Scores, center: Scores) -> dict:
-    """What results/ keeps of a view on a split; the centre's own row has no gain."""
+    """What is written of a view on a split; the centre's own row has no gain."""
     images = len(of.names)
     right = int(rule.hits(of.scores, of.labels).sum())
     found = {
@@ -69,6 +69,8 @@ def row(of: Scores, center: Scores) -> dict:
 def _run(options: argparse.Namespace) -> None:
     from solvers import provenance  # not where only scores are made, as on real Caffe's Python
 
+    out = options.out or options.runs / f"views_{options.model}.json"
+    measurements.check_place(out)
     asked = list(dict.fromkeys([views.CENTER, *map(views.named, options.view)]))
     splits = [split for split in SPLITS if split == "val" or score_path(options.runs, options.model, split).is_file()]
     rows = []
@@ -89,10 +91,7 @@ def _run(options: argparse.Namespace) -> None:
         "machine": provenance.machine(options.gpu),
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
-    out = options.out or Path("results", f"views_{options.model}.json")
-    with whole_file(out) as file:
-        json.dump({**about, "rows": rows}, file, indent=1)
-        file.write("\n")
+    measurements.write(out, {**about, "rows": rows})
     print(f"-> {out}")
 
 
@@ -102,7 +101,7 @@ def main(arguments: list[str] | None = None) -> str | None:
     parser.add_argument("model", help="a name in models/, as nin1")
     parser.add_argument("view", nargs="+", metavar="VIEW", help=views.KNOWN)
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: %(default)s")
-    parser.add_argument("--out", type=Path, help="default: results/views_<model>.json")
+    parser.add_argument("--out", type=Path, help="default: views_<model>.json in the runs folder")
     parser.add_argument("--gpu", default="", help="the GPU that made the scores, for the machine's name")
     options = parser.parse_args(arguments)
     try:

@@ -20,7 +20,7 @@ from explore.outcome import Exploration, Outcome
 from explore.runner import STOPPED, Runner
 from explore.tries import FOLDER, parse_rates, plan, prepare
 from report.duration import duration
-from report.kept import TRAIN_IMAGES
+from report.full_runs import TRAIN_IMAGES
 from solvers import InputError
 from solvers.run import locked
 from solvers.status import table

@@ -1,11 +1,12 @@
-"""Trainings set side by side: kept in results/compared_<name>.json, with what the numbers say by a rule.
+"""Trainings set side by side: runs/compared_<name>.json, with what the numbers say by a rule.
 
     python -m report.compared plateau drops_seed4 plateau_seed4 --title "Plateau in place of the eye"
 
-reads the logs and journals of runs/drops_seed4 and runs/plateau_seed4 and keeps, for each, its accuracy on val by
-epoch, the mean displayed loss of each epoch, every change of the rate, seed, code, machine and time. `make report` shows it.
+reads the logs and journals of runs/drops_seed4 and runs/plateau_seed4 and writes, for each, its accuracy on val by
+epoch, the mean displayed loss of each epoch, every change of the rate, seed, code, machine and time. `make report`
+shows it, and `make results` keeps it in results/ if the runs were full ones.
 
-The rule: at every epoch where two of them were tested on all of val, the first is ahead, behind, or neither: "neither"
+The rule: at every epoch where two of them were tested on the same val images, the first is ahead, behind, or neither: "neither"
 is when the 95 % interval of the difference holds 0. The interval is Newcombe's (1998) from both Wilson intervals, as if
 the val images were not the same ones, which makes it rather too wide than too narrow. Of one seed each, it tells two
 trained nets apart, not two methods.
@@ -19,13 +20,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import commands
-from ensemble import intervals
-from ensemble.files import BadInput, whole_file
+from ensemble import intervals, measurements
+from ensemble.files import BadInput
 from report import trainings
 from report.experiment import Experiment, open_experiment
 from report.trainings import Training
 
-RESULTS = Path("results")
+RUNS = Path("runs")
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,13 @@ def compare(experiment: Experiment, name: str, names: list[str], title: str, not
     models = {model.name: model for model in experiment.models}
     for missing in (each for each in names if each not in models):
         raise BadInput(f"{experiment.runs / missing}: no run; those here: {', '.join(models) or 'none'}")
+    tested = {each: experiment.tested(models[each]) for each in names}
+    if len(set(tested.values())) > 1:
+        said = ", ".join(f"{each} {images:,}" for each, images in tested.items())
+        raise BadInput(f"{name}: their tests average different val images ({said}), so they cannot be compared")
     records, now = experiment.build["records"], datetime.now(UTC).isoformat(timespec="seconds")
     runs = [trainings.of(models[each]) for each in names]
-    return Compared(name, title, note, records["train"], records["val"], now, runs)
+    return Compared(name, title, note, records["train"], tested[names[0]], now, runs)
 
 
 def read(path: Path) -> Compared:
@@ -92,29 +97,30 @@ def read(path: Path) -> Compared:
             raise ValueError("fewer than two runs")
         return Compared(**fields, runs=runs)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise BadInput(f"{path}: not what report.compared writes ({error!r}); restore it from git") from error
+        raise BadInput(
+            f"{path}: not what report.compared writes ({error!r}); make it again, or restore it from git"
+        ) from error
 
 
 def main(arguments: list[str] | None = None) -> str | None:
     """Run the command; what it returns is the error to print, None if all went well."""
     parser = argparse.ArgumentParser("python -m report.compared", description=__doc__.partition("\n")[0])
-    parser.add_argument("name", help="of the comparison: results/compared_<name>.json")
+    parser.add_argument("name", help="of the comparison: runs/compared_<name>.json")
     parser.add_argument("runs", nargs="+", metavar="RUN", help="the others are set beside the first")
     parser.add_argument("--title", required=True)
     parser.add_argument("--note", default="", help="what a reader must know")
-    parser.add_argument("--out", type=Path, default=RESULTS, metavar="DIR", help="default: %(default)s")
+    parser.add_argument("--out", type=Path, default=RUNS, metavar="DIR", help="default: %(default)s")
     options = parser.parse_args(arguments)
     try:
         if len(set(options.runs)) < max(2, len(options.runs)):
             raise BadInput("name two runs or more, each once")
         if not re.fullmatch(r"\w+", options.name):
             raise BadInput(f"{options.name!r}: a name of letters, digits and _ is wanted")
-        experiment = open_experiment(Path("runs"), Path("data/lmdb"))
-        found = compare(experiment, options.name, options.runs, options.title, options.note)
         path = options.out / f"compared_{options.name}.json"
-        with whole_file(path) as file:
-            json.dump(asdict(found), file, indent=1)
-            file.write("\n")
+        measurements.check_place(path)
+        experiment = open_experiment(RUNS, Path("data/lmdb"))
+        found = compare(experiment, options.name, options.runs, options.title, options.note)
+        measurements.write(path, asdict(found))
     except (BadInput, OSError) as error:
         return f"report.compared: {error}"
     print("\n".join([*verdict(found), f"-> {path}"]))

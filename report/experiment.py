@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from data_prep.drawing import DRAWING
 from ensemble.files import BadInput
 from ensemble.rule import CLASSES
 from ensemble.score_file import Scores, load, score_path
@@ -19,7 +20,7 @@ from report.combinations import Ensembles, read_ensembles
 from report.verdicts import Verdicts, verdicts
 from solvers import InputError, curves, journal
 from solvers.solver_file import REHEARSAL, parse_solver, read
-from solvers.training_set import TrainingSet, training_set
+from solvers.training_set import TrainingSet, test_set, training_set
 
 RUNS = Path("runs")
 
@@ -37,6 +38,7 @@ class Model:
     journal: list[dict]
     set: TrainingSet | None  # what an epoch is
     train_accuracy: list[Row] = field(default_factory=list)
+    tested: int | None = None  # different val images that a test averages; None where the net does not say
 
     @property
     def rehearsal(self) -> bool:
@@ -46,6 +48,12 @@ class Model:
     def epoch(self, iteration: int) -> float | None:
         """An iteration in epochs; None where the images of the train set are not known."""
         return self.curves.batches(iteration) / self.set.iterations if self.set and self.set.iterations else None
+
+    @property
+    def reached(self) -> int:
+        """The iteration that the training came to, by its log or by the journal's last end."""
+        end = self.journal[-1]["end"] if self.journal else None
+        return max(self.curves.iteration, (end or {}).get("iteration") or 0)
 
     @property
     def hand_drops(self) -> list[curves.RateChange]:
@@ -91,6 +99,18 @@ class Experiment:
         if len(classes) != CLASSES:
             raise Missing(f"{path}: {len(classes)} classes, not {CLASSES}; `make lmdb` makes it")
         return classes
+
+    def tested(self, model: Model) -> int | None:
+        """The val images that a test of a model averages; all of them where its net does not say."""
+        return model.tested or (self.build and self.build["records"]["val"])
+
+    @cached_property
+    def drawn(self) -> bool:
+        """Whether the images are drawings of data_prep.sample, which names every class so."""
+        try:
+            return all(words.startswith(DRAWING) for _, words in self.classes)
+        except Missing:
+            return False
 
     def class_name(self, label: int) -> str:
         """The first of a class's words: "goldfish"."""
@@ -198,4 +218,13 @@ def _model(name: str, runs: Path, file: Path | None, problems: list[str]) -> Mod
         problems.append(str(error))
         rows = []
     solver = parse_solver(text, path)
-    return Model(name, folder, file, text, solver, curves.read(folder), whole, training_set(solver), rows)
+    seen = curves.read(folder)
+    return Model(name, folder, file, text, solver, seen, whole, training_set(solver), rows, _tested(solver))
+
+
+def _tested(solver) -> int | None:
+    """The different images of a test: its batches may be fewer than the set has, or more."""
+    of = test_set(solver)
+    if of is None or not solver.test_iter:
+        return None
+    return min(of.images or of.batch * solver.test_iter[0], of.batch * solver.test_iter[0])

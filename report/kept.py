@@ -3,34 +3,32 @@
     python -m report.kept [--out results/measured.json] [--replace] [--price 0.5]        (make results)
 
 measures what runs/ holds and puts it into the file: numbers that are measured again are replaced, all others
-stay. One of a longer training is not replaced by one of a shorter, unless --replace says so; a rehearsal's never get
-there. What stands behind one in more rows, kmeans.json and explore.json, is laid beside it, and the trainings' curves
-are added to trainings.json and drawn in curves.svg. Each number says its value, of what
-it is, and the command, commit, machine, data, seeds and times behind it. Numbers of a part of Tiny ImageNet are
-refused: they would not stand for what the report measured.
+stay. Nothing else writes into results/. What is no full run is refused, with the reason, file by file: of a part of
+Tiny ImageNet or of drawings, of other images than those of data/lmdb, stopped before its solver's end (--allow short
+keeps it), by code that no commit holds (--allow changes). One of a longer training is not replaced by one of a shorter,
+unless --replace says so; a rehearsal's never get there. Beside the file lie kmeans.json, explore.json, trainings.json
+with curves.svg, and the files of single commands (report/kept_files.py). Each number says its value, of what it is, and
+the command, commit, machine, data, seeds and times behind it.
 """
 
 import argparse
 import json
 import re
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import commands
 from baselines import kmeans
-from ensemble import comparison_file
 from ensemble.files import BadInput, whole_file
-from ensemble.trained_on import other_images
 from explore import outcome
-from report import paper, trainings
+from report import full_runs, kept_files, paper, trainings
 from report.experiment import Experiment, open_experiment
 from report.measure.first_pass import explored, kmeans_rows
 from report.ours import Ours, measured
 
 FILE = Path("results/measured.json")
 BEST = "best-single"  # the best of all models that were ever trained
-TRAIN_IMAGES = 100_000  # of all Tiny ImageNet (section 2)
 
 
 @dataclass(frozen=True)
@@ -48,6 +46,7 @@ class Kept:
     time: str | None  # when the last of it ended
     precision: str | None = None  # of the arithmetic: fp32, or what was in force one after the other
     epochs: float | None = None  # of training, all its models together
+    images: int | None = None  # that an accuracy or an error is a share of
 
 
 def read(path: Path) -> dict[str, Kept]:
@@ -87,6 +86,7 @@ def keep(ours: Ours, experiment: Experiment) -> Kept:
         max((run["end"]["time"] for run in runs if run["end"]), default=None),
         ", then ".join(precisions) or None,
         None if None in epochs or not epochs else round(sum(epochs), 2),
+        ours.images,
     )
 
 
@@ -103,16 +103,6 @@ def _models(kept: Kept) -> set[str]:
     return set(re.findall(r"(?:train|resume)-(\S+)", kept.command))
 
 
-def _leave_out_other_images(experiment: Experiment) -> list[str]:
-    """Take out the models that were trained on other images than those of data/lmdb; a line for each.
-
-    What an epoch is, and what a number stands for, is known of the images that are there.
-    """
-    other = [model for model in experiment.models if other_images(model.folder, experiment.data)]
-    experiment.models = [model for model in experiment.models if model not in other]
-    return [f"{model.folder}: left out, was trained on other images than those of {experiment.data}" for model in other]
-
-
 def _one(values) -> str | None:
     """What the runs say, each thing once; None where no run says it."""
     said = list(dict.fromkeys(value for value in values if value))
@@ -127,20 +117,64 @@ def _run(options: argparse.Namespace) -> None:
         raise BadInput(f"{options.runs}: {', '.join(rehearsed)} were rehearsed at a part of their length; not kept")
     for problem in experiment.problems:
         print(f"report.kept: {problem}", file=sys.stderr)
-    if experiment.build is None:
-        raise BadInput(f"{options.data}: no build.json, so it is not known what was trained on; `make lmdb`")
-    records = experiment.build["records"]
-    images = records["train"] + records.get("holdout", 0)
-    if images != TRAIN_IMAGES:
-        raise BadInput(f"{options.data}: {images} train images, not the {TRAIN_IMAGES} of Tiny ImageNet; not kept")
-    for problem in _leave_out_other_images(experiment):
-        print(f"report.kept: {problem}", file=sys.stderr)
+    of_data = full_runs.standing(full_runs.of_data(experiment), options.allow)
+    numbers = [] if of_data else _keep_numbers(experiment, options)
+    files = []
+    for one in kept_files.candidates(experiment):
+        reasons = of_data if of_data and one.of_images else kept_files.keep(one, options.out.parent, **_rules(options))
+        if reasons:
+            _refuse(one.path, reasons)
+        else:
+            files.append(options.out.with_name(one.target))
+            print(f"{one.path} -> {files[-1]}")
+    if of_data and not files:
+        raise BadInput(f"{'; '.join(map(str, of_data))}; not kept")
+    if of_data:
+        _refuse(options.runs, of_data)
+    elif not numbers and not files:
+        raise BadInput(f"{options.runs}: nothing of a full run to keep; make train-nin1 trains one")
+
+
+def _rules(options: argparse.Namespace) -> dict:
+    return {"allowed": options.allow, "replace": options.replace}
+
+
+def _refuse(path: Path, reasons: list[full_runs.Reason]) -> None:
+    print(f"report.kept: {path}: not kept: {'; '.join(map(str, reasons))}", file=sys.stderr)
+
+
+def _of_full_runs(experiment: Experiment, allowed: list[str]) -> Experiment:
+    """The experiment with its full runs alone; says why of each of the others."""
+    whole = []
+    for model in experiment.models:
+        if reasons := full_runs.standing(full_runs.of_training(model, experiment, model.reached), allowed):
+            _refuse(model.folder, reasons)
+        else:
+            whole.append(model)
+    return replace(experiment, models=whole)
+
+
+def _keep_numbers(experiment: Experiment, options: argparse.Namespace) -> list[str]:
+    """Measure what the full runs give, and keep it; the names of the numbers kept."""
+    trained = {model.name for model in experiment.models}
+    experiment = _of_full_runs(experiment, options.allow)
+    whole = {model.name for model in experiment.models}
     # The others are read from files that are committed, or from the data itself.
     results = {number.name for number in paper.numbers() if number.kind == "result"}
     before = read(options.out)
-    after = {name: keep(ours, experiment) for name, ours in measured(experiment).items() if name in results}
+    found = {name: ours for name, ours in measured(experiment).items() if name in results}
+    after = {}
+    for name, ours in found.items():
+        reasons = full_runs.standing(full_runs.of_commits([ours.made.commit]) if ours.made else [], options.allow)
+        if others := [model for model in ours.models if model not in whole]:
+            said = "was refused above" if set(others) <= trained else "has no training here"
+            reasons.append(full_runs.Reason(f"{', '.join(others)} {said}"))
+        if reasons:
+            print(f"report.kept: {name}: not kept: {'; '.join(map(str, reasons))}", file=sys.stderr)
+        else:
+            after[name] = keep(ours, experiment)
     if not after:
-        raise BadInput(f"{options.runs}: no run gives a number yet; make train-nin1")
+        return []
     shorter = {} if options.replace else {n: new for n, new in after.items() if _is_less(n, new, before.get(n))}
     after = {name: new for name, new in after.items() if name not in shorter}
     merged = {**before, **after}
@@ -148,21 +182,29 @@ def _run(options: argparse.Namespace) -> None:
         ordered = {number.name: asdict(merged[number.name]) for number in paper.numbers() if number.name in merged}
         json.dump(ordered, file, indent=2, ensure_ascii=False)
         file.write("\n")
-    _keep_kmeans(experiment, options.out.with_name(kmeans.NAME))
-    _keep_exploration(experiment, options.out.with_name(outcome.NAME), options.replace)
-    _keep_methods(options.runs / "ensemble" / "methods.json", options.out.with_name("methods.json"))
-    _keep_trainings(experiment, options.out.with_name(trainings.NAME), options.replace)
+    _keep_kmeans(experiment, options.out.with_name(kmeans.NAME), options.allow)
+    _keep_exploration(experiment, options.out.with_name(outcome.NAME), **_rules(options))
+    _keep_trainings(experiment, options.out.with_name(trainings.NAME), **_rules(options))
     for name, kept in after.items():
         old = f" (was {before[name].value})" if name in before and before[name].value != kept.value else ""
         print(f"{name}: {kept.value}{old}")
     for name, new in shorter.items():
         print(f"{name}: {_told(new)} is left out, {_told(before[name])} stays (--replace)")
     print(f"-> {options.out}; README's table: make report-table")
+    return list(found)
 
 
 def _told(kept: Kept) -> str:
     epochs = "" if kept.epochs is None else f" of {kept.epochs:g} epochs"
     return f"{kept.value}{epochs}"
+
+
+def allow(text: str) -> list[str]:
+    """The words of ALLOW=."""
+    words = text.replace(",", " ").split()
+    if wrong := [word for word in words if word not in full_runs.ALLOWED]:
+        raise argparse.ArgumentTypeError(f"ALLOW={text}: {wrong[0]} is none of {', '.join(full_runs.ALLOWED)}")
+    return words
 
 
 def price(text: str) -> float | None:
@@ -176,19 +218,24 @@ def price(text: str) -> float | None:
     return dollars
 
 
-def _keep_kmeans(experiment: Experiment, out: Path) -> None:
+def _keep_kmeans(experiment: Experiment, out: Path, allowed: list[str]) -> None:
     """The rows of this run; those of other clusters and seeds stay."""
     rows = kmeans_rows(experiment)
-    if rows:
+    refused = {row.commit: full_runs.standing(full_runs.of_commits([row.commit]), allowed) for row in rows}
+    for reasons in filter(None, refused.values()):
+        _refuse(experiment.runs / kmeans.NAME, reasons)
+    if rows := [row for row in rows if not refused[row.commit]]:
         kept = {(row.clusters, row.seed): row for row in [*kmeans.read(out), *rows]}
         kmeans.write(out, list(kept.values()))
 
 
-def _keep_exploration(experiment: Experiment, out: Path, replace: bool) -> None:
+def _keep_exploration(experiment: Experiment, out: Path, allowed: list[str], replace: bool) -> None:
     """The first pass, unless the one that is kept tried more or for longer."""
     found = explored(experiment)
     if found is None:
         return
+    if reasons := full_runs.standing(full_runs.of_commits([found.commit]), allowed):
+        return _refuse(experiment.runs / "explore" / outcome.NAME, reasons)
     before = outcome.load(out)
     if before and not replace and _epochs(before) > _epochs(found):
         print(f"{out}: {_epochs(before)} epochs of tries stay, beside {_epochs(found)} of this one (--replace)")
@@ -200,18 +247,11 @@ def _epochs(found: outcome.Exploration) -> int:
     return sum(one.epochs for one in found.outcomes)
 
 
-def _keep_methods(found: Path, out: Path) -> None:
-    """The comparison of ways to ensemble, as it is, where there is one."""
-    if found.is_file():
-        comparison_file.read(found)  # BadInput for one that is none
-        with whole_file(out) as file:
-            file.write(found.read_text(encoding="utf-8"))
-
-
-def _keep_trainings(experiment: Experiment, out: Path, replace: bool) -> None:
+def _keep_trainings(experiment: Experiment, out: Path, allowed: list[str], replace: bool) -> None:
     """The curves of every model that was tested, and the picture of all that are kept beside the report's points."""
     tested = [model for model in experiment.models if model.curves.series("accuracy") and model.epoch(1)]
-    new = [*map(trainings.of, tested), *trainings.of_tries(experiment.runs / "explore")]
+    tries = trainings.of_tries(experiment.runs / "explore") if full_runs.SHORT in allowed else []
+    new = [*map(trainings.of, tested), *tries]
     merged = trainings.merge(trainings.read(out), new, replace)
     if not merged:
         return
@@ -235,6 +275,8 @@ def main(arguments: list[str] | None = None) -> str | None:
     parser.add_argument("--data", type=Path, default=Path("data/lmdb"), help="default: %(default)s")
     parser.add_argument("--out", type=Path, default=FILE, help="default: %(default)s")
     parser.add_argument("--replace", action="store_true", help="also by numbers of shorter trainings")
+    parser.add_argument("--allow", type=allow, default=[], metavar="WORDS", help="short: trainings that have not come to "
+                        "their solver's end; changes: of code that no commit holds")  # fmt: skip
     parser.add_argument("--price", type=price, help="dollars an hour, for the cost: it is given, not measured")
     options = parser.parse_args(arguments)
     try:

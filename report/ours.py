@@ -28,6 +28,7 @@ class Ours:
     note: str = ""
     models: tuple[str, ...] = ()  # whose runs it comes from
     made: Made | None = None  # where it comes from no run
+    images: int | None = None  # that an accuracy or an error is a share of
 
 
 Measure = Callable[[Experiment], Ours | None]

@@ -1,26 +1,39 @@
-"""Reads results/<kind>_<model>.json: what a command measured and said where, when and on what machine."""
+"""Reads <kind>_<model>.json: what a command measured and said where, when and on what machine."""
 
 import json
 from pathlib import Path
 
 from ensemble.files import BadInput
+from ensemble.measurements import KEPT
 
-FOLDER = Path("results")
 #: What each says of itself.
 _ABOUT = ("model", "iteration", "command", "commit", "machine", "time")
 
 
-def read(kind: str, *needed: str) -> list[dict]:
-    """The files of a kind, by model, each with these fields; BadInput for one that is broken."""
-    found = []
-    for path in sorted(FOLDER.glob(f"{kind}_*.json")):
-        try:
-            one = json.loads(path.read_text(encoding="utf-8"))
-            if missing := [name for name in (*_ABOUT, *needed) if name not in one]:
-                raise ValueError(f"no {missing[0]}")
-        except (ValueError, TypeError, RecursionError) as error:
-            raise BadInput(
-                f"{path}: not what the commands write ({error}); restore it from git, or remove it"
-            ) from error
-        found.append(one)
-    return found
+def paths(kind: str, runs: Path) -> list[Path]:
+    """The files of a kind by name: those in the runs folder, then the others that results/ keeps."""
+    found = {path.name: path for folder in (Path(KEPT), runs) for path in folder.glob(f"{kind}_*.json")}
+    return [found[name] for name in sorted(found)]
+
+
+def whence(path: Path) -> str:
+    """Where a file of `paths` lies, as the page says it."""
+    return f"kept in {path}" if path.parent == Path(KEPT) else f"from {path}"
+
+
+def load(path: Path, *needed: str) -> dict:
+    """One file with these fields; BadInput where it is broken."""
+    try:
+        one = json.loads(path.read_text(encoding="utf-8"))
+        if missing := [name for name in (*_ABOUT, *needed) if name not in one]:
+            raise ValueError(f"no {missing[0]}")
+    except (ValueError, TypeError, RecursionError) as error:
+        kept = path.parent == Path(KEPT)
+        remedy = "restore it from git" if kept else "measure again"
+        raise BadInput(f"{path}: not what the commands write ({error}); {remedy}, or remove it") from error
+    return one
+
+
+def read(kind: str, runs: Path, *needed: str) -> list[dict]:
+    """The files of a kind by name, each with these fields and with `whence`; BadInput for one that is broken."""
+    return [{**load(path, *needed), "whence": whence(path)} for path in paths(kind, runs)]

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import commands
 from ensemble.files import BadInput
+from ensemble.measurements import BENCH, benchmark
 from report.duration import duration
 from report.kept import price
 from reproduce import schedule
 from solvers import InputError
 from solvers.status import table
 
-BENCHES = {"CPU": Path("results/bench_cpu.json"), "GPU": Path("results/bench_gpu.json")}
+BENCHES = {"CPU": "bench_cpu.json", "GPU": "bench_gpu.json"}
 VAL, EPOCH = 10_000, 1000  # images of a test, iterations from test to test
 MEASURED = {"alexnet": "alexnet1", "nin": "nin1"}  # which training was measured for each architecture
 AREA = {"nin3": (64 / 48) ** 2}  # of its images, beside those of the training that was measured
@@ -72,14 +73,16 @@ def told(prices: dict[str, float | None]) -> str:
     """The table, and a line for what was not measured."""
     rows = [("the five trainings on", "", "time", "cost in dollars")]
     missing, untested = [], False
-    for kind, path in BENCHES.items():
-        found = calculated(path)
+    for kind, name in BENCHES.items():
+        found = calculated(benchmark(name))
         for one in found:
             cost = "no price given" if prices[kind] is None else f"{one.seconds / 3600 * prices[kind]:.2f}"
             rows.append((one.machine, one.precision, f"{duration(one.seconds)}{'' if one.tests else ' *'}", cost))
             untested = untested or not one.tests
         if not found:
-            missing.append(f"{kind}: not measured; make {'bench' if kind == 'CPU' else 'bench-gpu'} makes {path}")
+            missing.append(
+                f"{kind}: not measured; make {'bench' if kind == 'CPU' else 'bench-gpu'} makes {BENCH / name}"
+            )
     lines = [table(rows)] if len(rows) > 1 else []
     lines += ["* without the tests of val: scoring was not measured there"] if untested else []
     return "\n".join([*lines, *missing, "By calculation from measured throughput, one training after the other."])

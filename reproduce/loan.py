@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 import commands
+from ensemble import measurements
 from ensemble.files import BadInput
 from reproduce import __main__ as whole
 from reproduce import bring_back, parts, place
@@ -30,7 +31,7 @@ from solvers import InputError
 PACKING_S = 30
 BENCH_S = 150
 KEPT_PARTS, UNPACKED = Path("data/parts"), Path("data/from-parts")
-BENCH = Path("results/bench_gpu.json")
+BENCH = measurements.BENCH / "bench_gpu.json"
 
 
 def say(line: str) -> None:
@@ -112,7 +113,7 @@ def lend(options: argparse.Namespace) -> int:
             words += ["--leave-out", "explore k-means methods page"]  # the time is for the trainings
             status = whole.main(words + (["--deterministic"] if options.deterministic else []))
     finally:
-        packed = bring_back.pack(folder, sorted(Path("results").glob("*.json")), options.out)
+        packed = bring_back.pack(folder, sorted(measurements.BENCH.glob("*.json")), options.out)
         say(f"{options.out}: {len(packed.files)} files, {time.monotonic() - begun:.0f} s after the start")
         if packed.left_out:
             say(f"without room: {', '.join(packed.left_out)}")

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from caffe.proto import caffe_pb2
 
+from ensemble.measurements import BENCH, KEPT
 from report.paper import family_of
 from reproduce.place import Place, run_of, solver_file
 from solvers import InputError, curves, provenance
 from solvers.solver_file import parse, parse_solver, read
 
-BENCHES = (Path("results/bench_gpu.json"), Path("results/bench_cpu.json"))
+BENCHES = ("bench_gpu.json", "bench_cpu.json")
 STEPS = "steps.jsonl"
 _ENOUGH = 10.0  # seconds of training behind a speed
 _BATCH = 100  # of bench's trainings
@@ -133,7 +134,7 @@ class Speeds:
         """The benchmarks' rows of this machine, with their file."""
         here = {provenance.machine(self._gpu), provenance.machine("all" if self._gpu else "")}
         rows = []
-        for path in BENCHES:
+        for path in (folder / name for name in BENCHES for folder in (BENCH, Path(KEPT))):
             try:
                 found = json.loads((self._place.root / path).read_text())
                 if found["machine"] in here:

@@ -16,7 +16,7 @@ from ensemble.files import BadInput
 from ensemble.score_file import load, score_path
 from explore import outcome
 from explore.tries import FOLDER
-from report.kept import TRAIN_IMAGES
+from report.full_runs import TRAIN_IMAGES
 from reproduce.place import DATA, RUNS, Place, prefix, reached, run_of, solver_file
 from reproduce.speed import Speeds, Time
 from solvers import InputError, provenance

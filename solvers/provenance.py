@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+_NO_CODE = (":(exclude)solvers/*.prototxt", ":(exclude)results", ":(exclude,glob)**/*.md")
 
 
 def of_run(solver, gpu: str) -> dict[str, str | None]:
@@ -18,12 +19,13 @@ def of_run(solver, gpu: str) -> dict[str, str | None]:
 def commit() -> str | None:
     """The commit of this code, "763cb14" or "763cb14 with changes".
 
-    Where it is no git checkout it is what COMMIT says, of whoever copied the code there; else None.
+    Changes of solvers, results and documents do not count: the journal holds the solver, and the rate is edited by
+    hand. Where it is no git checkout it is what COMMIT says, of whoever copied the code there; else None.
     """
     head = _answer("git", "-C", str(ROOT), "rev-parse", "--short=10", "HEAD")
     if head is None:
         return os.environ.get("COMMIT")
-    changed = _answer("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")
+    changed = _answer("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no", "--", ".", *_NO_CODE)
     return f"{head} with changes" if changed else head
 
 

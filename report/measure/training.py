@@ -1,15 +1,15 @@
 """What the trainings gave: from the curves of the runs."""
 
 import json
+from dataclasses import replace
 from math import isnan, nan
-from pathlib import Path
 
+from ensemble.measurements import benchmark
 from report import paper
 from report.duration import duration
 from report.experiment import Experiment, Model
 from report.ours import Made, Ours, measures
 
-BENCH = Path("results/bench_gpu.json")
 FIRST_RATE_EPOCHS = 20  # section 5: "within 20 epochs"
 SECOND_RATE_ITERATIONS = 30_000  # section 5: "until about 30k iterations"
 
@@ -32,20 +32,29 @@ def _share(value: float) -> str:
     return f"{value:.3f}"
 
 
-def _best(tests: list[tuple[Model, int, float]]) -> Ours | None:
-    """The best accuracy of some tests, and after how long."""
+def _best(experiment: Experiment, tests: list[tuple[Model, int, float]]) -> Ours | None:
+    """The best accuracy of some tests, and after how long; of tests on fewer images than others have none."""
     if not tests:
         return None
+    most = max(experiment.tested(model) or 0 for model, *_ in tests)
+    tests = [test for test in tests if (experiment.tested(test[0]) or 0) == most]
     model, iteration, value = max(tests, key=lambda test: test[2])
-    return Ours(_share(value), f"{model.name} after {_epochs(model, iteration)}", (model.name,))
+    note = f"{model.name} after {_epochs(model, iteration)}{_part_of_val(experiment, model)}"
+    return Ours(_share(value), note, (model.name,), images=most or None)
 
 
-def _each(values: dict[Model, str]) -> Ours | None:
+def _part_of_val(experiment: Experiment, model: Model) -> str:
+    """ ", on 2,000 of the 10,000 val images" where a test does not average them all."""
+    images, val = experiment.tested(model), (experiment.build or {}).get("records", {}).get("val")
+    return f", on {images:,} of the {val:,} val images" if images and val and images < val else ""
+
+
+def _each(values: dict[Model, str], images: int | None = None) -> Ours | None:
     """A value of each model."""
     if not values:
         return None
     names = tuple(model.name for model in values)
-    return Ours(", ".join(values.values()), ", ".join(names), names)
+    return Ours(", ".join(values.values()), ", ".join(names), names, images=images)
 
 
 @measures("models-trained")
@@ -96,7 +105,7 @@ def gpus(experiment: Experiment) -> Ours | None:
 def gpu_memory(_: Experiment) -> Ours | None:
     """Of `make bench-gpu`: PyTorch's own count at its highest, in MB, without the records."""
     try:
-        found = json.loads(BENCH.read_text(encoding="utf-8"))
+        found = json.loads(benchmark("bench_gpu.json").read_text(encoding="utf-8"))
         rows = [
             (row["work"].removeprefix("train "), row["precision"], row["peak MiB"] * 1.048576) for row in found["rows"]
         ]
@@ -149,12 +158,12 @@ def alexnet_first_rate(experiment: Experiment) -> Ours | None:
         if abs(rate - 0.01) < 1e-6:
             tests += [(model, at, value) for at, value in model.curves.series("accuracy")
                       if at <= end and (model.epoch(at) or 0) <= FIRST_RATE_EPOCHS]  # fmt: skip
-    return _best(tests)
+    return _best(experiment, tests)
 
 
 @measures("alexnet-second-rate")
 def alexnet_second_rate(experiment: Experiment) -> Ours | None:
-    return _best([
+    return _best(experiment, [
         (model, at, value) for model in _family(experiment, "alexnet") if model.hand_drops
         for at, value in model.curves.series("accuracy")
         if model.hand_drops[0].iteration < at <= SECOND_RATE_ITERATIONS
@@ -170,8 +179,8 @@ def nin_after_the_same_time(experiment: Experiment) -> Ours | None:
     tests = [(model, test.iteration, test.outputs["accuracy"]) for model in _family(experiment, "nin")
              for test in model.curves.tested
              if test.net == 0 and test.seconds <= seconds and not isnan(test.outputs.get("accuracy", nan))]  # fmt: skip
-    found = _best(tests)
-    return found and Ours(found.value, f"{found.note}, in the {duration(seconds)} that AlexNet took", found.models)
+    found = _best(experiment, tests)
+    return found and replace(found, note=f"{found.note}, in the {duration(seconds)} that AlexNet took")
 
 
 def _drops(experiment: Experiment, number: int) -> dict[Model, tuple[float | None, float]]:
@@ -193,7 +202,10 @@ def _drop_epochs(experiment: Experiment, number: int) -> Ours | None:
 
 
 def _drop_accuracy(experiment: Experiment, number: int) -> Ours | None:
-    return _each({model: _share(value) for model, (_, value) in _drops(experiment, number).items()})
+    drops = {model: value for model, (_, value) in _drops(experiment, number).items()}
+    most = max((experiment.tested(model) or 0 for model in drops), default=0)
+    values = {model: _share(value) for model, value in drops.items() if (experiment.tested(model) or 0) == most}
+    return _each(values, most or None)
 
 
 @measures("nin-first-drop-epoch")
@@ -218,4 +230,4 @@ def nin_second_drop_accuracy(experiment: Experiment) -> Ours | None:
 
 @measures("best-single")
 def best_single(experiment: Experiment) -> Ours | None:
-    return _best([(model, *model.curves.best()) for model in _reports(experiment) if model.curves.best()])
+    return _best(experiment, [(model, *model.curves.best()) for model in _reports(experiment) if model.curves.best()])

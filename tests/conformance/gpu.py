@@ -1,6 +1,6 @@
 """make conformance-gpu: our engine on a GPU beside what real Caffe gave, a line for each layer type and training.
 
-    python -m tests.conformance.gpu [--gpu 0] [--out results/conformance_gpu.json]
+    python -m tests.conformance.gpu [--gpu 0] [--out runs/bench/conformance_gpu.json]
 
 Real Caffe's numbers are the recorded ones, so it needs neither real Caffe nor a network nor pytest. How far a value,
 a gradient, a displayed number or a learned weight is from real Caffe's is told relative to the largest of its array.
@@ -20,6 +20,8 @@ import torch
 
 from bench.results import keep, say
 from bench.table import table
+from ensemble.files import BadInput
+from ensemble.measurements import BENCH, check_place
 
 from . import reference, training, trajectories
 from .cases import CASES, NOT_YET
@@ -94,16 +96,20 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure, print the table and keep it; 1 where something is out of bounds."""
     parser = argparse.ArgumentParser(prog="python -m tests.conformance.gpu", description=__doc__.split("\n")[0])
     parser.add_argument("--gpu", type=int, default=0, help="its number (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=Path("results/conformance_gpu.json"), help="default: %(default)s")
+    parser.add_argument("--out", type=Path, default=BENCH / "conformance_gpu.json", help="default: %(default)s")
     options = parser.parse_args(arguments)
+    try:
+        check_place(options.out)
+    except BadInput as error:
+        raise SystemExit(f"conformance-gpu: {error}") from error
     there = torch.cuda.is_available()
     if not there:
-        say("there is no GPU: these are the CPU's, and they are not kept")
+        say("there is no GPU: these are the CPU's, and they are not written")
     rows = measure(OursOnGPU(options.gpu))
     print(table(rows))
     if there:
         keep(rows, options.out)
-        say(f"kept in {options.out}")
+        say(f"-> {options.out}")
     wrong = [row["what"] for row in rows if row["within"] != "yes"]
     print(f"{len(rows) - len(wrong)} of {len(rows)} within bounds" + (f"; not: {', '.join(wrong)}" if wrong else ""))
     return bool(wrong)

@@ -1,4 +1,4 @@
-"""Made-up results/ of views and of the gap, as the commands write them, for the tests of the report's page."""
+"""Made-up measurements of views and of the gap, as the commands write them, for the tests of the report's page."""
 
 from __future__ import annotations
 
@@ -37,7 +37,6 @@ def gap() -> dict:
 
 
 def write(folder: Path) -> None:
-    """Write both to `folder`/results."""
-    (folder / "results").mkdir(exist_ok=True)
+    """Write both to `folder`/runs."""
     for kind, found in (("views", views()), ("gap", gap())):
-        (folder / f"results/{kind}_nin1.json").write_text(json.dumps(found))
+        (folder / f"runs/{kind}_nin1.json").write_text(json.dumps(found))

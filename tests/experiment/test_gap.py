@@ -36,7 +36,7 @@ def read(split: str) -> records.Batch:
 
 def test_what_is_measured_is_what_loops_give(expected, tmp_path, capsys):
     assert gap.main(["one", "--draws", "2", "--seed", "5", "--batch", "30", "--images", "13"]) is None
-    found = json.loads((tmp_path / "results/gap_one.json").read_text())
+    found = json.loads((tmp_path / "runs/gap_one.json").read_text())
     assert list(found["splits"]) == ["train", "val", "holdout", "test"]
     assert [split["images"] for split in found["splits"].values()] == [13, 21, 11, 17]
     mean, weights = records.read_mean(Path("data/lmdb/mean.binaryproto")), small.make_weights(11)
@@ -88,14 +88,14 @@ def test_without_held_out_images_it_says_how_to_have_some(expected, tmp_path, ca
     assert gap.main(["one"]) is None
     printed = capsys.readouterr().out
     assert printed.count("make lmdb HOLDOUT=50") == 2 and "not measured" in printed
-    assert "holdout" not in json.loads((tmp_path / "results/gap_one.json").read_text())["splits"]
+    assert "holdout" not in json.loads((tmp_path / "runs/gap_one.json").read_text())["splits"]
 
 
 def test_images_that_the_run_may_have_trained_on_are_refused(expected, tmp_path):
     line = {"time": "2026-03-05T22:15:00+00:00", "event": "start", "iteration": 0, "data": "mean 0123"}
     (tmp_path / "runs/one/journal.jsonl").write_text(json.dumps(line) + "\n")
     assert "was trained on other images than those of data/lmdb" in gap.main(["one"])
-    assert not (tmp_path / "results").exists()
+    assert not (tmp_path / "runs/gap_one.json").exists()
 
 
 @pytest.mark.parametrize("arguments, said", [
@@ -106,7 +106,7 @@ def test_images_that_the_run_may_have_trained_on_are_refused(expected, tmp_path)
 def test_errors_are_one_line(expected, tmp_path, arguments, said):
     error = gap.main(arguments)
     assert error.startswith("ensemble.gap: ") and said in error and "\n" not in error
-    assert not (tmp_path / "results").exists()
+    assert not (tmp_path / "runs/gap_one.json").exists()
 
 
 def test_a_missing_or_unlabelled_split(expected, tmp_path):
@@ -114,7 +114,7 @@ def test_a_missing_or_unlabelled_split(expected, tmp_path):
     assert "train_lmdb: no LMDB; `make lmdb`" in gap.main(["one"])
     shutil.copytree(tmp_path / "data/lmdb/test_lmdb", tmp_path / "data/lmdb/train_lmdb")
     assert "a label not in 0 to 199" in gap.main(["one"])
-    assert not (tmp_path / "results").exists()
+    assert not (tmp_path / "runs/gap_one.json").exists()
 
 
 def test_a_diverged_snapshot_is_refused(expected, tmp_path):

@@ -43,7 +43,7 @@ def wilson(share: float, n: int) -> tuple[float, float]:
 
 
 def test_what_is_kept(place):
-    found = compared.read(Path("results/compared_pair.json"))
+    found = compared.read(Path("runs/compared_pair.json"))
     assert (found.name, found.title, found.note) == ("pair", TITLE, "A note.")
     assert found.train_images == small_report.TRAIN and found.val_images == small_report.COUNTS["val"]
     first, second = found.runs
@@ -60,7 +60,7 @@ def test_what_is_kept(place):
 
 
 def test_the_difference_is_newcombes(place):
-    found = compared.read(Path("results/compared_pair.json"))
+    found = compared.read(Path("runs/compared_pair.json"))
     alexnet, nin = found.runs
     at = found.common_epochs()[-1]
     # A log rounds; images are whole.
@@ -112,7 +112,7 @@ def test_on_the_page(place, monkeypatch):
 
 def test_a_broken_file_is_told(place, monkeypatch, tmp_path):
     monkeypatch.setattr(figure, "_inline", lambda *_: Markup("<svg></svg>"))
-    path = Path("results/compared_pair.json")
+    path = Path("runs/compared_pair.json")
     whole = path.read_text()
     for broken in ("{", "[]", '{"runs": []}', json.dumps({**json.loads(whole), "runs": [{"name": "a"}] * 2})):
         path.write_text(broken)
@@ -132,4 +132,4 @@ def test_a_broken_file_is_told(place, monkeypatch, tmp_path):
 )
 def test_what_cannot_be_compared(place, arguments, message):
     assert compared.main([*arguments, "--title", "x"]) == f"report.compared: {message}"
-    assert not Path("results/compared_other.json").exists()
+    assert not Path("runs/compared_other.json").exists()

@@ -14,7 +14,7 @@ import pytest
 from baselines import kmeans
 from ensemble.files import BadInput
 from explore import outcome
-from report import kept, ours, paper, table, trainings
+from report import full_runs, kept, ours, paper, table, trainings
 from report.experiment import open_experiment
 
 from . import small_report
@@ -36,6 +36,12 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def measured(place):
     return ours.measured(open_experiment(Path("runs"), Path("data/lmdb")))
+
+
+def count_as_whole(monkeypatch):
+    """Take the small experiment's images for all of Tiny ImageNet."""
+    monkeypatch.setattr(full_runs, "TRAIN_IMAGES", 400)
+    monkeypatch.setattr(full_runs, "VAL_IMAGES", 400)
 
 
 def test_every_number_is_of_a_kind_and_measured_or_known_not_to_be():
@@ -63,7 +69,7 @@ def test_curves_of_the_report():
         ("momentum", "0.9"),
         ("snapshot-epochs", "2"),
         ("batch-size", "10"),
-        ("learning-rates", "0.01, 0.001, 0.0001"),
+        ("learning-rates", "0.1, 0.01, 0.001"),  # of the runs' first solvers and of the first pass, none of a drop
         ("alexnet-crop", "6 x 6"),
         ("nin-crop", "6, 6, 6"),
         ("mirror", "all"),
@@ -150,7 +156,7 @@ def test_a_part_of_the_data_is_not_kept(place, tmp_path):
 
 
 def test_kept_numbers_say_what_stands_behind_them(place, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(kept, "TRAIN_IMAGES", 400)
+    count_as_whole(monkeypatch)
     out = tmp_path / "measured.json"
     first = kept.Kept("0.5", "by hand", "make x", None, None, None, [], 0.0, None)
     out.write_text(json.dumps({"gpu-memory": vars(first), "best-single": vars(first)}))
@@ -172,7 +178,7 @@ def test_kept_numbers_say_what_stands_behind_them(place, tmp_path, monkeypatch, 
 
 
 def test_a_shorter_training_does_not_replace_a_longer_one(place, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(kept, "TRAIN_IMAGES", 400)
+    count_as_whole(monkeypatch)
     out = tmp_path / "measured.json"
     longer = kept.Kept("0.9", "elsewhere", "make x", None, None, None, [], 9.0, None, "bf16", 1000.0)
     out.write_text(json.dumps({"best-single": vars(longer)}))
@@ -185,7 +191,7 @@ def test_a_shorter_training_does_not_replace_a_longer_one(place, tmp_path, monke
 
 
 def test_of_single_models_the_best_is_kept_however_long_it_trained(place, tmp_path, monkeypatch):
-    monkeypatch.setattr(kept, "TRAIN_IMAGES", 400)
+    count_as_whole(monkeypatch)
     out = tmp_path / "measured.json"
     other = kept.Kept("0.318", "alexnet1", "make train-alexnet1", None, None, None, [], 9.0, None, "fp32", 1000.0)
     better = replace(other, value="0.999", epochs=1.0)
@@ -198,11 +204,13 @@ def test_of_single_models_the_best_is_kept_however_long_it_trained(place, tmp_pa
 def test_models_of_other_images_are_left_out(place, tmp_path, monkeypatch, capsys):
     shutil.copytree(place, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr(kept, "TRAIN_IMAGES", 400)
+    count_as_whole(monkeypatch)
     path = Path("runs/nin1/journal.jsonl")
     path.write_text(re.sub('"data": "mean [0-9a-f]+"', '"data": "mean 17"', path.read_text()))
     assert kept.main(["--out", "measured.json"]) is None
-    assert "runs/nin1: left out, was trained on other images than those of data/lmdb" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "runs/nin1: not kept: nin1 was trained on other images than those of data/lmdb" in said
+    assert "best-ensemble: not kept: " in said and "best-ensemble" not in kept.read(Path("measured.json"))
     assert kept.read(Path("measured.json"))["best-single"].note.startswith("nin2")
     assert "nin1" not in trainings.read(Path(trainings.NAME))
 
@@ -211,7 +219,7 @@ def test_runs_elsewhere_are_kept_whole(place, tmp_path, monkeypatch):
     """What make results RUNS=... says: no log and no score of runs/ is looked at."""
     shutil.copytree(place, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr(kept, "TRAIN_IMAGES", 400)
+    count_as_whole(monkeypatch)
     assert kept.main(["--out", "here.json"]) is None
     Path("runs").rename("brought")
     assert kept.main(["--runs", "brought", "--out", "there.json"]) is None
@@ -220,7 +228,7 @@ def test_runs_elsewhere_are_kept_whole(place, tmp_path, monkeypatch):
 
 def test_rows_of_other_fits_stay(place, tmp_path, monkeypatch):
     """K-means by clusters and seed, and the first pass that tried for longer."""
-    monkeypatch.setattr(kept, "TRAIN_IMAGES", 400)
+    count_as_whole(monkeypatch)
     out, fits, tries = tmp_path / "measured.json", tmp_path / "kmeans.json", tmp_path / "explore.json"
     assert kept.main(["--out", str(out)]) is None
     rows, found = kmeans.read(fits), outcome.load(tries)
@@ -237,7 +245,7 @@ def test_rows_of_other_fits_stay(place, tmp_path, monkeypatch):
 
 def test_trainings_gather(place, tmp_path, monkeypatch):
     """Those of other folders stay, with their curves, and of one model the longer."""
-    monkeypatch.setattr(kept, "TRAIN_IMAGES", 400)
+    count_as_whole(monkeypatch)
     out, path = tmp_path / "measured.json", tmp_path / trainings.NAME
     assert kept.main(["--out", str(out)]) is None
     first = trainings.read(path)
@@ -258,7 +266,7 @@ def test_trainings_gather(place, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("text", ["{", "{}x", '[{"name": "a"}]', "[3]"])
 def test_broken_trainings_are_told_and_stay(place, tmp_path, monkeypatch, text):
-    monkeypatch.setattr(kept, "TRAIN_IMAGES", 400)
+    count_as_whole(monkeypatch)
     path = tmp_path / trainings.NAME
     path.write_text(text)
     assert "trainings.json: not what `make results` writes" in kept.main(["--out", str(tmp_path / "measured.json")])
@@ -266,7 +274,7 @@ def test_broken_trainings_are_told_and_stay(place, tmp_path, monkeypatch, text):
 
 
 def test_a_cost_is_by_a_price_that_was_given(place, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(kept, "TRAIN_IMAGES", 400)
+    count_as_whole(monkeypatch)
     out = tmp_path / "measured.json"
     assert kept.main(["--out", str(out)]) is None and "cost" not in kept.read(out)
     assert kept.main(["--out", str(out), "--price", "2.5"]) is None
@@ -282,7 +290,7 @@ def test_a_cost_is_by_a_price_that_was_given(place, tmp_path, monkeypatch, capsy
 def test_a_rehearsal_is_not_kept(place, tmp_path, monkeypatch):
     shutil.copytree(place, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setattr(kept, "TRAIN_IMAGES", 400)
+    count_as_whole(monkeypatch)
     path = Path("runs/nin2/journal.jsonl")
     path.write_text(
         path.read_text().replace('"# nin2', "\"# A rehearsal: every length is the report's times 0.1.\\n# nin2")

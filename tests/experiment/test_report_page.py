@@ -101,7 +101,7 @@ def test_the_whole_page(made):
     # Curves with both drops of nin1, and what made them.
     assert text.count("rate 0.0001</text>") == 4 and "0.001 to 0.0001" in found.section("training")
     assert "make train-nin3" in found.section("training")
-    assert found.section("ensembles").count("<tr>") == 1 + 7
+    assert found.section("ensembles").count("<tr>") == 1 + 2 + 1 + 7
     methods = found.section("methods")
     assert methods.count("<tr>") == 2 * (1 + 1 + 7) and "transductive" in methods.lower() and "beyond noise" in methods
     assert found.section("classes").count("thing 199") >= 1
@@ -130,10 +130,10 @@ ABOUT = '"model": "a", "iteration": 1, "command": "", "commit": "", "machine": "
 @pytest.mark.parametrize("text", ["[]", "{", '{"model": "nin1"}', f'{{"rows": [1], "splits": [], {ABOUT}}}',
                                   f'{{"rows": [], "splits": [], "seed": 0, "seconds": 1, {ABOUT}}}'])  # fmt: skip
 def test_results_that_are_broken_or_missing(quick, kind, text):
-    Path(f"results/{kind}_nin1.json").write_text(text)
+    Path(f"runs/{kind}_nin1.json").write_text(text)
     found = page().section(kind)
     assert 'class="missing"' in found and ("not what" in found)
-    Path(f"results/{kind}_nin1.json").unlink()
+    Path(f"runs/{kind}_nin1.json").unlink()
     assert f"make {kind}-nin1" in page().section(kind)
 
 

@@ -284,7 +284,7 @@ def test_the_gain_of_views_is_kept(expected, tmp_path, capsys):
     assert scores.main(["one", "--split", "val", "holdout", "--view", "10crop", "dense:7"]) is None
     capsys.readouterr()
     assert view_gain.main(["one", "10crop", "dense:7"]) is None
-    kept = json.loads((tmp_path / "results/views_one.json").read_text())
+    kept = json.loads((tmp_path / "runs/views_one.json").read_text())
     assert (
         kept["model"] == "one" and kept["iteration"] == 20 and {"commit", "machine", "command", "time"} <= kept.keys()
     )
@@ -317,4 +317,4 @@ def test_gains_of_other_snapshots_or_without_scores_are_refused(expected, tmp_pa
     found.split = "val"
     save(score_path(tmp_path / "runs", "one", "val"), found)
     assert "without a label" in view_gain.main(["one", "10crop"])
-    assert not (tmp_path / "results").exists()
+    assert not (tmp_path / "runs/views_one.json").exists()

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from report.chance import CHANCE
 from report.palette import LIGHT, SERIES
 
 WIDTH, HEIGHT = 4.8, 2.9  # inches: text of 9.5 points is still read when a phone shows the figure at 3/4
@@ -56,6 +57,11 @@ class Plot:
         FigureCanvasSVG(self.figure)
         self.axes: Axes = self.figure.add_subplot()
         self.svg = Markup()
+
+
+def mark_chance(axes: Axes) -> None:
+    """A dotted line at the accuracy of a class drawn by lot."""
+    axes.axhline(CHANCE, color=LIGHT["muted"], linewidth=1, linestyle=":", label="chance")
 
 
 @contextmanager

@@ -19,13 +19,16 @@ def kinds(wnids: Sequence[str]) -> list[tuple[str, list[int]]]:
     return [(kind, labels) for kind, labels in groups if labels]
 
 
-def order(confusion: np.ndarray, wnids: Sequence[str]) -> tuple[np.ndarray, list[tuple[str, int]]]:
+def order(
+    confusion: np.ndarray, wnids: Sequence[str], one: str | None = None
+) -> tuple[np.ndarray, list[tuple[str, int]]]:
     """Labels in the order of the picture, and each kind with how many classes it has.
 
     confusion is int (200, 200). Within a kind the classes follow the Fiedler vector of the graph whose edges
-    are the confusions, which puts those that are often confused near each other.
+    are the confusions, which puts those that are often confused near each other. `one` is the kind of all classes
+    where their ids do not say what their images show.
     """
-    found = kinds(wnids)
+    found = [(one, list(range(len(wnids))))] if one else kinds(wnids)
     alike = confusion + confusion.T
     labels = [label for _, group in found for label in _seriated(group, alike)]
     return np.array(labels), [(kind, len(group)) for kind, group in found]

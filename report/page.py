@@ -1,6 +1,7 @@
 """The page: sections that are built one by one, and the template that sets them."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import ModuleType
 
 import jinja2
@@ -8,9 +9,8 @@ from markupsafe import Markup
 from tqdm import tqdm
 
 from ensemble.files import BadInput
-from report import Missing, paper
+from report import Missing, about, chance, paper
 from report.experiment import Experiment
-from report.kept import TRAIN_IMAGES
 from report.palette import DARK, LIGHT
 from report.sections import (
     classes,
@@ -51,10 +51,9 @@ def page(experiment: Experiment, progress: Callable = tqdm) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("report"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True)  # fmt: skip
-    environment.filters["share"] = lambda value: "\N{EN DASH}" if value is None else f"{value:.4f}"
-    environment.filters["signed"] = lambda value: f"{value:+.4f}".replace("-", "\N{MINUS SIGN}")
-    environment.filters["percent"] = lambda value: f"{100 * value:.1f}"
-    environment.filters["time"] = lambda stamp: stamp.replace("T", " ").replace("+00:00", " UTC")
+    environment.filters.update(_filters())
+    environment.globals["chance"] = f"{chance.CHANCE:.4f}"
+    environment.globals["images_are"] = "drawings" if experiment.drawn else "images"
     sections = []
     for name, title, module in progress(SECTIONS, desc="report", unit="section", disable=None):
         values, missing = {}, None
@@ -70,44 +69,68 @@ def page(experiment: Experiment, progress: Callable = tqdm) -> str:
     return environment.get_template("page.html.j2").render(
         sections=sections,
         tiles=_tiles(experiment),
-        note=_note(experiment),
+        caveats=about.caveats(experiment),
+        data=about.data(experiment),
+        trained=about.trained(experiment),
         problems=experiment.problems,
         css=Markup(environment.get_template("page.css.j2").render(light=LIGHT, dark=DARK)),
     )
 
 
-def _tiles(experiment: Experiment) -> list[tuple[str, str, str]]:
-    """(what, ours, the report's) at the head of the page; only what was measured here."""
-    tiles = []
-    bests = [(best[1], model.name) for model in experiment.models if (best := model.curves.best())]
-    if bests:
-        value, name = max(bests)
-        tiles.append((f"best single model, {name}, on val", f"{value:.3f}", paper.value("best-single")))
+def _filters() -> dict[str, Callable]:
+    """How the templates show numbers."""
+
+    def share(value):
+        return "\N{EN DASH}" if value is None else f"{value:.4f}"
+
+    def bounds(value, images):
+        found = chance.interval(value, images)
+        return f"{found.low:.4f} to {found.high:.4f}" if found else ""
+
+    return {
+        "share": share,
+        "bounds": bounds,
+        "signed": lambda value: f"{value:+.4f}".replace("-", "\N{MINUS SIGN}"),
+        "percent": lambda value: f"{100 * value:.1f}",
+        "time": lambda stamp: stamp.replace("T", " ").replace("+00:00", " UTC"),
+    }
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A number at the head of the page."""
+
+    what: str
+    value: str
+    beside: str  # its interval, and what it is of
+    theirs: str
+
+
+def _tiles(experiment: Experiment) -> list[Tile]:
+    """The best single model and the best ensemble, of one set of images; only what was measured here."""
     if experiment.ensembles:
-        best = experiment.ensembles.table[0]
-        names = " + ".join(best.models)
-        theirs = f"{paper.value('ensemble-accuracy')} on test"
-        if best.holdout_accuracy is not None:
-            tiles.append((f"best ensemble, {names}, on held-out images", f"{best.holdout_accuracy:.3f}", theirs))
-        else:
-            tiles.append((f"best ensemble, {names}, on val", f"{best.val_accuracy:.3f}", theirs))
-    return tiles
+        table = experiment.ensembles.table  # the best on val first
+        held_out = experiment.ensembles.holdout
+        files, split = (held_out, "held-out images") if held_out else (experiment.ensembles.val, "val images")
+        single, best = next(one for one in table if len(one.models) == 1), table[0]
+        return [
+            _tile(f"best {what}, {' + '.join(one.models)}", one.holdout_accuracy if held_out else one.val_accuracy,
+                  len(files[0].labels), split + (", chosen on val" if held_out else ", which chose it"), theirs)
+            for what, one, theirs in (("single model", single, f"{paper.value('best-single')} on val"),
+                                      ("ensemble", best, f"{paper.value('ensemble-accuracy')} on test"))
+        ]  # fmt: skip
+    bests = [(best[1], model) for model in experiment.models if (best := model.curves.best())]
+    most = max((experiment.tested(model) or 0 for _, model in bests), default=0)
+    bests = [(value, model) for value, model in bests if (experiment.tested(model) or 0) == most]
+    if not bests:
+        return []
+    value, model = max(bests, key=lambda best: best[0])
+    tests = len(model.curves.series("accuracy"))
+    where = f"val images, the best of {tests} tests" if tests > 1 else "val images"
+    return [_tile(f"best single model, {model.name}", value, most, where, f"{paper.value('best-single')} on val")]
 
 
-def _note(experiment: Experiment) -> str | None:
-    """That the runs are rehearsals, or the data is a part of Tiny ImageNet, where that is so."""
-    if rehearsed := [model.name for model in experiment.models if model.rehearsal]:
-        return (
-            f"Rehearsals, trained for a part of the report's length: {', '.join(rehearsed)}. They show the way, and "
-            "their numbers are no reproduction of the report's."
-        )
-    if experiment.build is None:
-        return None
-    records = experiment.build["records"]
-    images = records["train"] + records.get("holdout", 0)
-    if images == TRAIN_IMAGES:
-        return None
-    return (
-        f"These runs had {images:,} training images, not the {TRAIN_IMAGES:,} of Tiny ImageNet: they show the way, and "
-        "their numbers are no reproduction of the report's."
-    )
+def _tile(what: str, value: float, images: int, where: str, theirs: str) -> Tile:
+    found = chance.interval(value, images)
+    beside = f"95 %: {found.low:.3f} to {found.high:.3f}; of {images:,} {where}" if found else where
+    return Tile(what, f"{value:.3f}", beside, theirs)

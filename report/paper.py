@@ -21,6 +21,13 @@ class Number:
     family: str | None = None  # "nin" or "alexnet", where it is a point of a curve
     epoch: int | None = None
     readme: bool = False
+    share: bool = False  # an accuracy or an error, beside which chance and a 95 % interval stand
+    stand_in: str | None = None  # of the judge's test set, which is closed: what stands in for it here, "" for nothing
+
+    @property
+    def judge(self) -> bool:
+        """Whether only the judge of the test set could measure it."""
+        return self.stand_in is not None
 
     @property
     def accuracy(self) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import commands
 from ensemble.files import BadInput, whole_file
-from report import kept, paper
+from report import chance, kept, paper
 from report.duration import duration
 
 BEGIN, END = "<!-- report: made by make report-table -->", "<!-- /report -->"
@@ -20,15 +20,17 @@ def table(measured: dict[str, kept.Kept]) -> str:
     rows = [("", "section", "the report", "ours"), ("---",) * 4]
     for number in paper.numbers():
         if number.readme:
-            rows.append((number.what, number.section, number.value, _ours(measured.get(number.name))))
+            rows.append((number.what, number.section, number.value, _ours(number, measured.get(number.name))))
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _ours(number: kept.Kept | None) -> str:
-    if number is None:
-        return "not yet measured"
-    about = [part for part in (number.note, _where(number)) if part]
-    return f"{number.value} ({'; '.join(about)})" if about else number.value
+def _ours(number: paper.Number, ours: kept.Kept | None) -> str:
+    closed = "the judge is closed; in its place " if number.judge else ""
+    if ours is None:
+        return closed + (f"{number.stand_in.partition(':')[0]}: " if closed else "") + "not yet measured"
+    beside = chance.beside(number, ours.value, ours.note, ours.images)
+    about = [part for part in (ours.note, beside, _where(ours)) if part]
+    return f"{closed}{ours.value} ({'; '.join(about)})" if about else closed + ours.value
 
 
 def _where(number: kept.Kept) -> str:

@@ -6,9 +6,10 @@ from pathlib import Path
 from caffe.proto import caffe_pb2
 
 from report import paper
-from report.experiment import Experiment
+from report.experiment import Experiment, Model
+from report.measure.first_pass import explored
 from report.ours import Ours, measures
-from solvers import InputError
+from solvers import InputError, journal, provenance
 from solvers.solver_file import parse, parse_solver, read
 
 _CONVOLUTION, _FULLY_CONNECTED = "Convolution", "InnerProduct"
@@ -26,6 +27,35 @@ def nets(family: str | None = None) -> dict[str, object]:
         except (InputError, OSError):
             continue
     return found
+
+
+def differences(model: str) -> str:
+    """How a model's net differs from the net of that name in this repository: "crop 24, not 48"; "" where it does not."""
+    path = Path("models", model, "train_val.prototxt")
+    own = provenance.ROOT / path
+    if not (path.is_file() and own.is_file()) or path.resolve() == own:
+        return ""
+    try:
+        here, there = (parse(read(each), caffe_pb2.NetParameter(), each) for each in (path, own))
+    except (InputError, OSError):
+        return ""
+    found = []
+    for what, value in _SIZES.items():
+        pair = [str((layer := _data_layer(net)) and value(layer) or "none") for net in (here, there)]
+        if pair[0] != pair[1]:
+            found.append(f"{what} {pair[0]}, not {pair[1]}")
+    for layer in (*here.layer, *there.layer):
+        for field in ("data_param", "include", "transform_param"):
+            layer.ClearField(field)
+    if list(here.layer) != list(there.layer):
+        found.append("other layer settings")
+    return "; ".join(found)
+
+
+_SIZES = {
+    "crop": lambda layer: layer.transform_param.crop_size,
+    "batch": lambda layer: layer.data_param.batch_size,
+}
 
 
 def solvers() -> dict[str, object]:
@@ -153,9 +183,27 @@ def batch_size(_: Experiment) -> Ours | None:
 
 
 @measures("learning-rates")
-def learning_rates(_: Experiment) -> Ours | None:
-    rates = sorted({solver.base_lr for solver in solvers().values()}, reverse=True)
-    return Ours(", ".join(f"{rate:.4g}" for rate in rates), "base_lr of solvers/") if rates else None
+def learning_rates(experiment: Experiment) -> Ours | None:
+    """Those that a training or a try began at; base_lr of solvers/ may have been dropped since."""
+    begun = {model.name: _first_rate(model) for model in experiment.models if paper.family_of(model.name)}
+    begun |= {name: one.base_lr for name, one in solvers().items() if name not in begun}
+    tried = explored(experiment)
+    rates = {*begun.values(), *(one.rate for one in (tried.outcomes if tried else []))}
+    if not rates:
+        return None
+    shown = sorted({f"{rate:.4g}" for rate in rates}, key=float, reverse=True)
+    return Ours(", ".join(shown), f"at the start of {', '.join(begun)}" + (" and of make explore" if tried else ""))
+
+
+def _first_rate(model: Model) -> float:
+    """The rate at iteration 0: the first run's solver has it, else the first change of the rate."""
+    if model.journal:
+        try:
+            return parse_solver(model.journal[0]["solver"], model.folder / journal.FILE).base_lr
+        except InputError:  # what the log shows is as good
+            pass
+    changes = model.curves.rate_changes
+    return changes[0].before if changes else model.solver.base_lr
 
 
 @measures("momentum")

@@ -5,7 +5,7 @@ from matplotlib.ticker import MaxNLocator
 
 from ensemble import intervals
 from report.compared import Compared
-from report.figure import plot
+from report.figure import mark_chance, plot
 from report.palette import LIGHT, SERIES
 
 _DASHES = ("-", "--", "-.", ":")  # told apart without colour too
@@ -22,6 +22,7 @@ def accuracy(compared: Compared, name: str) -> Markup:
             drawing.axes.fill_between(at, [one.low for one in found], [one.high for one in found], color=colour,
                                       alpha=0.2, linewidth=0)  # fmt: skip
             _line(drawing.axes, index, run, run.accuracy, label_at=0)
+        mark_chance(drawing.axes)
         _finish(drawing.axes, "accuracy on val")
         drawing.axes.set_ylim(bottom=0)
     return drawing.svg

@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from explore.outcome import Exploration, Outcome
-from report.figure import plot
+from report.figure import mark_chance, plot
 from report.palette import LIGHT, SERIES
 
 _DASHES = ("-", "--", "-.", ":")
@@ -44,6 +44,9 @@ def _plot(found: Exploration, name: str, what: str, label: str, points: Callable
         handles += [Line2D([], [], color=LIGHT["muted"], linestyle=_DASHES[which % len(_DASHES)], label=model,
                            marker=_MARKERS[which % len(_MARKERS)] if marked else "")
                     for which, model in enumerate(models)]  # fmt: skip
+        if marked:
+            mark_chance(axes)
+            handles.append(axes.get_lines()[-1])
         axes.legend(handles=handles, loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=3, borderaxespad=0.2)
         axes.set(xlabel="epoch", ylabel=label)
         axes.set_xlim(left=0)

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from report import paper
 from report.experiment import Model
-from report.figure import plot
+from report.figure import mark_chance, plot
 from report.palette import LIGHT
 
 _POINTS = 400  # of a drawn curve: a display every 20 iterations would be thousands
@@ -114,6 +114,7 @@ def accuracy(model: Model, name: str) -> Markup:
             _line(axes, model, train, epochs, "s", color=LIGHT["blue"], label="train")
         if val:
             _line(axes, model, val, epochs, "o", linestyle="--", color=LIGHT["orange"], label="val")
+        mark_chance(axes)
         axes.set_ylabel("accuracy")
         axes.set_ylim(bottom=0)
         _mark_drops(axes, model, epochs, 0)
@@ -141,6 +142,7 @@ def beside_the_report(curves: Mapping[str, Sequence[tuple[float, float]]], name:
             if in_epochs:
                 axes.plot(*zip(*paper.curve(family)), marker, color=LIGHT["ink"], markerfacecolor=LIGHT["paper"],
                           markersize=6, zorder=5, label=label)  # fmt: skip
+        mark_chance(axes)
         axes.set_ylabel("accuracy on val")
         axes.set_ylim(bottom=0)
         _label_x(axes, in_epochs)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ensemble.files import BadInput
+from report import chance
 from report.experiment import Experiment
 from report.kinds import order
 from report.pictures import data_uris
@@ -16,7 +17,8 @@ EXTREMES = 8
 
 def build(experiment: Experiment) -> dict:
     found = experiment.verdicts
-    labels, groups = order(found.confusion, [wnid for wnid, _ in experiment.classes])
+    wnids = [wnid for wnid, _ in experiment.classes]
+    labels, groups = order(found.confusion, wnids, "drawings" if experiment.drawn else None)
     ranked = _ranked(found)
     pairs = found.pairs(PAIRS)
     missing, uris = None, {}
@@ -26,6 +28,7 @@ def build(experiment: Experiment) -> dict:
         missing = str(error)
     return {
         "title": found.title,
+        "drawn": experiment.drawn,
         "images": len(found.labels),
         "right": int(found.right.sum()),
         "accuracies": classes.accuracies(found.accuracy, "classes"),
@@ -47,7 +50,10 @@ def _ranked(found: Verdicts) -> list[int]:
 
 def _row(experiment: Experiment, found: Verdicts, label: int) -> dict:
     other = found.taken_for(label)
+    interval = chance.interval(float(found.accuracy[label]), int(found.images[label]))
     return {
+        "low": interval.low,
+        "high": interval.high,
         "name": experiment.class_name(label),
         "words": experiment.classes[label],
         "accuracy": float(found.accuracy[label]),

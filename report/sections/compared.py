@@ -1,24 +1,27 @@
 """Trainings that were set side by side: the ideas of the report's last section, and whether they helped."""
 
-from report.compared import RESULTS, read, verdict
+from report import results_files
+from report.compared import read, verdict
 from report.experiment import Experiment
 from report.plots import compared as plots
 
 SHOWN = 8  # rows of a table at most: common tests, evenly chosen, the last among them
 
 
-def build(_: Experiment) -> dict:
-    found = [read(path) for path in sorted(RESULTS.glob("compared_*.json"))]
-    return {"comparisons": [_shown(one, number) for number, one in enumerate(found, 1)]}
+def build(experiment: Experiment) -> dict:
+    paths = results_files.paths("compared", experiment.runs)
+    found = [(read(path), results_files.whence(path)) for path in paths]
+    return {"comparisons": [_shown(one, whence, number) for number, (one, whence) in enumerate(found, 1)]}
 
 
-def _shown(one, number: int) -> dict:
+def _shown(one, whence: str, number: int) -> dict:
     epochs = one.common_epochs()
     chosen = epochs[:: -max(1, -(-len(epochs) // SHOWN))][::-1]
     first = one.runs[0]
     return {
         "title": one.title,
         "note": one.note,
+        "whence": whence,
         "said": verdict(one),
         "accuracy": plots.accuracy(one, f"compared-accuracy-{number}"),
         "loss": plots.loss(one, f"compared-loss-{number}"),

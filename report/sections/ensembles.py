@@ -1,8 +1,9 @@
 """The accuracy of every combination of the models."""
 
-from ensemble import summary
+from ensemble import halves, summary
 from report import Missing, paper
 from report.experiment import Experiment
+from report.measure.ensembles import in_halves
 from report.plots import ensembles
 
 
@@ -22,5 +23,17 @@ def build(experiment: Experiment) -> dict:
         "theirs": paper.value("ensemble-accuracy"),
         "rows": list(zip(found.table, deviations)),
         "single": single,
+        "halves": _halves(experiment),
         "highest": found.table[0].val_accuracy,
     }
+
+
+def _halves(experiment: Experiment) -> list[tuple[str, halves.Halves, str | None]]:
+    """(what is chosen, the accuracy both ways, the report's on test) for each rule of choice that these models allow."""
+    rules = (
+        ("the best single model", halves.SINGLE, paper.value("single-test-accuracy")),
+        ("the three NIN together", halves.ALL, paper.value("ensemble-accuracy")),
+        ("the best combination", halves.BEST, None),
+    )
+    found = [(what, in_halves(experiment, rule), theirs) for what, rule, theirs in rules]
+    return [(what, one, theirs) for what, one, theirs in found if one]

@@ -17,6 +17,7 @@ def build(experiment: Experiment) -> dict:
     uris = data_uris(experiment.data, found.split, names)
     return {
         "title": found.title,
+        "drawn": experiment.drawn,
         "groups": [
             (
                 heading,

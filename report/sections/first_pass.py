@@ -3,7 +3,7 @@
 from baselines import kmeans
 from explore import choice, outcome
 from explore.outcome import Exploration
-from report import Missing, kept, paper
+from report import Missing, full_runs, kept, paper
 from report.duration import duration
 from report.experiment import Experiment
 from report.measure.first_pass import explored, kmeans_rows
@@ -49,7 +49,7 @@ def _explored(experiment: Experiment) -> dict | None:
         "reason": reason,
         "best": choice.best_of_each_model(found.outcomes),
         "kept": here is None,
-        "part": found.train_images < kept.TRAIN_IMAGES,
+        "part": found.train_images < full_runs.TRAIN_IMAGES,
         "about": _about(found),
     }
 

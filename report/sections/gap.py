@@ -8,7 +8,7 @@ from report.plots import gap as plots
 
 
 def build(experiment: Experiment) -> dict:
-    files = results_files.read("gap", "splits", "draws", "seed", "seconds")
+    files = results_files.read("gap", experiment.runs, "splits", "draws", "seed", "seconds")
     if not files:
         raise Missing("No snapshot is compared on train, val and held-out images yet: make gap-nin1")
     try:
@@ -22,4 +22,4 @@ def build(experiment: Experiment) -> dict:
             models.append({**one, "reasons": reasons, "conclusion": gap_reasons.conclusion(reasons), "plot": plot})
         return {"models": models}
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise BadInput(f"results/gap_*.json: not what `make gap-nin1` writes ({error!r})") from error
+        raise BadInput(f"gap_*.json: not what `make gap-nin1` writes ({error!r})") from error

@@ -1,6 +1,6 @@
 """Every number of the report beside ours."""
 
-from report import kept, ours, paper
+from report import chance, kept, ours, paper
 from report.experiment import Experiment
 
 GROUPS = (
@@ -15,12 +15,18 @@ def build(experiment: Experiment) -> dict:
     here = ours.measured(experiment)
     committed = kept.read(kept.FILE)
     rows = [(number, here.get(number.name), committed.get(number.name)) for number in paper.numbers()]
+    # A constant of a prototxt is no measurement, and the judge's numbers nobody can measure any more.
+    results = [bool(mine or old) for number, mine, old in rows if number.kind == "result" and not number.judge]
+    judged = [bool(mine or old) for number, mine, old in rows if number.judge]
     return {
         # Those of README's table first: they are what the report is about.
         "groups": [
             (kind, title, sorted((row for row in rows if row[0].kind == kind), key=lambda row: not row[0].readme))
             for kind, title in GROUPS
         ],
-        "measured": sum(bool(mine or committed) for _, mine, committed in rows),
-        "possible": sum(number.kind != "elsewhere" for number, *_ in rows),
+        "measured": sum(results),
+        "possible": len(results),
+        "judged": len(judged),
+        "stood_in": sum(judged),
+        "beside": chance.beside,
     }

@@ -2,7 +2,7 @@
 
 from statistics import median
 
-from report import Missing
+from report import Missing, chance
 from report.duration import duration
 from report.experiment import Experiment, Model
 from report.plots import training
@@ -14,19 +14,21 @@ def build(experiment: Experiment) -> dict:
         raise Missing(f"No model is trained yet: make train-{first}")
     return {
         "overview": training.all_beside_the_report(experiment.models, "curves"),
-        "rows": [_row(model) for model in experiment.models],
-        "models": [_shown(model, number) for number, model in enumerate(experiment.models, 1)],
+        "rows": [_row(experiment, model) for model in experiment.models],
+        "models": [_shown(experiment, model, number) for number, model in enumerate(experiment.models, 1)],
         "untrained": experiment.untrained,
+        "mixed": len({experiment.tested(model) for model in experiment.models}) > 1,
     }
 
 
-def _shown(model: Model, number: int) -> dict:
+def _shown(experiment: Experiment, model: Model, number: int) -> dict:
     curves = model.curves
     return {
         "name": model.name,
         "loss": training.loss(model, f"loss-{number}"),
         "accuracy": training.accuracy(model, f"accuracy-{number}"),
-        "facts": _facts(model),
+        "images": experiment.tested(model),
+        "facts": _facts(model, experiment.tested(model)),
         "drops": [
             {
                 "iteration": change.iteration,
@@ -42,24 +44,27 @@ def _shown(model: Model, number: int) -> dict:
     }
 
 
-def _row(model: Model) -> dict:
+def _row(experiment: Experiment, model: Model) -> dict:
     best = model.curves.best()
     return {
         "name": model.name,
         "epochs": model.epoch(model.curves.iteration),
         "best": best[1] if best else None,
+        "images": experiment.tested(model),
         "drops": len(model.curves.rate_changes),
         "time": duration(model.curves.seconds),
     }
 
 
-def _facts(model: Model) -> list[tuple[str, str]]:
+def _facts(model: Model, images: int | None) -> list[tuple[str, str]]:
     curves = model.curves
     epoch = model.epoch(curves.iteration)
     length = f"iteration {curves.iteration:,} of {model.solver.max_iter:,}"
     facts = [("trained to", length if epoch is None else f"{length}, {epoch:.3g} epochs")]
     if best := curves.best():
-        facts.append(("best on val", f"{best[1]:.4f} at iteration {best[0]:,}"))
+        found = chance.interval(best[1], images)
+        beside = f" (95 %: {found.low:.4f} to {found.high:.4f}; chance {chance.CHANCE:.4f})" if found else ""
+        facts.append(("best on val", f"{best[1]:.4f}{beside} at iteration {best[0]:,}"))
     if curves.displayed:
         facts.append(("loss", f"{curves.displayed[-1].loss:.4f} at the end"))
     facts.append(("time", duration(curves.seconds)))

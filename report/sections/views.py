@@ -10,14 +10,14 @@ _SHOWN = ("split", "view", "windows", "images", "accuracy", "interval", "seconds
 
 
 def build(experiment: Experiment) -> dict:
-    files = results_files.read("views", "rows")
+    files = results_files.read("views", experiment.runs, "rows")
     if not files:
         raise Missing("No view but the centre is scored yet: make views-nin1")
     try:
         models = [_model(one) for one in files]
         return {"models": models, "plot": plots.gains(files, "views")}
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise BadInput(f"results/views_*.json: not what `make views-nin1` writes ({error!r})") from error
+        raise BadInput(f"views_*.json: not what `make views-nin1` writes ({error!r})") from error
 
 
 def _model(found: dict) -> dict:

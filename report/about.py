@@ -31,7 +31,7 @@ def data(experiment: Experiment) -> str | None:
         return None
     records = experiment.build["records"]
     counts = ", ".join(f"{count:,} {_SPLITS.get(split, split)}" for split, count in records.items() if count)
-    kind = "Drawings made by code, no photographs" if experiment.drawn else "Photographs"
+    kind = "Drawings made by code, no photographs" if experiment.drawn else "Images"
     return f"{kind}, from {experiment.build['source']}: {counts}."
 
 

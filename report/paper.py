@@ -24,6 +24,13 @@ class Number:
     share: bool = False  # an accuracy or an error, beside which chance and a 95 % interval stand
     stand_in: str | None = None  # of the judge's test set, which is closed: what stands in for it here, "" for nothing
 
+    chosen: bool = False  # of a result's kind, but people chose it: it counts as none that training gave
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is a result that a training here can give."""
+        return self.kind == "result" and not self.chosen and not self.judge
+
     @property
     def judge(self) -> bool:
         """Whether only the judge of the test set could measure it."""

@@ -3,9 +3,12 @@
 Held-out train images stand in for it where there are any; otherwise val does, in two halves (ensemble/halves.py).
 """
 
+from dataclasses import replace
+
+from ensemble import intervals
 from ensemble.combine import Combination
 from ensemble.halves import ALL, BEST, SINGLE, Halves, halves
-from report import paper
+from report import chance, paper
 from report.chance import CHANCE
 from report.combinations import correlation
 from report.experiment import Experiment
@@ -65,7 +68,18 @@ def single_test_accuracy(experiment: Experiment) -> Ours | None:
 
 @measures("val-test-gap")
 def val_test_gap(experiment: Experiment) -> Ours | None:
-    return _each(experiment, {name: val - held for name, (val, held) in _singles(experiment).items()})
+    ours = _each(experiment, {name: val - held for name, (val, held) in _singles(experiment).items()})
+    return ours and replace(ours, note=f"{ours.note}; 95 %: {', '.join(_gaps(experiment))}")
+
+
+def _gaps(experiment: Experiment) -> list[str]:
+    """The interval of each model's loss from val to the held-out images."""
+    found = []
+    for name, shares in _singles(experiment).items():
+        images = (len(experiment.scores(name, split).labels) for split in ("val", "holdout"))
+        gap = intervals.difference(*(chance.interval(*pair) for pair in zip(shares, images)))
+        found.append(f"{gap.low:.3f} to {gap.high:.3f}".replace("-", "\N{MINUS SIGN}"))
+    return found
 
 
 @measures("ensemble-members")

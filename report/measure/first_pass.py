@@ -8,6 +8,7 @@ from ensemble.files import BadInput
 from explore import choice, outcome
 from explore.outcome import Exploration
 from report import paper
+from report.chance import CHANCE
 from report.experiment import Experiment
 from report.ours import Made, Ours, measures
 from solvers import provenance
@@ -66,16 +67,18 @@ def alexnet_best_rate(experiment: Experiment) -> Ours | None:
     if len({one.rate for one in tried}) < 2:
         return None
     best, _ = choice.choose(tried)
-    others = ", ".join(f"{one.rate:g}: {one.accuracy:.3f}" for one in tried if one is not best)
-    low, high = best.interval
-    note = (
-        f"{best.model} after {best.epochs} epochs: accuracy on val {best.accuracy:.3f} "
-        f"[{low:.3f}, {high:.3f}]; at {others}"
-    )
+    others = ", ".join(f"{one.rate:g}: {_told(one)}" for one in tried if one is not best)
+    note = f"{best.model} after {best.epochs} epochs: accuracy on val {_told(best)}; at {others}; chance {CHANCE:.3f}"
     seeds = tuple(sorted({one.seed for one in tried}))
     seconds = sum(one.seconds for one in tried)
     behind = (found.command, found.commit, found.machine, found.data, seeds, seconds, found.time)
     return Ours(f"{best.rate:g}", note, made=Made(*behind))
+
+
+def _told(one: outcome.Outcome) -> str:
+    """An accuracy and its 95 % interval."""
+    low, high = one.interval
+    return f"{one.accuracy:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _is_alexnet(one: outcome.Outcome) -> bool:

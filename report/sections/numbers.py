@@ -16,12 +16,12 @@ def build(experiment: Experiment) -> dict:
     committed = kept.read(kept.FILE)
     rows = [(number, here.get(number.name), committed.get(number.name)) for number in paper.numbers()]
     # A constant of a prototxt is no measurement, and the judge's numbers nobody can measure any more.
-    results = [bool(mine or old) for number, mine, old in rows if number.kind == "result" and not number.judge]
+    results = [bool(mine or old) for number, mine, old in rows if number.counts]
     judged = [bool(mine or old) for number, mine, old in rows if number.judge]
     return {
         # Those of README's table first: they are what the report is about.
         "groups": [
-            (kind, title, sorted((row for row in rows if row[0].kind == kind), key=lambda row: not row[0].readme))
+            (kind, title, sorted((row for row in rows if _group(row[0]) == kind), key=lambda row: not row[0].readme))
             for kind, title in GROUPS
         ],
         "measured": sum(results),
@@ -30,3 +30,7 @@ def build(experiment: Experiment) -> dict:
         "stood_in": sum(judged),
         "beside": chance.beside,
     }
+
+
+def _group(number: paper.Number) -> str:
+    return "setting" if number.chosen else number.kind

@@ -54,7 +54,10 @@ def test_the_reports_numbers(place):
     # AlexNet: of the rates at which it still learns, 0.001 alone; NIN's are not its.
     rate = found["alexnet-best-rate"]
     assert rate.value == "0.001"
-    assert rate.note == ("alexnet1 after 4 epochs: accuracy on val 0.150 [0.118, 0.188]; at 0.1: 0.005, 0.01: 0.250")
+    assert rate.note == (
+        "alexnet1 after 4 epochs: accuracy on val 0.150 [0.118, 0.188]; at 0.1: 0.005 [0.001, 0.018], "
+        "0.01: 0.250 [0.210, 0.295]; chance 0.005"
+    )
     assert kept.keep(rate, experiment()).hours == 0.075 and rate.made.seeds == (6,)
 
 

@@ -105,7 +105,8 @@ def test_the_whole_page(made):
     methods = found.section("methods")
     assert methods.count("<tr>") == 2 * (1 + 1 + 7) and "transductive" in methods.lower() and "beyond noise" in methods
     assert found.section("classes").count("thing 199") >= 1
-    assert found.section("numbers").count("not measured") > 3
+    numbers = found.section("numbers")
+    assert numbers.count(">not measured<") == 3 and numbers.count("the judge is closed") == 7
     assert "0123456789" in found.section("provenance") and "a machine" in found.section("provenance")
 
 

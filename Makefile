@@ -11,6 +11,8 @@ ROOT   := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
 VENV   := $(ROOT).venv
 PYTHON ?= $(VENV)/bin/python
 CAFFE  ?= $(VENV)/bin/caffe
+# A recipe's shell becomes its command: dash would die of a Ctrl-C that the command takes, and make call that an error.
+override PYTHON := exec $(PYTHON)
 # The GPU to use. Without one our engine says so and runs on the CPU; an empty GPU= asks for the CPU.
 GPU    ?= 0
 # fp32 as real Caffe, or bf16 (tf32 on a GPU): faster, with fewer digits
@@ -185,7 +187,7 @@ demo: setup ## the whole way, small, in demo/: minutes on two cores [TINY_IMAGEN
 
 test: setup ## all tests (real Caffe takes part where it is installed)
 	@cd $(ROOT) && $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check --quiet .
-	@cd $(ROOT) && OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n 2 --dist worksteal
+	@cd $(ROOT) && export OMP_NUM_THREADS=1 && exec $(VENV)/bin/python -m tests -q -n 2 --dist worksteal
 
 torture: setup ## kill it everywhere, fill its disks: what is lost (must be nothing), in one table; 10 minutes
 	@cd $(ROOT) && OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.torture
@@ -194,7 +196,7 @@ reference-caffe: ## Debian 11's real Caffe, in reference/root (needs root; 2 min
 	@$(ROOT)reference/install.sh
 
 conformance: setup ## our engine against real Caffe, through the door
-	@cd $(ROOT) && $(VENV)/bin/python -m pytest -q tests/conformance
+	@cd $(ROOT) && exec $(VENV)/bin/python -m tests -q tests/conformance
 
 conformance-gpu: setup ## our engine on the GPU against real Caffe's recorded numbers, a line a layer type; 2 minutes
 	@cd $(ROOT) && $(VENV)/bin/python -m tests.conformance.gpu $(if $(GPU),--gpu "$(GPU)")

@@ -1,0 +1,19 @@
+"""Run the tests as pytest does, and end quietly at a Ctrl-C.
+
+    python -m tests [pytest's options]                         (make test)
+
+Pytest's workers would each show where a Ctrl-C has met them. Only pytest itself gets it here, and ends them.
+"""
+
+import sys
+
+import commands
+
+
+def main() -> int:
+    status, stopped = commands.wait_for([sys.executable, "-m", "pytest", *sys.argv[1:]])
+    return commands.STOPPED if stopped else status
+
+
+if __name__ == "__main__":
+    commands.run(main)

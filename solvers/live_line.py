@@ -18,7 +18,7 @@ from solvers.curves import Curves, Displayed, Tested
 from solvers.terminal import RED, YELLOW, Terminal, duration
 from solvers.training_set import TrainingSet
 
-_COLORS = {"W": YELLOW, "E": RED, "F": RED}
+_SEVERITIES = {"W": ("warning", YELLOW), "E": ("error", RED), "F": ("error", RED)}
 _OUTPUTS_TOGETHER_S = 0.3  # a test's lines come at once: after so long it has no more
 _QUIET_S = 30  # a silence of Caffe that is worth a word, beyond three times the longest before
 
@@ -109,9 +109,10 @@ class LiveLine:
         if found:
             self._dump = found[4].rstrip().endswith("parameters:")
             # Real Caffe says some of them for every image.
-            if found[1] in _COLORS and found[4] not in self._warned:
+            if found[1] in _SEVERITIES and found[4] not in self._warned:
                 self._warned.add(found[4])
-                self._terminal.say(text, _COLORS[found[1]])
+                name, color = _SEVERITIES[found[1]]
+                self._terminal.say(f"{name}: {found[4]}", color)  # the log has glog's words before it
         elif text.strip() and not self._dump:
             self._terminal.say(text)
 

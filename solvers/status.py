@@ -21,6 +21,7 @@ from solvers.training_set import training_set
 
 _DROP = 10  # by what the report divided the rate
 _REPORTS_DROPS = 100  # its two drops together
+_FIRST = "nin1"  # of the models that have not begun, the one to begin with: the report's best
 HEAD = ("run", "state", "iteration", "epoch", "lr", "loss", "best val accuracy", "newest whole snapshot")
 
 
@@ -31,6 +32,7 @@ class Status:
     name: str
     cells: tuple[str, ...]
     advice: str
+    stopped: float | None = None  # when; None where a resume as it is would not be the next step
 
 
 def status(name: str) -> Status | None:
@@ -64,7 +66,9 @@ def status(name: str) -> Status | None:
     advice = _advice(told, rate, seen, next_drop, _Lower(name, solver.lr_policy == "fixed", process is not None))
     if done and process is None:
         advice += f". max_iter is reached: raise it in solvers/{name}.prototxt to go on"
-    return Status(name, cells, "\n".join([advice, *(f"    not whole: {fault}" for fault in faults)]))
+    learns = told.trend in (Trend.FALLS, Trend.TOO_EARLY)
+    stopped = newest.state.stat().st_mtime if newest and learns and not done and process is None else None
+    return Status(name, cells, "\n".join([advice, *(f"    not whole: {fault}" for fault in faults)]), stopped)
 
 
 @dataclass(frozen=True)
@@ -135,11 +139,29 @@ def table(rows: list[tuple[str, ...]]) -> str:
     return "\n".join("  ".join(map(str.ljust, row, width)).rstrip() for row in rows)
 
 
+def _next(found: list[Status], untrained: list[str]) -> list[str]:
+    """Lines of what there is to do: go on with the run that was stopped last, begin one that has not begun."""
+    stopped = [one for one in found if one.stopped is not None]
+    running = any(one.cells[0].startswith("running") for one in found)
+    lines = []
+    if stopped and not running:
+        last = max(stopped, key=lambda one: one.stopped)
+        lines.append(f"stopped last: {last.name}; go on with it: make resume-{last.name}")
+    if untrained:
+        # Without the report's first one, none of several is the one to name.
+        first = _FIRST if _FIRST in untrained else untrained[0] if len(untrained) == 1 else "MODEL"
+        start = f"make train-{first}"
+        lines.append(
+            f"no run yet: {', '.join(untrained)}; start one with: {start}" if found else f"no run yet: {start}"
+        )
+    return lines
+
+
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m solvers.status", description=__doc__.split("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="solvers; default: all in solvers/")
     names = parser.parse_args(argv).names or sorted(path.stem for path in Path("solvers").glob("*.prototxt"))
-    rows, advices, untrained, wrong = [HEAD], [], [], 0
+    runs, untrained, wrong = [], [], 0
     for name in names:
         try:
             found = status(name)
@@ -147,18 +169,15 @@ def main(argv: list[str] | None = None) -> int:
             print(f"solvers.status: error: {error}", file=sys.stderr)
             wrong = 1
         else:
-            if found is None:
-                untrained.append(name)
-                continue
-            rows.append((found.name, *found.cells))
-            advices.append(f"{found.name}: {found.advice}")
+            (runs if found else untrained).append(found or name)
     if not names:
         print(f"solvers.status: error: no solver in {os.path.abspath('solvers')}", file=sys.stderr)
         return 1
-    if advices:
-        print("\n".join([table(rows), "", *advices]))
-    if untrained:
-        print(f"no run yet: {', '.join(untrained)}; start one with: make train-{untrained[0]}")
+    if runs:
+        rows = [HEAD, *((one.name, *one.cells) for one in runs)]
+        print("\n".join([table(rows), "", *(f"{one.name}: {one.advice}" for one in runs)]))
+    for line in _next(runs, untrained):
+        print(line)
     return wrong
 
 

@@ -40,7 +40,7 @@ def tiny(place):
 
 
 def test_a_run_that_has_not_begun(tiny, capsys):
-    assert lines(capsys) == ["no run yet: tiny; start one with: make train-tiny"]
+    assert lines(capsys) == ["no run yet: make train-tiny"]
 
 
 def test_those_without_a_run_take_one_line(tiny, capsys):
@@ -49,13 +49,34 @@ def test_those_without_a_run_take_one_line(tiny, capsys):
         Path(f"solvers/{name}.prototxt").write_text(Path("solvers/tiny.prototxt").read_text().replace("tiny", name))
     _, row, _, advice, rest = lines(capsys)
     assert row.startswith("tiny ") and advice.startswith("tiny: ")
-    assert rest == "no run yet: nin8, nin9; start one with: make train-nin8"
+    assert rest == "no run yet: nin8, nin9; start one with: make train-MODEL", "not the first of the alphabet"
+    Path("solvers/nin1.prototxt").write_text(Path("solvers/tiny.prototxt").read_text().replace("tiny", "nin1"))
+    assert lines(capsys)[-1] == "no run yet: nin1, nin8, nin9; start one with: make train-nin1"
+
+
+def test_nothing_has_begun_and_the_reports_best_net_is_named(tiny, capsys):
+    for name in ("alexnet1", "nin1"):
+        Path(f"solvers/{name}.prototxt").write_text(Path("solvers/tiny.prototxt").read_text().replace("tiny", name))
+    assert lines(capsys) == ["no run yet: make train-nin1"]
+
+
+def test_the_run_that_was_stopped_last_is_the_next_step(tiny, monkeypatch, capsys):
+    for name, when in (("alexnet1", 2_000_000), ("tiny", 3_000_000), ("nin1", 1_000_000)):
+        Path(f"solvers/{name}.prototxt").write_text(Path("solvers/tiny.prototxt").read_text().replace("tiny", name))
+        _, state = write_snapshot(11, name=name)
+        os.utime(state, (when, when))
+    assert lines(capsys)[-1] == "stopped last: tiny; go on with it: make resume-tiny"
+    write_snapshot(2000)
+    assert lines(capsys)[-1] == "stopped last: alexnet1; go on with it: make resume-alexnet1", "tiny is finished"
+    monkeypatch.setattr(running, "process", lambda folder: 7 if folder.name == "nin1" else None)
+    assert "go on with it" not in "".join(lines(capsys)), "one runs"
 
 
 def test_a_run_that_goes_well(tiny, capsys):
     log(lambda i: 5 - i / 1000, 1500)
     write_snapshot(1200)
-    head, row, _, advice = lines(capsys)
+    head, row, _, advice, last = lines(capsys)
+    assert last == "stopped last: tiny; go on with it: make resume-tiny"
     assert row.split() == ["tiny", "stopped", "1500/2000", "0.01", "3.5", "0.15", "at", "1500", "iteration", "1200"]
     assert head.index("loss") == row.index("3.5") and head.index("newest") == row.index("iteration 1200")
     assert advice.startswith("tiny: the loss falls steadily: the later epoch is lower in 45 of 45 pairs")
@@ -143,7 +164,7 @@ def test_snapshots_that_are_not_whole_are_named(tiny, capsys):
     log(lambda i: 5 - i / 1000, 300)
     write_snapshot(11)
     fault = break_model(12, "state cut")
-    *_, row, _, advice, named = lines(capsys)
+    *_, row, _, advice, named, _ = lines(capsys)
     assert row.endswith("iteration 11") and named == f"    not whole: {fault}"
     assert advice == "tiny: the loss: too early to say whether it falls steadily: 3 of 5 epochs since iteration 0"
 
@@ -152,7 +173,7 @@ def test_a_solver_that_cannot_be_read_does_not_hide_the_others(tiny, capsys):
     Path("solvers/broken.prototxt").write_text("base_lrr: 1")
     assert status.main([]) == 1
     told = capsys.readouterr()
-    assert "no run yet: tiny" in told.out and "solvers/broken.prototxt:1:1" in told.err
+    assert "no run yet: make train-tiny" in told.out and "solvers/broken.prototxt:1:1" in told.err
     assert status.main(["nin9"]) == 1
     assert "solvers/nin9.prototxt: no such solver; those here: broken, tiny" in capsys.readouterr().err
 

@@ -75,7 +75,7 @@ export PYTHONPATH := $(ROOT)$(if $(PYTHONPATH),:$(PYTHONPATH))
 .DEFAULT_GOAL := help
 .PHONY: bench bench-gpu help setup data lmdb kmeans explore models status board ensemble methods submission report reproduce reproduce-status cost results report-table demo
 .PHONY: test torture conformance conformance-gpu record bvlc-tests bvlc-nets reference-caffe supported proto
-.PHONY: from-zoo $(foreach verb,train resume lr journal zoo scores views gap train-accuracy,$(MODELS:%=$(verb)-%))
+.PHONY: from-zoo $(foreach verb,train resume lr reset journal zoo scores views gap train-accuracy,$(MODELS:%=$(verb)-%))
 
 help: ## this list
 	@awk '/## / && /^[a-z$$]/ { text = name = $$0; sub(/.*## /, "", text); \
@@ -119,6 +119,9 @@ $(MODELS:%=resume-%): resume-%: setup ## go on from the newest whole snapshot, w
 
 $(MODELS:%=lr-%): lr-%: setup ## LR=0.001 drops the rate: stop with a snapshot if it runs, edit base_lr in the solver, resume
 	@$(PYTHON) -m solvers.set_rate $* --lr="$(LR)" $(TRAINING)
+
+$(MODELS:%=reset-%): reset-%: setup ## the solver as committed, base_lr above all; the edited one is kept in runs/edited
+	@$(PYTHON) -m solvers.reset $*
 
 $(MODELS:%=journal-%): journal-%: setup ## which solver text was in force from which iteration
 	@$(PYTHON) -m solvers.run journal $*

@@ -15,6 +15,7 @@ TICK_S = 0.5
 _FASTEST_TICK_S = 0.1
 # Caffe stops with a snapshot at SIGINT and takes one and goes on at SIGHUP. Real Caffe dies of SIGTERM.
 STOPS = (signal.SIGINT, signal.SIGTERM)
+ENDED_AT_ONCE = (130, 143)  # statuses of a Caffe that a signal has ended, without a snapshot
 _ONE_REQUEST_S = 0.2  # make and the shell may each send what a person or a machine asked for once
 
 

@@ -115,9 +115,20 @@ def told(runs: list[dict]) -> str:
         if run["zoo"]:
             lines.append(f"    from {run['zoo'].get('weights')} of iteration {iteration}, with a momentum of 0")
         lines.append(f"    {shlex.join(map(str, run['command']))}")
+        lines += _copied(run)
         if run.get("commit"):
             lines.append(f"    at commit {run['commit']}, on {run.get('machine')}")
         if number == 1:
             edited = {"base_lr": f"{_solver(run).base_lr:.7g}"}
         lines += [f"    {field}: {change} from iteration {iteration}" for field, change in edited.items()]
     return "\n".join(lines)
+
+
+def _copied(run: dict) -> list[str]:
+    """From which solver Caffe's was made, where it read a copy in the run folder."""
+    file = run.get("solver_file")
+    if file is None or f"--solver={file}" in run["command"]:
+        return []
+    return [
+        f"    made of {file} with test_iter {', '.join(map(str, _solver(run).test_iter))}, so that val is tested once"
+    ]

@@ -20,48 +20,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import commands
-from solvers import InputError, caffe_log, caffe_process, curves, journal, provenance, watch
+from solvers import InputError, caffe_log, caffe_process, curves, fit_test_iter, journal, provenance, watch
+from solvers import options as run_options
+from solvers.check_values import check_values, doubts
+from solvers.committed import edited_since_commit
 from solvers.edits import POLICY_FIELDS, changes, drops_of, without_effect
+from solvers.options import PRECISION, own_command
 from solvers.snapshots import Snapshot, newest_whole, snapshots
 from solvers.solver_file import check_net, parse_solver, read, solver_path
-
-#: What the Makefile's GPU and CAFFE are where a person gives none, so that `make` need not be told them.
-MAKES_GPU, MAKES_CAFFE = "0", provenance.ROOT / ".venv/bin/caffe"
-PRECISION = "CAFFE_PRECISION"  # our engine's variable, and what the Makefile's PRECISION becomes
+from solvers.terminal import YELLOW, Terminal, is_terminal
 
 
-def say(line: str) -> None:
-    print(f"solvers.run: {line}", file=sys.stderr, flush=True)
-
-
-def own_command(verb: str, options: argparse.Namespace) -> str:
-    """The command line that does `verb` with the options of this one, or make's where make runs us."""
-    if options.go_on:
-        return options.go_on
-    if "MAKELEVEL" in os.environ:
-        return shlex.join(["make", f"{verb}-{options.name}", *_makes_variables(options)])
-    python = min(os.path.relpath(sys.executable), sys.executable, key=len)
-    words = [python, "-m", "solvers.run", verb, options.name]
-    if options.caffe != "caffe":
-        words += ["--caffe", options.caffe]
-    if options.gpu:
-        words += ["--gpu", options.gpu]
-    if options.keep:
-        words += ["--keep", str(options.keep)]
-    if options.deterministic:
-        words.append("--deterministic")
-    precision = os.environ.get(PRECISION)
-    return (f"{PRECISION}={shlex.quote(precision)} " if precision else "") + shlex.join(words)
-
-
-def _makes_variables(options: argparse.Namespace) -> list[str]:
-    """What is to be given to make so that a run goes on as this one: each option that is not make's default."""
-    given = {"CAFFE": "" if os.path.realpath(options.caffe) == os.path.realpath(MAKES_CAFFE) else options.caffe}
-    given["PRECISION"] = os.environ.get(PRECISION, "")
-    given["DETERMINISTIC"] = "1" if options.deterministic else ""
-    given["KEEP"] = str(options.keep or "")
-    gpu = [] if options.gpu == MAKES_GPU else [f"GPU={options.gpu}"]  # none is the CPU, and has to be said
-    return gpu + [f"{name}={value}" for name, value in given.items() if value]
+def say(line: str, color: str = "") -> None:
+    """Say a line; on a terminal over the ^C of a Ctrl-C, in color where it must be seen."""
+    if is_terminal(2):
+        Terminal(2).say(f"solvers.run: {line}", color)
+    else:
+        print(f"solvers.run: {line}", file=sys.stderr, flush=True)
 
 
 def engine_version(caffe: str) -> str | None:
@@ -78,23 +53,26 @@ def locked(folder: Path) -> Iterator[int]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             file.seek(0)
-            holder = file.read().strip() or "unknown"
-            raise InputError(f"{folder}: in use by another run, process {holder}; stop it first") from error
+            holder = file.read().strip()
+            how = f": Ctrl-C there, or kill -INT {holder}" if holder else ""
+            raise InputError(
+                f"{folder}: in use by another run, process {holder or 'unknown'}; stop it first{how}"
+            ) from error
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
         yield file.fileno()
 
 
-def starting_point(verb: str, name: str, solver) -> Snapshot | None:
+def starting_point(options: argparse.Namespace, solver) -> Snapshot | None:
     """The snapshot to resume from, None to train from the start; InputError where the verb does not fit."""
     folder = Path(solver.snapshot_prefix).parent
     found = snapshots(solver.snapshot_prefix)
-    if verb == "train":
+    if options.verb == "train":
         if found:
             raise InputError(
-                f"{folder}: has snapshots up to iteration {found[0].iteration}; go on with "
-                f"make resume-{name}, or remove the folder to start again"
+                f"{folder}: has snapshots up to iteration {found[0].iteration}; go on with: "
+                f"{own_command('resume', options)}; or remove the folder to start again"
             )
         return None
     snapshot, faults = newest_whole(solver.snapshot_prefix)
@@ -102,11 +80,14 @@ def starting_point(verb: str, name: str, solver) -> Snapshot | None:
         say(f"skipped: {fault}")
     if snapshot is None:
         if found:
-            raise InputError(f"{folder}: no snapshot is whole; remove the folder and start with make train-{name}")
-        raise InputError(f"{folder}: no snapshot to resume from; start with make train-{name}")
+            raise InputError(
+                f"{folder}: no snapshot is whole; remove the folder, then: {own_command('train', options)}"
+            )
+        raise InputError(f"{folder}: no snapshot to resume from; start with: {own_command('train', options)}")
     if snapshot.iteration >= solver.max_iter:
         raise InputError(
-            f"{snapshot.state}: has reached max_iter {solver.max_iter}; to go on, raise it in solvers/{name}.prototxt"
+            f"{snapshot.state}: has reached max_iter {solver.max_iter}; to go on, raise it in "
+            f"{solver_path(options.name)}, then: {own_command('resume', options)}"
         )
     return snapshot
 
@@ -121,6 +102,21 @@ def say_edits(folder: Path, solver, snapshot: Snapshot) -> None:
         say(f"edited: {field}: {change} from iteration {snapshot.iteration}")
     for line in without_effect(before, solver, snapshot.iteration, drops_of(snapshot.state)):
         say(f"note: {line}")
+
+
+def say_uncommitted(path: Path, solver, options: argparse.Namespace) -> None:
+    """Name what differs from the committed solver: a rate that was dropped in an earlier run, above all."""
+    edited = edited_since_commit(path, solver)
+    if not edited or options.go_on:
+        return
+    say(f"note: this new run starts with {path} as edited, not as committed:", YELLOW)
+    for field, change in edited.items():
+        say(f"    {field}: {change}", YELLOW)
+    say(
+        f"    To train as committed instead: stop this run, remove {Path(solver.snapshot_prefix).parent}, then: "
+        f"make reset-{options.name} && {own_command('train', options)}",
+        YELLOW,
+    )
 
 
 def say_settings(folder: Path, options: argparse.Namespace) -> None:
@@ -147,11 +143,15 @@ def say_settings(folder: Path, options: argparse.Namespace) -> None:
 def train(options: argparse.Namespace) -> int:
     """Train or resume; returns Caffe's exit status."""
     name, path = options.name, solver_path(options.name)
-    text = read(path)
-    solver = parse_solver(text, path)
+    run_options.check(options.verb, options)
+    written = read(path)
+    solver = edited = parse_solver(written, path)
     if solver.lr_policy not in POLICY_FIELDS:
         raise InputError(f"{path}: lr_policy {solver.lr_policy!r}; Caffe has {', '.join(POLICY_FIELDS)}")
+    check_values(written, solver, path)
     check_net(solver)
+    text, fits = fit_test_iter.fitted(written, path)
+    solver = parse_solver(text, path)
     caffe = shutil.which(options.caffe)
     if caffe is None:
         raise InputError(f"{options.caffe}: no such command; make setup installs it, --caffe names another")
@@ -159,11 +159,20 @@ def train(options: argparse.Namespace) -> int:
     if options.verb == "train":
         folder.mkdir(parents=True, exist_ok=True)
     elif not folder.is_dir():
-        raise InputError(f"{folder}: no snapshot to resume from; start with make train-{name}")
+        raise InputError(f"{folder}: no snapshot to resume from; start with: {own_command('train', options)}")
     with locked(folder) as lock:
-        snapshot = starting_point(options.verb, name, solver)
+        snapshot = starting_point(options, solver)
         start = snapshot.iteration if snapshot else 0
-        command = [caffe, "train", f"--solver={path}"]
+        if text == written:
+            fit_test_iter.remove_copy(folder)
+        read_by_caffe = path if text == written else fit_test_iter.write_copy(folder, text, path)
+        command = [caffe, "train", f"--solver={read_by_caffe}"]
+        if snapshot is None:
+            say_uncommitted(path, edited, options)
+        for line in doubts(solver):
+            say(f"note: {path}: {line}", YELLOW)
+        for line in fits:
+            say(f"note: {line}")
         if snapshot:
             command.append(f"--snapshot={snapshot.state}")
             say_edits(folder, solver, snapshot)
@@ -184,8 +193,8 @@ def train(options: argparse.Namespace) -> int:
             **provenance.of_run(solver, options.gpu),
         )
         shown = [min(os.path.relpath(caffe), caffe, key=len) if os.path.isabs(caffe) else caffe, *command[1:]]
-        say(f"{shlex.join(shown)}  (log: {folder / curves.LOG})")
-        follower = watch.of_run(name, solver, folder, start, options.keep)
+        say(f"{shlex.join(shown)}  (base_lr {solver.base_lr:.7g}; log: {folder / curves.LOG})")
+        follower = watch.of_run(name, solver, folder, start, int(options.keep or 0))
         environment = os.environ | caffe_log.ENVIRONMENT
         if follower.keep:  # our engine looks for room for so many before it trains
             environment["CAFFE_SNAPSHOTS_KEPT"] = str(follower.keep.most_to_come())
@@ -198,23 +207,29 @@ def train(options: argparse.Namespace) -> int:
             say(f"the journal does not say that this run has ended: {error}")
     for fault in faults:
         say(f"not whole: {fault}")
-    say_end(options, solver, newest, status)
+    say_end(options, solver, newest, status, follower.fatal)
     return status
 
 
-def say_end(options: argparse.Namespace, solver, newest: Snapshot | None, status: int) -> None:
-    """Two lines: where the newest snapshot is, and how to go on."""
+def say_end(options: argparse.Namespace, solver, newest: Snapshot | None, status: int, fatal: str = "") -> None:
+    """Two lines: where the newest snapshot is, and how to go on.
+
+    Args:
+        fatal: Caffe's own words where it failed.
+    """
     at_once = "caffe was ended at once, without a snapshot of its last iteration"
-    endings = {0: "caffe ended", 130: at_once, 143: at_once}
-    ended = endings.get(status, f"caffe failed with status {status}")
+    endings = {0: "caffe ended", **dict.fromkeys(caffe_process.ENDED_AT_ONCE, at_once)}
+    failed = f"caffe failed with status {status}{f': {fatal}' if fatal else ''}"
+    ended, first = endings.get(status, failed), "" if status in endings else "that put right, "
+    changed = {} if status in endings else run_options.blamed(fatal, options)
     if newest is None:
         say(f"{ended}; no snapshot in {Path(solver.snapshot_prefix).parent}")
-        say(f"start again with: {own_command('train', options)}")
+        say(f"{first}start again with: {own_command('train', options, **changed)}")
     else:
         of = f"iteration {newest.iteration} of {solver.max_iter}"
         say(f"{ended}; the newest snapshot is {newest.state}, {of}")
         if newest.iteration < solver.max_iter:
-            say(f"go on with: {own_command('resume', options)}")
+            say(f"{first}go on with: {own_command('resume', options, **changed)}")
         elif not options.go_on:
             say(f"to go on, raise max_iter, then: {own_command('resume', options)}")
 
@@ -229,31 +244,25 @@ def show_journal(options: argparse.Namespace) -> int:
     return 0
 
 
-def _count(text: str) -> int | None:
-    """A number from 1 on, or nothing."""
-    if text and (not text.isdecimal() or int(text) < 1):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of snapshots, 1 or more")
-    return int(text) if text else None
-
-
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m solvers.run", description=__doc__.split("\n")[0])
     parser.add_argument("verb", choices=("train", "resume", "journal"))
     parser.add_argument("name", help="a solver: solvers/<name>.prototxt")
     parser.add_argument("--caffe", default=os.environ.get("CAFFE") or "caffe", help="the caffe command")
     parser.add_argument("--gpu", default="", help="as caffe's own --gpu: 0, or 0,1, or all")
-    parser.add_argument("--keep", type=_count, metavar="N", help="keep the last N snapshots and the best, not all")
+    parser.add_argument("--keep", default="", metavar="N", help="keep the last N snapshots and the best, not all")
     parser.add_argument("--deterministic", action="store_true", help="our engine on a GPU: the same bits in every run")
     parser.add_argument("--go-on", help=argparse.SUPPRESS)  # what a program that runs this one is gone on with
     options = parser.parse_args(argv)
+    options.precision = os.environ.get(PRECISION, "")
     try:
         return show_journal(options) if options.verb == "journal" else train(options)
     except (InputError, OSError) as error:
         say(f"error: {error}")
         return 1
     except KeyboardInterrupt:
-        say("stopped before caffe had started")
-        return 130
+        say(f"stopped before caffe had started; to begin again: {own_command(options.verb, options)}")
+        return commands.STOPPED
 
 
 if __name__ == "__main__":

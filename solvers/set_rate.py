@@ -20,13 +20,10 @@ import numpy as np
 
 import commands
 from solvers import InputError, curves, run, running
+from solvers import options as run_options
+from solvers.check_values import check_values, is_rate
 from solvers.snapshots import newest_whole
-from solvers.solver_file import parse_solver, read, solver_path
-
-# Comments and strings are passed over: a base_lr in them is not the field.
-_TOKEN = re.compile(
-    r"""(?P<field>\bbase_lr\s*:\s*)(?P<value>[^\s#;,}]+)|\#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'"""
-)
+from solvers.solver_file import field_values, parse_solver, read, solver_path
 
 
 def with_rate(text: str, rate: str, path: Path) -> str:
@@ -35,7 +32,7 @@ def with_rate(text: str, rate: str, path: Path) -> str:
     Raises:
         InputError: the text has no base_lr, or none that can be edited alone.
     """
-    found = [match for match in _TOKEN.finditer(text) if match["field"]]
+    found = field_values(text, "base_lr")
     if not found:
         raise InputError(f"{path}: has no base_lr; write one into it, then run this again")
     begin, end = found[-1].span("value")
@@ -53,8 +50,7 @@ def parse_rate(text: str) -> float:
     """A learning rate as typed; InputError where it is none."""
     if not re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|nan|-?inf", text):
         raise InputError(f"LR={text}: not a number; give a learning rate, such as LR=0.001")
-    # 32 bits hold no other; a prototxt's number has no plus.
-    if not 1e-30 < float(text) < 1e30 or text.startswith("+"):
+    if not is_rate(float(text)) or text.startswith("+"):  # a prototxt's number has no plus
         raise InputError(f"LR={text}: a learning rate is a plain number above 0, such as LR=0.001")
     return float(text)
 
@@ -63,14 +59,16 @@ def _same(one: float, other: float) -> bool:
     return np.float32(one) == np.float32(other)  # the field has 32 bits
 
 
-def set_rate(name: str, text: str, options: list[str]) -> int:
+def set_rate(options: argparse.Namespace) -> int:
     """Stop, edit, resume; returns Caffe's exit status.
 
     Raises:
         InputError: the rate or the solver does not fit, or there is no snapshot to go on from; the solver
             file is then as it was.
     """
+    name, text = options.name, options.lr
     rate, path = parse_rate(text), solver_path(name)
+    run_options.check("lr", options)
     solver = parse_solver(read(path), path)
     folder = Path(solver.snapshot_prefix).parent
     if _same(solver.base_lr, rate):
@@ -80,15 +78,18 @@ def set_rate(name: str, text: str, options: list[str]) -> int:
             f'{path}: lr_policy "{solver.lr_policy}" computes the rate from base_lr and the iteration '
             f'(BVLC/caffe#2786); write lr_policy: "fixed" there, then run this again'
         )
-    with_rate(_text(path), text, path)  # so that nothing is stopped for an edit that cannot be made
+    # Nothing is stopped for an edit that cannot be made, or for a run that would not start.
+    edited = with_rate(_text(path), text, path)
+    check_values(edited, parse_solver(edited, path), path)
     process = running.process(folder)
     if process is not None:
         stop(process, folder)
     check_snapshot(path, solver, folder)
     # Its text as it is now: a person may have edited it while the run was stopping.
-    _write(path, with_rate(_text(path), text, path))
+    write(path, with_rate(_text(path), text, path))
     run.say(f"edited {path}: base_lr: {solver.base_lr:.7g} -> {text}")
-    return run.main(["resume", name, *options])
+    given = [f"--{word}={value}" for word in ("caffe", "gpu", "keep") if (value := getattr(options, word))]
+    return run.main(["resume", name, *given, *(["--deterministic"] if options.deterministic else [])])
 
 
 def stop(process: int, folder: Path) -> None:
@@ -127,7 +128,7 @@ def _text(path: Path) -> str:
     return path.read_bytes().decode()  # with its line ends as they are
 
 
-def _write(path: Path, text: str) -> None:
+def write(path: Path, text: str) -> None:
     """Put a text in a file's place, whole or not at all."""
     path = path.resolve()
     beside = path.with_name(f".{path.name}.tmp")
@@ -143,15 +144,14 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m solvers.set_rate", description=__doc__.split("\n")[0])
     parser.add_argument("name", help="a solver: solvers/<name>.prototxt")
     parser.add_argument("--lr", required=True, help="the new base_lr")
-    parser.add_argument("--caffe", help="the caffe command")
-    parser.add_argument("--gpu", help="as caffe's own --gpu: 0, or 0,1, or all")
-    parser.add_argument("--keep", help="as solvers.run's")
+    parser.add_argument("--caffe", default="", help="the caffe command")
+    parser.add_argument("--gpu", default="", help="as caffe's own --gpu: 0, or 0,1, or all")
+    parser.add_argument("--keep", default="", help="as solvers.run's")
     parser.add_argument("--deterministic", action="store_true", help="as solvers.run's")
     options = parser.parse_args(argv)
-    given = [f"--{word}={value}" for word in ("caffe", "gpu", "keep") if (value := getattr(options, word))]
-    given += ["--deterministic"] if options.deterministic else []
+    options.precision, options.go_on = os.environ.get(run_options.PRECISION, ""), None
     try:
-        return set_rate(options.name, options.lr, given)
+        return set_rate(options)
     except (InputError, OSError) as error:
         run.say(f"error: {error}")
         return 1

@@ -13,6 +13,16 @@ from solvers import InputError
 REHEARSAL = "# A rehearsal: every length is the report's times "
 
 
+_BUILT = Path("data/lmdb")  # by make lmdb
+
+#: The fields that a run needs, as they are written.
+_GIVE = {
+    "net": 'give the net, as net: "models/mine/train_val.prototxt"',
+    "max_iter": "give the number of iterations, as max_iter: 30000",
+    "snapshot_prefix": 'give where snapshots go, as snapshot_prefix: "runs/mine/mine"',
+}
+
+
 def solver_path(name: str) -> Path:
     """solvers/<name>.prototxt in the working folder; InputError with the names there are."""
     path = Path("solvers", f"{name}.prototxt")
@@ -47,12 +57,20 @@ def _nearest_field(error: str) -> str:
     return f" Did you mean {near[0]}?" if near else ""
 
 
+def field_values(text: str, field: str) -> list[re.Match]:
+    """Where a prototxt sets a number field, with the group "value"; comments and strings are passed over."""
+    token = rf"""(?P<field>\b{field}\s*:\s*)(?P<value>[^\s#;,}}]+)|\#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'"""
+    return [match for match in re.finditer(token, text) if match["field"]]
+
+
 def parse_solver(text: str, path: Path):
     """The SolverParameter of a solver's text, with what a run needs: net, max_iter and snapshot_prefix."""
     solver = parse(text, caffe_pb2.SolverParameter(), path)
-    for field in ("net", "max_iter", "snapshot_prefix"):
+    for field in _GIVE:
         if not getattr(solver, field):
-            raise InputError(f"{path}: {field} is missing")
+            raise InputError(
+                f"{path}: {field} is {'empty or 0' if solver.HasField(field) else 'missing'}; {_GIVE[field]}"
+            )
     if solver.snapshot_format == caffe_pb2.SolverParameter.HDF5:
         raise InputError(f"{path}: snapshot_format HDF5 cannot be checked before a resume; remove that line")
     if Path(solver.snapshot_prefix).parent == Path("."):
@@ -64,12 +82,20 @@ def check_net(solver) -> None:
     """InputError where the solver's net, an LMDB of it, or its mean is missing."""
     path = Path(solver.net)
     if not path.is_file():
-        raise InputError(f"{path}: no such net; render it with: python -m models.render")
+        raise InputError(f"{path}: no such net; make models renders those of models/variants.toml, others are yours")
     for layer in parse(read(path), caffe_pb2.NetParameter(), path).layer:
         if layer.type != "Data":
             continue
-        mean = layer.transform_param.mean_file
-        if not Path(layer.data_param.source, "data.mdb").is_file():
-            raise InputError(f"{layer.data_param.source}: no LMDB there, {path} reads it; run: make lmdb")
+        mean, source = layer.transform_param.mean_file, layer.data_param.source
+        is_lmdb = layer.data_param.backend == caffe_pb2.DataParameter.LMDB
+        if is_lmdb and not Path(source, "data.mdb").is_file():
+            raise InputError(f"{source}: no LMDB there, {path} reads it; {_made_by(source, 'convert_imageset')}")
         if mean and not Path(mean).is_file():
-            raise InputError(f"{mean}: no mean there, {path} reads it; run: make lmdb")
+            raise InputError(f"{mean}: no mean there, {path} reads it; {_made_by(mean, 'compute_image_mean')}")
+
+
+def _made_by(data: str, tool: str) -> str:
+    """What makes the data that a net reads."""
+    if Path(data).parent == _BUILT:
+        return "run: make lmdb"
+    return f"make it with caffe {tool}, or name another in the net; make lmdb makes {_BUILT} alone"

@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from solvers import InputError, journal
+from solvers import InputError, caffe_log, journal
 from solvers.curves import Curves, read
 from solvers.keep import Keep
 from solvers.live_line import LiveLine
@@ -32,11 +32,13 @@ class Watch:
 
     Attributes:
         keep: removes snapshots that need not stay; None where all stay.
+        fatal: Caffe's last words where it failed, "" otherwise.
     """
 
     def __init__(self, curves: Curves, live: LiveLine | None = None):
         self._curves, self._live = curves, live
         self.keep: Keep | None = None
+        self.fatal = ""
         self._events: EventFile | None = None
         self._rest = b""
         self._deaf = False  # standard error is gone
@@ -86,6 +88,8 @@ class Watch:
 
     def _line(self, line: str) -> None:
         event = self._curves.add(line)
+        if line.startswith("F") and (found := caffe_log.PREFIX.match(line)):
+            self.fatal = found[4].strip().rstrip(".")
         if self._live:
             self._live.line(line, event, self._curves)
         if event:

@@ -224,7 +224,9 @@ def test_a_run_on_a_terminal(place):
     assert "\033[Jtiny  it" in text and "  lr 0.01" in text
     assert "\033[Jiteration 100  train: loss 0.1  lr 0.01  val: accuracy 0.25\n" in text
     assert "\033[Jinterrupts: 0\n" in text, "what is not Caffe's log is shown"
-    assert "caffe ended; the newest snapshot is runs/tiny/tiny_iter_100" in text.rpartition("\033[J")[2]
+    last_two = [line.rpartition("\033[J")[2] for line in text.rstrip("\n").split("\n")[-2:]]
+    assert last_two[0].startswith("solvers.run: caffe ended; the newest snapshot is runs/tiny/tiny_iter_100")
+    assert last_two[1].startswith("solvers.run: to go on, raise max_iter, then: "), "over a ^C and the live line"
     assert (place / "runs/tiny/train.log").read_text().count("loss = 0.1\n") == 1
 
 

@@ -34,9 +34,9 @@ def start(verb: str, log: Path, *options: str) -> subprocess.Popen:
     return runner
 
 
-def write_snapshot(iteration: int, shapes=((2, 3), (2,))) -> tuple[Path, Path]:
+def write_snapshot(iteration: int, shapes=((2, 3), (2,)), name="tiny") -> tuple[Path, Path]:
     """A whole snapshot of two layers: one blob each."""
-    prefix = Path("runs/tiny") / f"tiny_iter_{iteration}"
+    prefix = Path("runs") / name / f"{name}_iter_{iteration}"
     prefix.parent.mkdir(parents=True, exist_ok=True)
     model_path, state_path = (prefix.with_name(prefix.name + end) for end in (".caffemodel", ".solverstate"))
     model = caffe_pb2.NetParameter(name="tiny")
@@ -159,9 +159,10 @@ def test_keep_under_make(place, monkeypatch, capfd):
     edit("100000", "20")
     assert run.main(["train", "tiny", "--caffe", "./caffe", "--keep", "3"]) == 0
     assert capfd.readouterr().err.splitlines()[-1].endswith("make resume-tiny GPU= CAFFE=./caffe KEEP=3")
-    with pytest.raises(SystemExit):
-        run.main(["train", "tiny", "--keep", "0"])
-    assert "'0' is not a number of snapshots, 1 or more" in capfd.readouterr().err
+    assert run.main(["resume", "tiny", "--caffe", "./caffe", "--keep", "0"]) == 1
+    assert capfd.readouterr().err.splitlines() == [
+        "solvers.run: error: KEEP=0: not a number of snapshots, 1 or more; run: make resume-tiny GPU= CAFFE=./caffe"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -320,7 +321,8 @@ def test_the_newest_snapshot_that_is_whole(place, breakage):
 
 def test_no_snapshot_to_resume(place, capsys):
     error = refused(capsys, "resume", "tiny")
-    assert "runs/tiny: no snapshot to resume from; start with make train-tiny" in error
+    assert error.startswith("solvers.run: error: runs/tiny: no snapshot to resume from; start with: ")
+    assert error.endswith("-m solvers.run train tiny --caffe ./caffe")
     assert not Path("runs").exists()
     break_model(12, "state cut")
     assert "runs/tiny: no snapshot is whole; remove the folder" in refused(capsys, "resume", "tiny")
@@ -329,7 +331,8 @@ def test_no_snapshot_to_resume(place, capsys):
 def test_train_never_overwrites_a_run(place, capsys):
     write_snapshot(4000)
     error = refused(capsys, "train", "tiny")
-    assert "has snapshots up to iteration 4000; go on with make resume-tiny, or remove" in error
+    assert "has snapshots up to iteration 4000; go on with: " in error
+    assert error.endswith(" resume tiny --caffe ./caffe; or remove the folder to start again")
 
 
 @pytest.mark.parametrize(
@@ -337,7 +340,7 @@ def test_train_never_overwrites_a_run(place, capsys):
     [
         ("base_lr", "base_lrr", '"base_lrr". Did you mean base_lr?'),
         ("fixed", "fixd", "lr_policy 'fixd'; Caffe has fixed, step"),
-        ("models/tiny/", "models/other/", "models/other/train_val.prototxt: no such net; render it"),
+        ("models/tiny/", "models/other/", "models/other/train_val.prototxt: no such net; make models"),
         ('snapshot_prefix: "runs/tiny/tiny"', "", "solvers/tiny.prototxt: snapshot_prefix is missing"),
         ("runs/tiny/tiny", "tiny", "snapshot_prefix names no folder"),
         ("max_iter", "snapshot_format: HDF5 max_iter", "snapshot_format HDF5 cannot be checked"),

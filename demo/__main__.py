@@ -15,19 +15,25 @@ import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import commands
+from solvers import InputError
+from solvers.options import check_gpu, check_precision
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
 CHANCE = 1 / 200
 DROPS = {"nin1": ("0.0005", "640"), "alexnet1": ("0.001", "480"), "alexnet2": ("0.0005", "480")}  # base_lr, max_iter
 TRAIN_IMAGES = "2000"  # as many as val has
+AGAIN = ["--go-on=make demo, which starts anew"]  # a training's own command would be one for demo/out
 CLEARLY_ABOVE = 3  # times chance; on the 2,000 val images chance itself passes this about never
+
+
+class Stopped(Exception):
+    """The user has asked the demo to stop, and the step that ran has ended."""
 
 
 def say(title: str) -> None:
@@ -39,9 +45,11 @@ def run(*words: str) -> None:
     print(f"$ python -m {shlex.join(words)}", flush=True)
     # Without MAKELEVEL: what the commands say of themselves is meant for demo/out, not for make here.
     environment = {name: value for name, value in os.environ.items() if name != "MAKELEVEL"}
-    done = subprocess.run([sys.executable, "-m", *words], cwd=OUT, env=environment)
-    if done.returncode:
-        raise SystemExit(f"demo: this step failed with status {done.returncode}; what it said stands above.")
+    status, stopped = commands.wait_for([sys.executable, "-m", *words], cwd=OUT, env=environment)
+    if stopped:
+        raise Stopped
+    if status:
+        raise SystemExit(f"demo: this step failed with status {status}; what it said stands above.")
 
 
 def edit(solver: Path, **fields: str) -> None:
@@ -77,7 +85,7 @@ def summary(seconds: float) -> int:
     for row in sorted(singles, key=lambda row: row["models"]):
         print(f"{row['models']:<13} {float(row['val_accuracy']):7.2%}")
     print(f"ensemble      {accuracy:7.2%}  ({' + '.join(best['models'])})\n")
-    where = OUT.relative_to(Path.cwd()) if OUT.is_relative_to(Path.cwd()) else OUT
+    where = shown_out()
     for path, what in (
         ("runs/ensemble/ensemble.md", "report of the ensemble: every combination of the models"),
         ("runs/ensemble/submission.txt", "the judge's file: a class for every test image"),
@@ -94,11 +102,31 @@ def summary(seconds: float) -> int:
     return 0
 
 
+def shown_out() -> Path:
+    """demo/out as seen from here."""
+    return OUT.relative_to(Path.cwd()) if OUT.is_relative_to(Path.cwd()) else OUT
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__.partition("\n")[0])
     parser.add_argument("--caffe", default="caffe", help="the caffe command (default: %(default)s)")
     parser.add_argument("--gpu", default="", help="as caffe's own --gpu; default: the CPU")
     options = parser.parse_args()
+    try:
+        check_precision()
+        check_gpu(options.gpu)
+    except InputError as error:
+        print(f"demo: error: {error}", file=sys.stderr)
+        return 1
+    try:
+        return whole_way(options)
+    except Stopped:
+        print(f"demo: stopped; so far it made {shown_out()}; make demo starts anew", file=sys.stderr)
+        return commands.STOPPED
+
+
+def whole_way(options: argparse.Namespace) -> int:
+    """All steps of the demo; returns the exit status."""
     door = ["--caffe", options.caffe, "--gpu", options.gpu]
     begun = time.monotonic()
     shutil.rmtree(OUT, ignore_errors=True)
@@ -113,12 +141,12 @@ def main() -> int:
     names = sorted(path.stem for path in (OUT / "solvers").glob("*.prototxt"))
     say(f"4 of 7: caffe train ({', '.join(names)})")
     for name in names:
-        run("solvers.run", "train", name, *door)
+        run("solvers.run", "train", name, *door, *AGAIN)
     say("5 of 7: the rates edited by hand, and resume (report, section 4)")
     for name in names:
         base_lr, max_iter = DROPS[name]
         edit(OUT / f"solvers/{name}.prototxt", base_lr=base_lr, max_iter=max_iter)
-        run("solvers.run", "resume", name, *door)
+        run("solvers.run", "resume", name, *door, *AGAIN)
     say("6 of 7: class scores, every combination of the models, the judge's file")
     for name in names:
         run("ensemble.scores", name, "--gpu", options.gpu)

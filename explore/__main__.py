@@ -22,6 +22,7 @@ from explore.tries import FOLDER, parse_rates, plan, prepare
 from report.duration import duration
 from report.full_runs import TRAIN_IMAGES
 from solvers import InputError
+from solvers.options import check_precision
 from solvers.run import locked
 from solvers.status import table
 
@@ -51,6 +52,7 @@ def _run(options: argparse.Namespace) -> int:
     models = list(dict.fromkeys(options.models.replace(",", " ").split()))
     if not models:
         raise InputError('MODELS="": names no model; as MODELS="alexnet1 nin1"')
+    check_precision()
     places = devices(options.gpu, int(options.jobs or 1))
     caffe = shutil.which(options.caffe)
     if caffe is None:

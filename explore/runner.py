@@ -122,7 +122,7 @@ class Runner:
             with (LOGS / f"{one.name}.log").open("wb") as log:
                 process = subprocess.Popen(
                     [sys.executable, "-m", "solvers.run", "resume" if reached else "train", one.name,
-                     "--caffe", self._caffe, "--gpu", device, "--keep", "1", "--go-on=make explore"],
+                     "--caffe", self._caffe, "--gpu", device, "--keep", "1", "--go-on=the same make explore"],
                     env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, process_group=0,
                 )  # fmt: skip
             self._training.append(_Training(one, device, process, process.pid))

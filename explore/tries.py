@@ -12,7 +12,7 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 from ensemble.files import whole_file
-from solvers import InputError, journal, provenance
+from solvers import InputError, fit_test_iter, journal, provenance
 from solvers.edits import changes
 from solvers.snapshots import newest_whole, snapshots
 from solvers.solver_file import check_net, parse, parse_solver, read, solver_path
@@ -118,7 +118,7 @@ def _plan(model: str, rate: float, dropout: float | None, epochs: int) -> Planne
     solver.base_lr, solver.lr_policy = rate, "fixed"
     solver.max_iter, solver.test_interval, solver.snapshot = one.until, epoch, max(1, epoch // 2)
     if tests and tests.iterations:
-        solver.test_iter[:] = [math.ceil(tests.iterations)]  # each image once
+        solver.test_iter[:] = [fit_test_iter.batches(tests)]
     solver.display = solver.average_loss = min(solver.display or epoch, max(1, epoch // _DISPLAYS))
     return Planned(one, solver, net)
 

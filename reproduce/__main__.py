@@ -24,6 +24,7 @@ from reproduce import place, status, steps
 from reproduce.runner import Runner
 from reproduce.speed import Speeds, precision
 from solvers import InputError, provenance, run
+from solvers.options import check_keep, check_precision
 
 MARGIN_S = 45
 """Of a time limit, for trainings to stop with a snapshot."""
@@ -84,6 +85,9 @@ def arguments() -> argparse.ArgumentParser:
 
 def reproduce(options: argparse.Namespace) -> int:
     """Make the place, and run or tell the steps; returns the exit status."""
+    check_precision()
+    check_keep(options.keep)
+    places = devices(options.gpu, options.jobs)
     if options.data != place.DATA and not (options.data / "train_lmdb" / "data.mdb").is_file():
         raise InputError(f"{options.data}: no train_lmdb there; DATA=… names a folder that make lmdb made")
     caffe = shutil.which(options.caffe)
@@ -94,7 +98,6 @@ def reproduce(options: argparse.Namespace) -> int:
     door = steps.Door(caffe=os.path.abspath(caffe), keep=options.keep, deterministic=options.deterministic,
                       data=data, holdout=options.holdout, seed=options.seed)  # fmt: skip
     steps.check_built(door)
-    places = devices(options.gpu, options.jobs)
     folder = options.work or place.folder_of(options.length)
     with ExitStack() as stack:
         if options.status and not folder.is_dir():

@@ -15,6 +15,7 @@ from ensemble.measurements import BENCH, KEPT
 from report.paper import family_of
 from reproduce.place import Place, run_of, solver_file
 from solvers import InputError, curves, provenance
+from solvers.fit_test_iter import fitted
 from solvers.solver_file import parse, parse_solver, read
 
 BENCHES = ("bench_gpu.json", "bench_cpu.json")
@@ -125,7 +126,7 @@ class Speeds:
         image, path = self.image(model), solver_file(model)
         if image is None or not path.is_file():
             return 0.0
-        solver = parse_solver(read(path), path)
+        solver = parse_solver(fitted(read(path), path)[0], path)  # as the run will test
         images = sum(solver.test_iter) * _BATCH
         return image.seconds * images / solver.test_interval if solver.test_interval else 0.0
 

@@ -65,7 +65,7 @@ def train(model: str, options: list[str]) -> int:
         if not begin:
             _remove_broken(solver.snapshot_prefix)
         _edit(path, phase)
-        status = run.main(["resume" if begin else "train", model, "--go-on=make reproduce", *options])
+        status = run.main(["resume" if begin else "train", model, "--go-on=the same make reproduce", *options])
         if status:
             return status
         # Where the reproduction was killed another one may go on: no phase is begun without it.

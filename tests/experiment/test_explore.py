@@ -85,7 +85,7 @@ def test_a_whole_exploration(place, capsys):
     assert run("--epochs=2", "--rates=0.01,0.003 0.001") == 0
     said = capsys.readouterr()
     solver = parse_solver(Path(FOLDER, "solvers/tiny-0.003.prototxt").read_text(), Path("it"))
-    assert (solver.max_iter, solver.test_interval, solver.snapshot, list(solver.test_iter)) == (40, 20, 10, [3])
+    assert (solver.max_iter, solver.test_interval, solver.snapshot, list(solver.test_iter)) == (40, 20, 10, [2])
     assert solver.base_lr == pytest.approx(0.003) and solver.display == solver.average_loss == 5
     assert (
         solver.net == "models/tiny-0.003/train_val.prototxt" and solver.snapshot_prefix == "runs/tiny-0.003/tiny-0.003"

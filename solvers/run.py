@@ -64,6 +64,13 @@ def locked(folder: Path) -> Iterator[int]:
         yield file.fileno()
 
 
+def no_snapshot(folder: Path, options: argparse.Namespace) -> InputError:
+    """The error of a resume without a snapshot: the command that starts anew, or the one that takes the zoo's weights."""
+    name = options.name
+    zoo = f"; or from the weights in zoo/{name}: make resume-{name} ZOO=1" if Path("zoo", name).is_dir() else ""
+    return InputError(f"{folder}: no snapshot to resume from; start with: {own_command('train', options)}{zoo}")
+
+
 def starting_point(options: argparse.Namespace, solver) -> Snapshot | None:
     """The snapshot to resume from, None to train from the start; InputError where the verb does not fit."""
     folder = Path(solver.snapshot_prefix).parent
@@ -83,7 +90,7 @@ def starting_point(options: argparse.Namespace, solver) -> Snapshot | None:
             raise InputError(
                 f"{folder}: no snapshot is whole; remove the folder, then: {own_command('train', options)}"
             )
-        raise InputError(f"{folder}: no snapshot to resume from; start with: {own_command('train', options)}")
+        raise no_snapshot(folder, options)
     if snapshot.iteration >= solver.max_iter:
         raise InputError(
             f"{snapshot.state}: has reached max_iter {solver.max_iter}; to go on, raise it in "
@@ -159,7 +166,7 @@ def train(options: argparse.Namespace) -> int:
     if options.verb == "train":
         folder.mkdir(parents=True, exist_ok=True)
     elif not folder.is_dir():
-        raise InputError(f"{folder}: no snapshot to resume from; start with: {own_command('train', options)}")
+        raise no_snapshot(folder, options)
     with locked(folder) as lock:
         snapshot = starting_point(options, solver)
         start = snapshot.iteration if snapshot else 0

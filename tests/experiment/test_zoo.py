@@ -180,3 +180,14 @@ def test_a_run_goes_on_from_the_zoo(folder):
     assert [json.loads(line)["event"] for line in Path("runs/tiny/journal.jsonl").read_text().splitlines()] == [
         "start", "zoo", "start", "end",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("folder_is_there", [True, False])
+def test_a_resume_without_a_snapshot_names_the_zoo(folder_is_there, capsys):
+    trained(50)
+    zoo.keep("tiny")
+    shutil.rmtree("runs")
+    if folder_is_there:
+        Path("runs/tiny").mkdir(parents=True)
+    assert run.main(["resume", "tiny", "--caffe", "./caffe"]) == 1
+    assert capsys.readouterr().err.rstrip().endswith("from the weights in zoo/tiny: make resume-tiny ZOO=1")

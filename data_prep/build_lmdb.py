@@ -3,12 +3,15 @@
     python -m data_prep.build_lmdb --data data/tiny-imagenet-200.zip --out data/lmdb
 
 makes, in data/lmdb: train_lmdb, val_lmdb, test_lmdb (and holdout_lmdb with --holdout), mean.binaryproto of
-train, labels.txt, and build.json, which says what was built. The folder appears whole or not at all.
+train, labels.txt, and build.json, which says what was built. The folder appears whole or not at all, and one that
+holds something else than asked for stays, unless --replace is given.
 """
 
 import argparse
+import hashlib
 import json
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -19,20 +22,21 @@ import lmdb
 import numpy as np
 
 import commands
-from data_prep.built import built, digests
+from data_prep import built, source
 from data_prep.classes import write_labels
-from data_prep.dataset import find
+from data_prep.dataset import DEFAULT_ZIP, find
 from data_prep.errors import DataError, exit_status
 from data_prep.mean import write_mean
 from data_prep.progress import bar
 from data_prep.record_writer import RecordWriter, count_records, disk_bytes
 from data_prep.records import PIXEL_COUNT, RecordBatch
 from data_prep.splits import split
-from data_prep.staging import WriteBehind, remove_leftovers, staged_folder, step
+from data_prep.staging import WriteBehind, put_back, remove_leftovers, staged_folder, step
 from data_prep.tiny_imagenet import TinyImageNet, no_search_for_garbage
 from data_prep.workers import Batches, Lists, decoders
 
 DEFAULT_MAX_BAD = 0.001
+OUT = Path("data/lmdb")
 
 
 def build(
@@ -63,9 +67,9 @@ def build(
         folder = stack.enter_context(staged_folder(out))
         _check_space(out, sum(space.values()))
         batches = stack.enter_context(closing(convert(dataset.reader, lists, encoded)))
-        lists_sha256 = digests(lists)
-        pixel_sum, counts, bad = _write_splits(folder, lists, space, batches, allowed)
-        write_mean(folder / "mean.binaryproto", pixel_sum, counts["train"])
+        lists_sha256 = built.digests(lists)
+        pixel_sums, counts, bad = _write_splits(folder, lists, space, batches, allowed)
+        write_mean(folder / "mean.binaryproto", pixel_sums["train"], counts["train"])
         write_labels(folder / "labels.txt", dataset.wnids, dataset.words)
         step()
         summary = {
@@ -74,17 +78,20 @@ def build(
             "encoded": encoded,
             "holdout_per_class": holdout,
             "seed": seed,
+            "files_sha256": built.images_digest(dataset.reader, lists),
             "lists_sha256": lists_sha256,
+            # Of the sum of all images, pixel by pixel: images of other pixels under the same names show in it.
+            "pixels_sha256": {name: hashlib.sha256(total.tobytes()).hexdigest() for name, total in pixel_sums.items()},
             "left_out": bad,
         }
-        (folder / "build.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        (folder / built.NOTE).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return summary
 
 
 def _write_splits(
     folder: Path, lists: Lists, space: dict[str, int], batches: Batches, allowed: int
-) -> tuple[np.ndarray, dict[str, int], list[str]]:
-    pixel_sum = np.zeros(PIXEL_COUNT, np.int64)
+) -> tuple[dict[str, np.ndarray], dict[str, int], list[str]]:
+    pixel_sums = {name: np.zeros(PIXEL_COUNT, np.int64) for name in lists}
     counts: dict[str, int] = {}
     bad: list[str] = []
     total = sum(map(len, lists.values()))
@@ -98,8 +105,7 @@ def _write_splits(
                     bad += batch.bad
                     if len(bad) > allowed:
                         raise DataError(f"{len(bad)} images do not decode, {allowed} are tolerated: {_some(bad)}")
-                    if name == "train":
-                        pixel_sum += batch.pixel_sum
+                    pixel_sums[name] += batch.pixel_sum
                     progress.update(len(batch.keys) + len(batch.bad))
             if not writer.count:
                 raise DataError(f"{environment}: not one image of {name} decodes")
@@ -107,7 +113,7 @@ def _write_splits(
             if counts[name] != writer.count:
                 raise DataError(f"{environment}: {writer.count} records were written and {counts[name]} are there")
             step()
-    return pixel_sum, counts, bad
+    return pixel_sums, counts, bad
 
 
 def _batches_of(name: str, batches: Batches, images: int) -> Iterator[RecordBatch]:
@@ -135,17 +141,24 @@ def _some(names: list[str], most: int = 10) -> str:
     return "; ".join(names[:most]) + ("" if len(names) <= most else f"; and {len(names) - most} more")
 
 
-def main(argv: list[str] | None = None) -> int:
+def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m data_prep.build_lmdb", description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="zip or folder (default: $TINY_IMAGENET or what `make data` fetched)")
-    parser.add_argument("--out", type=Path, default=Path("data/lmdb"))
+    parser.add_argument("--data", type=Path, help="zip or folder (default: $TINY_IMAGENET or what `make data` found)")
+    parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument(
         "--encoded",
-        action="store_true",
+        nargs="?",
+        const=True,
+        type=commands.switch,
         help="store the JPEG files; the nets need encoded = true in models/variants.toml then",
     )
-    parser.add_argument("--holdout", type=int, default=0, metavar="N", help="hold N train images a class out as a test")
-    parser.add_argument("--seed", type=int, default=0, help="of the train order and the holdout (default 0)")
+    parser.add_argument(
+        "--holdout", type=commands.number, metavar="N", help="hold N train images a class out as a test"
+    )
+    parser.add_argument("--seed", type=commands.number, help="of the train order and the holdout (default 0)")
+    parser.add_argument(
+        "--replace", nargs="?", const=True, type=commands.switch, help="also where --out holds something else"
+    )
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that decode")
     parser.add_argument(
         "--max-bad",
@@ -155,23 +168,89 @@ def main(argv: list[str] | None = None) -> int:
         help="share of all images that may fail to decode and are left out (default 0.001)",
     )
     parser.add_argument("--without-test", action="store_true", help="no test images: for where only training is wanted")
+    return parser
+
+
+def _anew(args: argparse.Namespace, options: dict) -> str:
+    """The command that builds with these options whatever is there."""
+    if args.data or args.out != OUT:
+        return "the same command with --replace"
+    named = source.named()
+    words = [f"{name}={int(options[key])}" for name, (key, default) in built.OPTIONS.items() if options[key] != default]
+    return shlex.join(["make", "lmdb", *([f"TINY_IMAGENET={named}"] if named else []), *words, "REPLACE=1"])
+
+
+def _wanted(args: argparse.Namespace) -> tuple[Path, dict] | None:
+    """The source and the options to build with; None where what is asked for is there already.
+
+    Raises ``DataError`` where something else is there and nothing says that it may go.
+    """
+    out = args.out
+    asked = {"holdout_per_class": args.holdout, "seed": args.seed, "encoded": args.encoded}
+    put_back(out)
+    if args.data and not args.data.exists():
+        raise DataError(f"{args.data}: no such zip or folder")
+    if args.replace:
+        options = built.options_of(None, asked)
+        data = args.data or find()
+        try:
+            found = built.read(out)
+        except DataError:
+            found = None
+        if found:
+            print(f"{out}: replaces {built.told(out, found)}", file=sys.stderr)
+        return data, options
+    try:
+        found = built.read(out)
+    except DataError as error:
+        raise DataError(
+            f"{error}; move it away, or build in its place: {_anew(args, built.options_of(None, asked))}"
+        ) from error
+    if found is None:
+        return args.data or find(), built.options_of(None, asked)
+    options, lost = built.options_of(found, asked), built.missing(out, found)
+    data, gone = args.data, None
+    if data is None:
+        try:
+            data = find()
+        except DataError as error:
+            if lost or source.named():
+                raise
+            gone = error if source.remembered(DEFAULT_ZIP.parent) else None
+    wrong = built.differences(found, data, asked, not args.without_test)
+    if wrong:
+        raise DataError(
+            f"{out}: holds {built.told(out, found)}. That was built {', and '.join(wrong)}. Nothing was changed; this "
+            f"removes it and builds what you ask for: {_anew(args, options)}"
+        )
+    if not lost:
+        remove_leftovers(out)
+        print(f"{out}: holds {built.told(out, found)}; nothing to do")
+        if gone:
+            print(f"note: {gone}", file=sys.stderr)
+        return None
+    print(f"{out}: {', '.join(lost)} is missing, so all is built again", file=sys.stderr)
+    return data, options
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = _arguments()
     args = parser.parse_args(argv)
-    if args.holdout < 0 or args.workers < 1 or not 0 <= args.max_bad < 1:
+    if (args.holdout or 0) < 0 or args.workers < 1 or not 0 <= args.max_bad < 1:
         parser.error("--holdout is 0 or more, --workers 1 or more, --max-bad from 0 to below 1")
 
     def command() -> None:
-        data = args.data or find()
-        if built(data, args.out, args.encoded, args.holdout, args.seed, not args.without_test):
-            remove_leftovers(args.out)
-            print(f"{args.out}: holds these images already, built with these options; remove it to build it again")
+        wanted = _wanted(args)
+        if wanted is None:
             return
+        data, options = wanted
         try:
             summary = build(
                 data,
                 args.out,
-                encoded=args.encoded,
-                holdout=args.holdout,
-                seed=args.seed,
+                encoded=options["encoded"],
+                holdout=options["holdout_per_class"],
+                seed=options["seed"],
                 workers=args.workers,
                 max_bad=args.max_bad,
                 test=not args.without_test,
@@ -180,9 +259,8 @@ def main(argv: list[str] | None = None) -> int:
             raise DataError(f"{args.out}: LMDB says: {error}") from error
         for name in summary["left_out"]:
             print(f"warning: left out {name}", file=sys.stderr)
-        counts = ", ".join(f"{count} {name}" for name, count in summary["records"].items() if count)
-        print(f"{args.out}: {counts} records")
-        if args.encoded:
+        print(f"{args.out}: {built.told(args.out, summary)}")
+        if options["encoded"]:
             print("These are encoded: set encoded = true in models/variants.toml, then: make models")
 
     return exit_status(command)

@@ -1,39 +1,104 @@
-"""Whether an LMDB folder holds already what a build would make: then nothing needs to be done."""
+"""What an LMDB folder holds, by its build.json, and what of it is not what a call of `make lmdb` asks for."""
 
 import hashlib
 import json
+from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 
+from data_prep.archive import Reader
+from data_prep.errors import DataError
+from data_prep.listing import files_digest
 from data_prep.records import record_key
 from data_prep.splits import split
 from data_prep.tiny_imagenet import LabelledImage, TinyImageNet
+from data_prep.workers import Lists
+
+NOTE = "build.json"
+#: Make's variables, the fields of build.json that they set, and what is built where neither says anything.
+OPTIONS = {"HOLDOUT": ("holdout_per_class", 0), "SEED": ("seed", 0), "ENCODED": ("encoded", False)}
 
 
-def built(data: Path, out: Path, encoded: bool, holdout: int, seed: int, test: bool = True) -> dict | None:
-    """What ``out/build.json`` says where it was built with these options from the same images, else None.
+def read(out: Path) -> dict | None:
+    """What ``out/build.json`` says; None where ``out`` is not there, or empty.
 
-    The same images: as many, with the same names, labels and order, from a source of the same name. Raises
+    Raises ``DataError`` where ``out`` holds something else: it may be the user's own.
+    """
+    if not out.exists() or out.is_dir() and not any(out.iterdir()):
+        return None
+    try:
+        found = json.loads((out / NOTE).read_text(encoding="utf-8"))
+        counts = found["records"].values()
+        if not all(type(count) is int for count in counts) or not isinstance(found["lists_sha256"], dict):
+            raise ValueError("records are no numbers")
+        found = {"source": "an unknown set", **{key: default for key, default in OPTIONS.values()}, **found}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"{out}: holds something that make lmdb did not write whole ({NOTE}: {error})") from error
+    return found
+
+
+def told(out: Path, found: dict) -> str:
+    """What is there: records of each split, the held-out split, options, source and time."""
+    counts = {name: count for name, count in found["records"].items() if count}
+    records = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    options = " ".join(f"{name}={int(found[key])}" for name, (key, _) in OPTIONS.items())
+    when = datetime.fromtimestamp((out / NOTE).stat().st_mtime)
+    held_out = "" if found["records"].get("holdout") else "no held-out split; "
+    return f"{records} records; {held_out}{options}; built from {found['source']} on {when:%Y-%m-%d %H:%M}"
+
+
+def missing(out: Path, found: dict) -> list[str]:
+    """The files that build.json tells of and that are gone."""
+    lmdbs = [f"{name}_lmdb/data.mdb" for name, count in found["records"].items() if count]
+    return [name for name in [*lmdbs, "mean.binaryproto", "labels.txt"] if not (out / name).is_file()]
+
+
+def options_of(found: dict | None, asked: dict) -> dict:
+    """The options of a build: what is asked for, else what is there, else the default."""
+    there = found or {}
+    return {key: there.get(key, default) if asked[key] is None else asked[key] for key, default in OPTIONS.values()}
+
+
+def differences(found: dict, data: Path | None, asked: dict, test: bool) -> list[str]:
+    """In words, what is built otherwise than asked for; an option that is None is not asked for.
+
+    ``data`` is the source asked for, None where there is none. A zip that was renamed is the same source. Raises
     ``DataError`` for a source that is not whole.
     """
-    try:
-        found = json.loads((out / "build.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    options = {"source": data.name, "encoded": encoded, "holdout_per_class": holdout, "seed": seed}
-    if not isinstance(found, dict) or any(found.get(key) != value for key, value in options.items()):
-        return None
-    lists = split(TinyImageNet.open(data, test), seed, holdout)
-    files = [out / f"{name}_lmdb" / "data.mdb" for name in lists]
-    whole = all(path.is_file() for path in [*files, out / "mean.binaryproto", out / "labels.txt"])
-    return found if whole and found.get("lists_sha256") == digests(lists) else None
+    wrong = [
+        f"with {name}={int(found[key])}, not {name}={int(asked[key])}"
+        for name, (key, _) in OPTIONS.items()
+        if asked[key] is not None and asked[key] != found[key]
+    ]
+    if test and not found["records"].get("test"):
+        wrong.append("without the test images")
+    if data is None:
+        return wrong
+    dataset = TinyImageNet.open(data, test and bool(found["records"].get("test")))
+    lists = split(dataset, found["seed"], found["holdout_per_class"])
+    there, files = found["lists_sha256"], found.get("files_sha256")
+    same = all(there.get(name) == digest for name, digest in digests(lists).items())
+    if same and files and there.keys() == lists.keys():
+        same = files == images_digest(dataset.reader, lists)
+    elif data.name != found["source"]:  # names and labels are all that is known: too little
+        same = False
+    if not same:
+        other = data.name == found["source"]
+        wrong.append(f"from other images than {data} holds" if other else f"from {found['source']}, not from {data}")
+    return wrong
 
 
-def digests(lists: dict[str, list[LabelledImage]]) -> dict[str, str]:
+def images_digest(reader: Reader, lists: Lists) -> str:
+    """What identifies all images of a build in their source."""
+    return files_digest(reader, (image.entry for images in lists.values() for image in images))
+
+
+def digests(lists: Lists) -> dict[str, str]:
     """SHA-256 of each list: its images' names and labels, in order."""
     return {name: _digest(images) for name, images in lists.items()}
 
 
-def _digest(images: list[LabelledImage]) -> str:
+def _digest(images: Iterable[LabelledImage]) -> str:
     digest = hashlib.sha256()
     for index, (entry, label) in enumerate(images):
         digest.update(record_key(index, entry.name) + b" %d\n" % label)

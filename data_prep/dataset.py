@@ -3,17 +3,17 @@
     python -m data_prep.dataset --out data/tiny-imagenet-200.zip
 
 takes, in this order: the zip or folder that TINY_IMAGENET names (any packing of the official layout: its
-structure is checked), the zip at --out when it is there and has the official md5, and otherwise the official
-download. Prints the path on standard output.
+structure is checked), the one that it was given before (source.py), the zip at --out when it is there and has the
+official md5, and otherwise the official download. Prints the path on standard output, and remembers it.
 """
 
 import argparse
 import hashlib
-import os
 import sys
 from pathlib import Path
 
 import commands
+from data_prep import source
 from data_prep.download import download
 from data_prep.errors import DataError, exit_status
 from data_prep.tiny_imagenet import TinyImageNet
@@ -24,14 +24,15 @@ DEFAULT_ZIP = Path("data/tiny-imagenet-200.zip")
 
 
 def find(zip_path: Path = DEFAULT_ZIP) -> Path:
-    """Where the set is: what TINY_IMAGENET names, else ``zip_path``. Raises ``DataError`` when nothing is
-    there.
+    """Where the set is: what TINY_IMAGENET names, else what `make data` was given, else ``zip_path``.
+
+    Raises ``DataError`` when nothing is there, or when what `make data` was given has changed.
     """
-    named = os.environ.get("TINY_IMAGENET")
-    path = Path(named) if named else zip_path
+    named = source.named()
+    path = Path(named) if named else source.recall(zip_path.parent) or zip_path
     if not path.exists():
-        source = "TINY_IMAGENET names it, and" if named else "run `make data`, or set TINY_IMAGENET:"
-        raise DataError(f"{path}: {source} there is no such zip or folder")
+        why = "TINY_IMAGENET names it, and" if named else "run `make data`, or set TINY_IMAGENET:"
+        raise DataError(f"{path}: {why} there is no such zip or folder")
     return path
 
 
@@ -39,14 +40,17 @@ def fetch(zip_path: Path, url: str = URL, md5: str = MD5) -> Path:
     """The set's path, after downloading it to ``zip_path`` if need be, and verifying. May raise
     ``DataError``.
     """
-    if os.environ.get("TINY_IMAGENET"):
+    if source.named():
         return find()
+    before = source.recall(zip_path.parent)
+    if before and before.absolute() != zip_path.absolute():
+        return before
     if not zip_path.exists():
         download(url, zip_path, md5)
-    elif file_md5(zip_path) != md5:
+    elif before is None and file_md5(zip_path) != md5:
         raise DataError(
-            f"{zip_path}: its md5 is not the official zip's {md5}; delete it to download it again, or set "
-            f"TINY_IMAGENET={zip_path} if you mean to use another packing"
+            f"{zip_path}: its md5 is not the official zip's {md5}; if it is a packing of your own, take it as it is: "
+            f"make data TINY_IMAGENET={zip_path}; else move it away, and make data downloads the official one"
         )
     return zip_path
 
@@ -65,6 +69,7 @@ def main(argv: list[str] | None = None) -> int:
     def command() -> None:
         path = fetch(args.out)
         dataset = TinyImageNet.open(path)
+        source.remember(path, args.out.parent)
         sizes = f"{len(dataset.train)} train, {len(dataset.val)} val, {len(dataset.test)} test images"
         print(f"Tiny ImageNet: {len(dataset.wnids)} classes, {sizes}", file=sys.stderr)
         print(path)

@@ -1,9 +1,11 @@
 """What files a data set has, be it a zip or a folder, checked before anything is read."""
 
+import hashlib
 import os
 import stat
 import struct
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from data_prep.archive import MAX_FILE_BYTES, Entry, FolderReader, Reader, ZipReader
@@ -22,6 +24,10 @@ _END = struct.Struct("<4s4H2LH")
 _ZIP64_LOCATOR = struct.Struct("<4sLQL")
 _ZIP64_END = struct.Struct("<4sQ2H2L4Q")
 _LOCAL_HEADER_BYTES = 30
+# The file may be the user's only copy of something else, so no message asks to delete it.
+_OTHER = "name the zip of Tiny ImageNet, or its unpacked folder: make data TINY_IMAGENET=path"
+_PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"7z\xbc\xaf": "7z", b"Rar!": "RAR",
+           b"\x28\xb5\x2f\xfd": "zstd"}  # fmt: skip
 
 
 def list_files(path: Path) -> tuple[Reader, dict[str, Entry]]:
@@ -112,7 +118,7 @@ def _check_places(files: dict[str, Place], path: Path) -> None:
         total += size
         total_stored += _LOCAL_HEADER_BYTES + stored
         if not 0 <= offset <= zip_bytes - _LOCAL_HEADER_BYTES - stored:
-            raise DataError(f"{path}: member {name!r:.80} lies outside it; delete it and fetch it again")
+            raise DataError(f"{path}: member {name!r:.80} lies outside it, so the zip is damaged; {_OTHER}")
         if size > MAX_RATIO * stored + 1024:
             raise DataError(f"{path}: member {name!r:.80} has {size} bytes in {stored}; this is not the official zip")
     if total > MAX_TOTAL_BYTES:
@@ -127,10 +133,12 @@ def _any_members(path: Path, said: int | None) -> dict[str, Place]:
             members = archive.infolist()
     # Its own error for a damaged one, and also struct.error, ValueError, OverflowError, OSError, NotImplementedError.
     except Exception as error:
-        raise DataError(f"{path}: not a whole zip ({error}); delete it and fetch it again") from error
+        raise DataError(f"{path}: {_no_zip(path, error)}; {_OTHER}") from error
     # A damaged length in the directory makes zipfile skip what comes after.
     if said is not None and len(members) != said:
-        raise DataError(f"{path}: {said} members are said to be there, and {len(members)} are; fetch it again")
+        raise DataError(
+            f"{path}: {said} members are said to be there, and {len(members)} are, so the zip is damaged; {_OTHER}"
+        )
     files: dict[str, Place] = {}
     for member in members:
         _check_member(member, path)
@@ -141,6 +149,28 @@ def _any_members(path: Path, said: int | None) -> dict[str, Place]:
             size, stored, method = member.file_size, member.compress_size, member.compress_type
             files[name] = (size, member.header_offset, stored, method, member.CRC)
     return files
+
+
+def files_digest(reader: Reader, entries: Iterable[Entry]) -> str:
+    """SHA-256 of files' names and sizes, and of their checksums where a zip states them. No file is read."""
+    digest = hashlib.sha256()
+    for entry in sorted(entries):
+        digest.update(f"{entry.name} {reader.size(entry)} {entry.crc}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _no_zip(path: Path, error: Exception) -> str:
+    """Why a file is no whole zip: cut, or of another kind that its first bytes show."""
+    with open(path, "rb") as file:
+        start = file.read(262)
+    if not start:
+        return "an empty file"
+    if start.startswith(b"PK"):
+        return f"not a whole zip ({error}): it may be cut or damaged, so copy or download it once more"
+    if start[257:] == b"ustar":
+        return "a tar archive and no zip: unpack it"
+    kind = next((kind for begin, kind in _PACKED.items() if start.startswith(begin)), None)
+    return f"packed with {kind} and no zip: unpack it" if kind else f"not a zip ({error})"
 
 
 def _check_count(count: int, path: Path) -> None:

@@ -38,17 +38,9 @@ def staged_folder(final: Path, *, durable: bool = True) -> Iterator[Path]:
     ``<name>.partial``, which the next run clears. ``durable=False`` spares the fsync of every file, for what
     is quickly made again. Raises ``DataError`` when another process is making the same folder.
     """
-    final.parent.mkdir(parents=True, exist_ok=True)
     partial, old = _beside(final, "partial"), _beside(final, "old")
-    partial.mkdir(exist_ok=True)
-    lock = os.open(partial, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DataError(f"{final}: another process is making it now; wait for it or stop it") from error
-        if old.exists() and not final.exists():
-            old.rename(final)
+    with _alone(final):
+        _put_back(final)
         step()
         _clear(partial)
         try:
@@ -60,6 +52,37 @@ def staged_folder(final: Path, *, durable: bool = True) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
             raise
+
+
+def put_back(final: Path) -> None:
+    """Give ``final`` its name again where a process died between the two renames that replace it.
+
+    Raises ``DataError`` when another process is making the same folder.
+    """
+    if _beside(final, "old").exists() and not final.exists():
+        with _alone(final):
+            _put_back(final)
+
+
+def _put_back(final: Path) -> None:
+    old = _beside(final, "old")
+    if old.exists() and not final.exists():
+        old.rename(final)
+
+
+@contextmanager
+def _alone(final: Path) -> Iterator[None]:
+    """No other process makes ``final`` meanwhile; ``DataError`` where one does. <name>.partial is there then."""
+    final.parent.mkdir(parents=True, exist_ok=True)
+    partial = _beside(final, "partial")
+    partial.mkdir(exist_ok=True)
+    lock = os.open(partial, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataError(f"{final}: another process is making it now; wait for it or stop it") from error
+        yield
     finally:
         os.close(lock)
 

@@ -149,26 +149,110 @@ def test_encoded_keeps_the_file(data, made, tmp_path):
     assert means[0] == means[1]
 
 
-def test_what_is_there_already_is_not_built_again(data, made, tmp_path, capsys):
-    out = tmp_path / "lmdb"
-    options = ["--data", str(data), "--out", str(out), "--workers", "1"]
-    assert build_lmdb.main(options) == 0
-    kept = (out / "build.json").stat().st_ino
-    assert build_lmdb.main(options) == 0
-    assert (
-        "holds these images already, built with these options; remove it to build it again" in capsys.readouterr().out
-    )
-    assert (out / "build.json").stat().st_ino == kept
+@pytest.fixture
+def there(data, tmp_path) -> Path:
+    """LMDBs with a held-out split, of another seed than the default."""
+    assert build_lmdb.main(["--data", str(data), "--out", str(tmp_path / "lmdb"), "--holdout", "1", "--seed", "3"]) == 0
+    return tmp_path / "lmdb"
+
+
+def state(out: Path) -> dict[str, int]:
+    return {str(path.relative_to(out)): path.stat().st_ino for path in out.rglob("*") if path.is_file()}
+
+
+HOLDS = "holds 400 train, 230 val, 17 test, 200 holdout records; HOLDOUT=1 SEED=3 ENCODED=0; built from set.zip on 20"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [[], ["--holdout", "", "--seed", "", "--encoded", "", "--replace", ""], ["--holdout", "1"], ["--replace", "0"]],
+)
+def test_what_is_there_is_said_and_stays(data, there, capsys, options):
+    before = state(there)
+    assert build_lmdb.main(["--data", str(data), "--out", str(there), *options]) == 0
+    assert HOLDS in capsys.readouterr().out and state(there) == before
+
+
+@pytest.mark.parametrize(
+    "options, told",
+    [
+        (["--holdout", "0"], "built with HOLDOUT=1, not HOLDOUT=0."),
+        (["--holdout", "2", "--seed", "5"], "built with HOLDOUT=1, not HOLDOUT=2, and with SEED=3, not SEED=5."),
+        (["--encoded"], "built with ENCODED=0, not ENCODED=1."),
+        (["--encoded", "1"], "built with ENCODED=0, not ENCODED=1."),
+    ],
+)
+def test_something_else_than_asked_for_stays_unless_it_is_replaced(data, there, capsys, options, told):
+    before = state(there)
+    words = ["--data", str(data), "--out", str(there), "--workers", "1", *options]
+    assert build_lmdb.main(words) == 1
+    said = capsys.readouterr().err
+    assert HOLDS in said and told in said and "the same command with --replace" in said and state(there) == before
+    assert build_lmdb.main([*words, "--replace"]) == 0
+    assert "replaces 400 train" in capsys.readouterr().err
+    assert not before.items() & state(there).items()
+
+
+def test_another_source_is_refused_and_a_renamed_one_is_not(data, made, there, tmp_path, capsys):
+    before = state(there)
     fewer = {name: content for name, content in made.items() if not name.endswith(f"{WNIDS[3]}_0.JPEG")}
-    other = write_zip(tmp_path / data.name, fewer)
-    for changed in ([*options, "--seed", "5"], options, [*options, "--data", str(other)], options):
-        before = (out / "build.json").stat().st_ino
-        if changed is options:  # after the others, and with an LMDB missing
-            shutil.rmtree(out / "val_lmdb")
-        assert build_lmdb.main(changed) == 0
-        assert (out / "build.json").stat().st_ino != before, changed
-    (out / "build.json").write_text("[]")
-    assert build_lmdb.main(options) == 0 and json.loads((out / "build.json").read_text())["seed"] == 0
+    repainted = {**made, f"train/{WNIDS[3]}/images/{WNIDS[3]}_0.JPEG": jpeg(9999)}
+    for number, (content, name, said) in enumerate([
+        (fewer, data.name, f"from other images than {tmp_path}/0/set.zip holds"),
+        (repainted, data.name, f"from other images than {tmp_path}/1/set.zip holds"),  # under the same names
+        (repainted, "mine.zip", f"from set.zip, not from {tmp_path}/2/mine.zip"),
+    ]):  # fmt: skip
+        (tmp_path / str(number)).mkdir()
+        other = write_zip(tmp_path / str(number) / name, content)
+        assert build_lmdb.main(["--data", str(other), "--out", str(there)]) == 1
+        assert said in capsys.readouterr().err and state(there) == before
+    shutil.copy(data, tmp_path / "renamed.zip")
+    assert build_lmdb.main(["--data", str(tmp_path / "renamed.zip"), "--out", str(there)]) == 0
+    assert build_lmdb.main(["--data", str(tmp_path / "none.zip"), "--out", str(there), "--replace"]) == 1
+    assert "none.zip: no such zip or folder" in capsys.readouterr().err and state(there) == before
+
+
+def test_a_missing_lmdb_is_built_again_with_the_options_of_before(data, there):
+    shutil.rmtree(there / "val_lmdb")
+    assert build_lmdb.main(["--data", str(data), "--out", str(there), "--workers", "1"]) == 0
+    note = json.loads((there / "build.json").read_text())
+    assert note["seed"] == 3 and note["holdout_per_class"] == 1 and (there / "val_lmdb/data.mdb").is_file()
+
+
+@pytest.mark.parametrize("note", [None, "[]", "{", '{"records": {"train": "x"}, "lists_sha256": {}}'])
+def test_a_folder_that_make_lmdb_did_not_write_stays(data, tmp_path, capsys, note):
+    own = tmp_path / "lmdb/train_lmdb/data.mdb"
+    own.parent.mkdir(parents=True)
+    own.write_text("the user's own")
+    if note:
+        (tmp_path / "lmdb/build.json").write_text(note)
+    words = ["--data", str(data), "--out", str(tmp_path / "lmdb"), "--workers", "1"]
+    assert build_lmdb.main(words) == 1
+    assert "holds something that make lmdb did not write whole" in capsys.readouterr().err
+    assert own.read_text() == "the user's own"
+    assert build_lmdb.main([*words, "--replace"]) == 0 and len(read(own.parent)) == 600
+
+
+def test_a_replacement_that_died_between_its_renames_keeps_the_held_out_split(data, there, capsys):
+    there.rename(there.with_name("lmdb.old"))
+    there.with_name("lmdb.partial").mkdir()
+    assert build_lmdb.main(["--data", str(data), "--out", str(there)]) == 0
+    assert HOLDS in capsys.readouterr().out and sorted(os.listdir(there.parent)) == ["lmdb"]
+
+
+def test_a_replacement_that_fails_in_the_middle_changes_nothing(made, there, tmp_path, capsys):
+    before = state(there)
+    bad = write_zip(tmp_path / "bad.zip", with_bad(made, 4))
+    assert build_lmdb.main(["--data", str(bad), "--out", str(there), "--workers", "1", "--replace"]) == 1
+    assert "images do not decode" in capsys.readouterr().err and state(there) == before
+
+
+def test_the_command_that_builds_anew_has_the_options_that_stay(data, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TINY_IMAGENET", str(data))
+    assert build_lmdb.main(["--holdout", "1", "--workers", "1"]) == 0
+    assert build_lmdb.main(["--seed", "4"]) == 1
+    assert f": make lmdb TINY_IMAGENET={data} HOLDOUT=1 SEED=4 REPLACE=1\n" in capsys.readouterr().err
 
 
 def with_bad(made: dict[str, bytes], count: int) -> dict[str, bytes]:
@@ -212,7 +296,7 @@ def test_another_size_and_a_missing_set_keep_what_was_there(made, built, tmp_pat
         (path, f"{name}: the image is 48x80"),
         (tmp_path / "none.zip", "no such zip or folder"),
     ):
-        assert build_lmdb.main(["--data", str(source), "--out", str(out), "--workers", "2"]) == 1
+        assert build_lmdb.main(["--data", str(source), "--out", str(out), "--workers", "2", "--replace"]) == 1
         assert told in capsys.readouterr().err
     assert (out / "build.json").read_bytes() == before
     assert sorted(os.listdir(tmp_path)) == ["lmdb", "set.zip"]

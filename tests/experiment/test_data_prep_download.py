@@ -154,6 +154,7 @@ def test_fetch_prefers_what_is_named_then_what_is_there(server, tmp_path, monkey
 
 def test_the_command_checks_what_is_named(tmp_path, monkeypatch, capsys):
     path = write_zip(tmp_path / "mine.zip", files())
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TINY_IMAGENET", str(path))
     assert dataset.main([]) == 0
     told = capsys.readouterr()

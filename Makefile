@@ -7,20 +7,38 @@
 # default both are our engine's, in .venv; real Caffe's can be given:
 #   make train-nin1 CAFFE=/usr/bin/caffe GPU=        make ensemble PYTHON=/usr/bin/python3 GPU=
 
-ROOT   := $(dir $(abspath $(lastword $(MAKEFILE_LIST))))
+# Values of the command line stay as typed: make would expand what looks like $(a reference) in them.
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword $(origin $(name)))),$(name)))
+$(foreach name,$(GIVEN),$(eval override $(name) := $$(value $(name))))
+$(if $(word 2,$(MAKEFILE_LIST)),$(error the path$(MAKEFILE_LIST) has a space: go to the folder with cd and start make there))
+# A shell word, and the same for within double quotes
+quoted = '$(subst ','\'',$(1))'
+inside = $(subst `,\`,$(subst $$,\$$,$(subst ",\",$(subst \,\\,$(1)))))
+
+# ROOT is relative, as make takes a space in a target for its end. HERE is the same folder, from / on.
+ROOT   := $(dir $(lastword $(MAKEFILE_LIST)))
+HERE   := $(shell cd $(call quoted,$(ROOT)) && pwd)
+FOUND  := $(basename $(notdir $(wildcard solvers/*.prototxt)))
+CHECK  := $(shell python3 -I $(call quoted,$(ROOT)makefile_check.py) $(call quoted,$(MAKEFILE_LIST)) $(call quoted,$(FOUND)) \
+  $(foreach goal,$(MAKECMDGOALS),$(call quoted,$(goal))) $(foreach name,$(GIVEN),$(call quoted,$(name)=$(value $(name)))))
+$(if $(filter-out ok,$(firstword $(CHECK))),$(error $(CHECK)))
+# What is given goes into recipes within double quotes, but for what only the environment passes on.
+$(foreach name,$(filter-out ok PYTHON PRECISION TINY_IMAGENET,$(CHECK)),\
+  $(if $(filter override environment,$(firstword $(origin $(name)))),$(eval override $(name) := $$(call inside,$$(value $(name))))))
+
 VENV   := $(ROOT).venv
 PYTHON ?= $(VENV)/bin/python
-CAFFE  ?= $(VENV)/bin/caffe
+CAFFE  ?= $(call inside,$(HERE))/.venv/bin/caffe
 # A recipe's shell becomes its command: dash would die of a Ctrl-C that the command takes, and make call that an error.
 override PYTHON := exec $(PYTHON)
 # The GPU to use. Without one our engine says so and runs on the CPU; an empty GPU= asks for the CPU.
 GPU    ?= 0
 # fp32 as real Caffe, or bf16 (tf32 on a GPU): faster, with fewer digits
 PRECISION ?=
-MODELS ?= $(basename $(notdir $(wildcard solvers/*.prototxt)))
+MODELS ?= $(FOUND)
 # With ZOO=1, `make resume-MODEL`, `make scores-MODEL` and `make ensemble` start from zoo/MODEL where runs/MODEL is missing.
 ZOO    ?=
-IN_ZOO := $(if $(ZOO),$(filter $(MODELS),$(notdir $(patsubst %/,%,$(dir $(wildcard zoo/*/readme.md))))))
+IN_ZOO := $(if $(filter-out 0,$(ZOO)),$(filter $(MODELS),$(notdir $(patsubst %/,%,$(dir $(wildcard zoo/*/readme.md))))))
 # `make ensemble` takes the trained ones of them, or exactly those that MODELS="nin1 nin2" names.
 TRAINED  := $(strip $(foreach model,$(MODELS),$(if $(wildcard runs/$(model)/$(model)_iter_*.caffemodel)$(filter $(model),$(IN_ZOO)),$(model))))
 ENSEMBLE := $(if $(filter file,$(origin MODELS)),$(TRAINED),$(MODELS))
@@ -29,7 +47,7 @@ LEFT_OUT := $(filter-out $(ENSEMBLE),$(MODELS))
 # Options of `make train-MODEL`, `make resume-MODEL` and `make lr-MODEL`
 KEEP          ?=
 DETERMINISTIC ?=
-TRAINING       = --caffe $(CAFFE) --gpu "$(GPU)" --keep "$(KEEP)"$(if $(DETERMINISTIC), --deterministic)
+TRAINING       = --caffe "$(CAFFE)" --gpu "$(GPU)" --keep "$(KEEP)"$(if $(filter-out 0,$(DETERMINISTIC)), --deterministic)
 
 # Options of `make scores-MODEL`, `make ensemble` and `make submission`: 10crop, dense, whole or another view
 VIEW ?=
@@ -38,8 +56,8 @@ LABELLED = val $(if $(wildcard data/lmdb/holdout_lmdb),holdout)
 
 # Options of `make data` and `make lmdb`
 TINY_IMAGENET ?=
-HOLDOUT       ?= 0
-SEED          ?= 0
+HOLDOUT       ?=
+SEED          ?=
 ENCODED       ?=
 
 # Options of `make kmeans`, which takes several of each; SEED is its option too
@@ -63,14 +81,15 @@ PRICE   ?=
 GPU_PRICE ?=
 REPLACE ?=
 ALLOW   ?=
-REPRODUCTION = $(TRAINING) --length "$(LENGTH)" --jobs "$(JOBS)" --minutes "$(MINUTES)" --holdout $(HOLDOUT) \
-  --seed $(SEED)$(if $(WORK), --work "$(WORK)")$(if $(DATA), --data "$(DATA)") --leave-out "$(LEAVE_OUT)"
+PARTIAL ?=
+REPRODUCTION = $(TRAINING) --length "$(LENGTH)" --jobs "$(JOBS)" --minutes "$(MINUTES)" --holdout "$(HOLDOUT)" \
+  --seed "$(SEED)" --partial "$(PARTIAL)"$(if $(WORK), --work "$(WORK)")$(if $(DATA), --data "$(DATA)") --leave-out "$(LEAVE_OUT)"
 
 export TINY_IMAGENET
 ifneq ($(PRECISION),)
 export CAFFE_PRECISION := $(PRECISION)
 endif
-export PYTHONPATH := $(ROOT)$(if $(PYTHONPATH),:$(PYTHONPATH))
+export PYTHONPATH := $(HERE)$(if $(value PYTHONPATH),:$(value PYTHONPATH))
 
 .DEFAULT_GOAL := help
 .PHONY: bench bench-gpu help setup data lmdb kmeans explore models status board ensemble methods submission report reproduce reproduce-status cost results report-table demo
@@ -81,6 +100,7 @@ help: ## this list
 	@awk '/## / && /^[a-z$$]/ { text = name = $$0; sub(/.*## /, "", text); \
 	  if (sub(/^\$$\(MODELS:%=/, "", name)) sub(/-%\).*/, "-MODEL", name); else sub(/:.*/, "", name); \
 	  printf "  make %-22s %s\n", name, text }' $(ROOT)Makefile
+	@echo "  with every target: GPU=1 PRECISION=bf16 CAFFE=path PYTHON=path MODELS=\"nin1 nin2\""
 	@echo "  models: $(MODELS)"
 
 setup: $(VENV)/ready ## .venv with the pinned dependencies and the engine with its caffe command
@@ -97,27 +117,28 @@ $(VENV)/ready: $(ROOT)requirements.txt $(ROOT)engine/pyproject.toml
 data: setup ## Tiny ImageNet: TINY_IMAGENET=zip or folder, else downloaded and verified
 	@$(PYTHON) -m data_prep.dataset --out data/tiny-imagenet-200.zip
 
-lmdb: setup ## images to LMDBs, mean and labels in data/lmdb [HOLDOUT=50 SEED=0 ENCODED=1]
-	@$(PYTHON) -m data_prep.build_lmdb --out data/lmdb --holdout $(HOLDOUT) --seed $(SEED) $(if $(ENCODED),--encoded)
+lmdb: setup ## images to LMDBs, mean and labels in data/lmdb [HOLDOUT=50 SEED=0 ENCODED=1 REPLACE=1 TINY_IMAGENET=zip or folder]
+	@$(PYTHON) -m data_prep.build_lmdb --out data/lmdb --holdout "$(HOLDOUT)" --seed "$(SEED)" --encoded "$(ENCODED)" \
+	  --replace "$(REPLACE)"
 
 kmeans: setup ## the report's K-means, from pixels: error on val [CLUSTERS="200 1000" SEED="0 1"]
-	@$(PYTHON) -m baselines.kmeans --clusters "$(CLUSTERS)" --seed "$(SEED)"
+	@$(PYTHON) -m baselines.kmeans --clusters "$(CLUSTERS)" --seed "$(or $(SEED),0)"
 
 models: setup ## the nets' prototxts, from models/*.j2 and models/variants.toml
 	@$(PYTHON) -m models.render
 
-explore: setup ## a few epochs of each architecture at each rate, and which goes on [EPOCHS=3 RATES="0.01 0.001" GPU=0,1 JOBS=n]
+explore: setup ## a few epochs of each architecture at each rate, and which goes on [EPOCHS=3 RATES="0.01 0.001" DROPOUTS=0.3 GPU=0,1 JOBS=n]
 	@$(PYTHON) -m explore --epochs "$(EPOCHS)" --models "$(EXPLORED)" --rates "$(RATES)" --dropouts "$(DROPOUTS)" \
-	  --caffe $(CAFFE) --gpu "$(GPU)" --jobs "$(JOBS)"
+	  --caffe "$(CAFFE)" --gpu "$(GPU)" --jobs "$(JOBS)"
 
 $(MODELS:%=train-%): train-%: setup ## caffe train with solvers/MODEL.prototxt; Ctrl-C stops with a snapshot [KEEP=n DETERMINISTIC=1]
 	@$(PYTHON) -m solvers.run train $* $(TRAINING)
 
-$(MODELS:%=resume-%): resume-%: setup ## go on from the newest whole snapshot, with the solver as edited by hand [ZOO=1]
-	@$(if $(ZOO),$(PYTHON) -m solvers.zoo resume $*)
+$(MODELS:%=resume-%): resume-%: setup ## go on from the newest whole snapshot, with the solver as edited by hand [ZOO=1] [as train-MODEL]
+	@$(if $(filter-out 0,$(ZOO)),$(PYTHON) -m solvers.zoo resume $*)
 	@$(PYTHON) -m solvers.run resume $* $(TRAINING)
 
-$(MODELS:%=lr-%): lr-%: setup ## LR=0.001 drops the rate: stop with a snapshot if it runs, edit base_lr in the solver, resume
+$(MODELS:%=lr-%): lr-%: setup ## LR=0.001 drops the rate: stop with a snapshot if it runs, edit base_lr in the solver, resume [as train-MODEL]
 	@$(PYTHON) -m solvers.set_rate $* --lr="$(LR)" $(TRAINING)
 
 $(MODELS:%=reset-%): reset-%: setup ## the solver as committed, base_lr above all; the edited one is kept in runs/edited
@@ -132,7 +153,7 @@ $(MODELS:%=zoo-%): zoo-%: setup ## the newest snapshot, its journal and its test
 from-zoo: setup
 	@$(if $(IN_ZOO),$(VENV)/bin/python -m solvers.zoo start $(IN_ZOO))
 
-$(MODELS:%=scores-%): scores-%: setup $(if $(ZOO),from-zoo) ## class scores of the model's newest snapshot [VIEW=10crop]
+$(MODELS:%=scores-%): scores-%: setup $(if $(IN_ZOO),from-zoo) ## class scores of the model's newest snapshot [VIEW=10crop ZOO=1]
 	@$(PYTHON) -m ensemble.scores $* $(if $(VIEW),--view $(VIEW)) --gpu "$(GPU)"
 
 $(MODELS:%=views-%): views-%: setup ## what 10 crops and a dense grid gain over the centre [VIEW="10crop dense:2"]
@@ -145,7 +166,7 @@ $(MODELS:%=gap-%): gap-%: setup ## one snapshot on train, val and held-out image
 $(MODELS:%=train-accuracy-%): train-accuracy-%: setup ## accuracy of every snapshot on train images, for the curves of the report page
 	@$(PYTHON) -m ensemble.train_accuracy $* --gpu "$(GPU)"
 
-ensemble: $(ENSEMBLE:%=scores-%) ## scores of all trained models, and every combination [MODELS="nin1 nin2" VIEW=10crop]
+ensemble: $(ENSEMBLE:%=scores-%) ## scores of all trained models, and every combination [MODELS="nin1 nin2" VIEW=10crop ZOO=1]
 	$(if $(ENSEMBLE),,@echo "make ensemble: no model is trained yet; make train-nin1 trains one" >&2; exit 1)
 	$(if $(LEFT_OUT),@echo "Left out (no snapshot in runs/): $(LEFT_OUT)" >&2)
 	@$(PYTHON) -m ensemble.combine $(ENSEMBLE) $(if $(VIEW),--view $(VIEW))
@@ -156,27 +177,27 @@ status: setup ## every run: iteration, best val accuracy, newest snapshot, and w
 board: setup ## TensorBoard on this machine's own address: loss, accuracy, rate and speed of every run
 	@$(PYTHON) -m tensorboard.main --logdir runs --host 127.0.0.1 --reload_interval 5
 
-methods: $(ENSEMBLE:%=scores-%) ## ways to ensemble beyond the report's, cross-fitted, tested against it [MODELS="nin1 nin2" VIEW=10crop]
+methods: $(ENSEMBLE:%=scores-%) ## ways to ensemble beyond the report's, cross-fitted, tested against it [MODELS="nin1 nin2" VIEW=10crop ZOO=1]
 	$(if $(ENSEMBLE),,@echo "make methods: no model is trained yet; make train-nin1 trains one" >&2; exit 1)
 	@$(PYTHON) -m ensemble.methods $(ENSEMBLE) $(if $(VIEW),--view $(VIEW))
 
 submission: setup ## the judge's file: a class for every test image [METHOD=stacking BALANCE=1 VIEW=10crop]
-	@$(PYTHON) -m ensemble.submission $(if $(VIEW),--view $(VIEW)) $(if $(METHOD),--method $(METHOD)) $(if $(BALANCE),--balance $(BALANCE))
+	@$(PYTHON) -m ensemble.submission $(if $(VIEW),--view $(VIEW)) $(if $(METHOD),--method "$(METHOD)") $(if $(BALANCE),--balance "$(BALANCE)")
 
 report: setup ## runs/report.html: the curves, the ensembles and the report's numbers beside ours
 	@$(PYTHON) -m report
 
-reproduce: setup ## the whole report, from where the last call stopped [LENGTH=0.1 JOBS=n MINUTES=m WORK=folder DATA=lmdb LEAVE_OUT=explore]
+reproduce: setup ## the whole report, from where the last call stopped [LENGTH=0.1 JOBS=n MINUTES=m WORK=folder DATA=lmdb LEAVE_OUT=explore PARTIAL=1] [as lmdb] [as train-MODEL]
 	@$(PYTHON) -m reproduce $(REPRODUCTION)
 
-reproduce-status: setup ## what of it is done, what runs, what comes, and how long it will take
+reproduce-status: setup ## what of it is done, what runs, what comes, and how long it will take [as reproduce]
 	@$(PYTHON) -m reproduce --status $(REPRODUCTION)
 
 cost: setup ## time of the five trainings by calculation from measured throughput [PRICE=, GPU_PRICE=dollars an hour]
 	@$(PYTHON) -m reproduce.cost --price "$(PRICE)" --gpu-price "$(GPU_PRICE)"
 
-results: setup ## what full runs in RUNS=runs gave, into results/, which is committed; says why of what is not [REPLACE=1 ALLOW="short changes" PRICE=]
-	@$(PYTHON) -m report.kept $(if $(RUNS),--runs "$(RUNS)")$(if $(PRICE), --price "$(PRICE)")$(if $(REPLACE), --replace)$(if $(ALLOW), --allow "$(ALLOW)")
+results: setup ## what full runs in RUNS=runs gave, into results/, which is committed; says why of what is not [REPLACE=1 ALLOW="short changes" PRICE=dollars an hour]
+	@$(PYTHON) -m report.kept $(if $(RUNS),--runs "$(RUNS)")$(if $(PRICE), --price "$(PRICE)")$(if $(filter-out 0,$(REPLACE)), --replace)$(if $(ALLOW), --allow "$(ALLOW)")
 
 report-table: setup ## write README's table of the report's numbers beside ours
 	@$(PYTHON) -m report.table $(ROOT)README.md
@@ -184,25 +205,25 @@ report-table: setup ## write README's table of the report's numbers beside ours
 # ---- the same, small -----------------------------------------------------------------------------
 
 demo: setup ## the whole way, small, in demo/: minutes on two cores [TINY_IMAGENET=zip or folder]
-	@$(PYTHON) -m demo --caffe $(CAFFE) --gpu "$(GPU)"
+	@$(PYTHON) -m demo --caffe "$(CAFFE)" --gpu "$(GPU)"
 
 # ---- trust ---------------------------------------------------------------------------------------
 
 test: setup ## all tests (real Caffe takes part where it is installed)
-	@cd $(ROOT) && $(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check --quiet .
-	@cd $(ROOT) && export OMP_NUM_THREADS=1 && exec $(VENV)/bin/python -m tests -q -n 2 --dist worksteal
+	@cd $(ROOT) && .venv/bin/ruff check . && .venv/bin/ruff format --check --quiet .
+	@cd $(ROOT) && export OMP_NUM_THREADS=1 && exec .venv/bin/python -m tests -q -n 2 --dist worksteal
 
 torture: setup ## kill it everywhere, fill its disks: what is lost (must be nothing), in one table; 10 minutes
-	@cd $(ROOT) && OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.torture
+	@cd $(ROOT) && OMP_NUM_THREADS=1 .venv/bin/python -m tests.torture
 
 reference-caffe: ## Debian 11's real Caffe, in reference/root (needs root; 2 minutes, 1 GB)
 	@$(ROOT)reference/install.sh
 
 conformance: setup ## our engine against real Caffe, through the door
-	@cd $(ROOT) && exec $(VENV)/bin/python -m tests -q tests/conformance
+	@cd $(ROOT) && exec .venv/bin/python -m tests -q tests/conformance
 
 conformance-gpu: setup ## our engine on the GPU against real Caffe's recorded numbers, a line a layer type; 2 minutes
-	@cd $(ROOT) && $(VENV)/bin/python -m tests.conformance.gpu $(if $(GPU),--gpu "$(GPU)")
+	@cd $(ROOT) && .venv/bin/python -m tests.conformance.gpu $(if $(GPU),--gpu "$(GPU)")
 
 bench: setup ## real Caffe and ours by turns: training, make lmdb, scores; a quarter of an hour
 	@$(PYTHON) -m bench
@@ -211,16 +232,16 @@ bench-gpu: setup ## iteration and epoch times on the GPU, in fp32, tf32 and bf16
 	@$(PYTHON) -m bench.gpu
 
 record: setup ## run real Caffe and keep its numbers for where it cannot be installed
-	@cd $(ROOT) && $(VENV)/bin/python -m tests.conformance.record
+	@cd $(ROOT) && .venv/bin/python -m tests.conformance.record
 
 bvlc-tests: setup ## BVLC's own Python tests from a checkout of BVLC/caffe: BVLC=path (Python 3.11)
-	@folder=$$(mktemp -d) && cd $$folder && PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -c /dev/null -p no:cacheprovider "$(abspath $(BVLC))/python/caffe/test"; status=$$?; rm -r $$folder; exit $$status
+	@folder=$$(mktemp -d) && bvlc=$$(realpath -- "$(BVLC)") && cd $$folder && PYTHONDONTWRITEBYTECODE=1 OMP_NUM_THREADS=1 "$(call inside,$(HERE))/.venv/bin/python" -m pytest -q -c /dev/null -p no:cacheprovider "$$bvlc/python/caffe/test"; status=$$?; rm -r $$folder; exit $$status
 
 bvlc-nets: setup ## BVLC's own nets beside real Caffe, blob by blob: BVLC=path
-	@cd $(ROOT) && OMP_NUM_THREADS=1 $(VENV)/bin/python -m tests.conformance.bvlc_nets "$(abspath $(BVLC))"
+	@bvlc=$$(realpath -- "$(BVLC)") && cd $(ROOT) && OMP_NUM_THREADS=1 .venv/bin/python -m tests.conformance.bvlc_nets "$$bvlc"
 
 supported: setup ## write README's table of layers, solvers, policies and fillers
-	@cd $(ROOT)engine && $(VENV)/bin/python supported.py $(ROOT)README.md
+	@cd $(ROOT)engine && ../.venv/bin/python supported.py ../README.md
 
 proto: setup ## compile engine/caffe/proto/caffe.proto
-	@cd $(ROOT)engine/caffe/proto && $(VENV)/bin/python -m grpc_tools.protoc -I. --descriptor_set_out=caffe.desc caffe.proto
+	@cd $(ROOT)engine/caffe/proto && ../../../.venv/bin/python -m grpc_tools.protoc -I. --descriptor_set_out=caffe.desc caffe.proto

@@ -14,7 +14,8 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ import numpy as np
 import commands
 from ensemble import halves, rule, summary, views
 from ensemble.files import BadInput, whole_file
+from ensemble.score_data import DATA, OtherData
 from ensemble.score_file import Scores, check_same_records, load, score_path
 
 
@@ -36,16 +38,21 @@ class Combination:
     holdout_accuracy: float | None  #: None without held-out scores
 
 
-def load_all(runs: Path, models: Sequence[str], split: str, view: str = views.CENTER) -> list[Scores]:
-    """The score files of several models over one split, in one view, checked to be of the same records."""
-    files = [load(runs, model, split, view) for model in models]
+def load_all(runs: Path, models: Sequence[str], split: str, view: str = views.CENTER,
+             data: Path | None = None) -> list[Scores]:  # fmt: skip
+    """The score files of several models over one split, in one view, checked to be of the same records.
+
+    With `data` these must also be the records that its LMDBs hold.
+    """
+    files = [load(runs, model, split, view, data) for model in models]
     check_same_records(models, files)
     return files
 
 
-def load_labelled(runs: Path, models: Sequence[str], split: str, view: str = views.CENTER) -> list[Scores]:
+def load_labelled(runs: Path, models: Sequence[str], split: str, view: str = views.CENTER,
+                  data: Path | None = None) -> list[Scores]:  # fmt: skip
     """As `load_all`, for a split whose labels are needed."""
-    files = load_all(runs, models, split, view)
+    files = load_all(runs, models, split, view, data)
     for model, file in zip(models, files):
         if np.isnan(file.accuracy) or file.labels.min() < 0:
             path = score_path(runs, model, split, view)
@@ -67,10 +74,24 @@ def _option(view: str) -> str:
     return "" if view == views.CENTER else f" VIEW={view}"
 
 
-def held_out(runs: Path, models: Sequence[str], val: Sequence[Scores]) -> list[Scores] | None:
-    """The models' scores on the held-out images, in the view of those on val; None if a model has none."""
+def held_out(runs: Path, models: Sequence[str], val: Sequence[Scores], data: Path | None = None,
+             tell: Callable[[str], None] = lambda line: print(line, file=sys.stderr)) -> list[Scores] | None:  # fmt: skip
+    """The models' scores on the held-out images, in the view of those on val; None if a model has none.
+
+    With `data`, scores of held-out images that it does not hold any more are none; `tell` gets a line for each.
+    """
     view = val[0].view
     if not all(score_path(runs, model, "holdout", view).is_file() for model in models):
+        return None
+    gone = []
+    for model in models:
+        try:
+            load(runs, model, "holdout", view, data)
+        except OtherData as error:
+            gone.append(str(error))
+    if gone:
+        for line in gone:
+            tell(line)
         return None
     files = load_labelled(runs, models, "holdout", view)
     check_same_snapshots(models, [file.snapshot_sha256 for file in val], files)
@@ -116,6 +137,7 @@ def _write(out: Path, rank_cut: int, models: Sequence[str], val: Sequence[Scores
         "val_accuracy": best.val_accuracy,
         "holdout_accuracy": best.holdout_accuracy,
         "snapshot_sha256": [digests[model] for model in best.models],
+        "records": {"val": val[0].data},
     }
     with whole_file(out / "combinations.csv") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -135,8 +157,8 @@ def _run(options: argparse.Namespace) -> None:
     if len(set(models)) != len(models):
         raise BadInput(f"{' '.join(models)}: a model is named twice")
     view = views.named(options.view)
-    val = load_labelled(options.runs, models, "val", view)
-    holdout = held_out(options.runs, models, val)
+    val = load_labelled(options.runs, models, "val", view, options.data)
+    holdout = held_out(options.runs, models, val, options.data)
     table = combinations(models, val, holdout, options.rank_cut)
     out = options.out or folder(options.runs, view)
     _write(out, options.rank_cut, models, val, holdout, table)
@@ -171,6 +193,7 @@ def main(arguments: list[str] | None = None) -> str | None:
                         help="neglect a model's score for a class it ranks below K; 0: off "
                         "(default: %(default)s)")  # fmt: skip
     parser.add_argument("--view", default=views.CENTER, help=f"of the scores (default: center): {views.KNOWN}")
+    parser.add_argument("--data", type=Path, default=DATA, help="default: %(default)s")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: %(default)s")
     parser.add_argument("--out", type=Path, help="default: ensemble in the runs folder")
     options = parser.parse_args(arguments)

@@ -11,9 +11,12 @@ from pathlib import Path
 from ensemble import comparison_words, views
 from ensemble.comparison import Balanced, Comparison, Difference, Row
 from ensemble.files import BadInput, read_text, whole_file
+from ensemble.score_data import check_records
 
 #: What methods.json says besides the comparison itself.
 ABOUT = ("command", "commit", "machine", "time", "seconds")
+#: What files of before it was there do not say: the records that the scores are of.
+_LATER = ("records",)
 _CSV = ("method", "val_accuracy", "low", "high", "holdout_accuracy", "over", "gain", "gain_low", "gain_high",
         "only_this", "only_other", "p", "p_holm")  # fmt: skip
 
@@ -35,10 +38,10 @@ def write(out: Path, found: Comparison, about: Mapping[str, object]) -> None:
         file.write("\n")
 
 
-def read(path: Path, view: str = views.CENTER) -> tuple[Comparison, dict]:
+def read(path: Path, view: str = views.CENTER, data: Path | None = None) -> tuple[Comparison, dict]:
     """The comparison of a methods.json, and what else it says; BadInput where it is missing or not one.
 
-    ``view``: of the scores compared there, for the command that makes it.
+    ``view``: of the scores compared there, for the command that makes it. ``data``: LMDBs whose records it must be of.
     """
     command = "make methods" if view == views.CENTER else f"make methods VIEW={view}"
     if not path.is_file():
@@ -46,7 +49,7 @@ def read(path: Path, view: str = views.CENTER) -> tuple[Comparison, dict]:
     again = f"`{command}` writes it anew"
     try:
         stored = json.loads(read_text(path, again))
-        about = {name: stored.pop(name) for name in ABOUT}
+        about = {name: stored.pop(name) for name in (*ABOUT, *_LATER) if name in ABOUT or name in stored}
         found = Comparison(**stored)
         if len(stored) != len(fields(Comparison)) or not found.models or not found.rows:
             raise ValueError("a part is missing")
@@ -56,9 +59,11 @@ def read(path: Path, view: str = views.CENTER) -> tuple[Comparison, dict]:
         balanced = [_row(Balanced, row, ("over_plain", "fitted_over_plain")) for row in found.balanced]
         found = Comparison(**{**stored, "rows": rows, "balanced": balanced})
         comparison_words.page(found)  # every number of it is one
-        return found, about
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadInput(f"{path}: not what `make methods` writes ({str(error)[:200]!r}); {again}") from error
+    if data is not None:
+        check_records(data, about.get("records"), path, command)
+    return found, about
 
 
 def _row(kind, stored: dict, differences: tuple[str, ...]):

@@ -22,7 +22,7 @@ import numpy as np
 
 import commands
 from data_prep.progress import bar
-from ensemble import gap_reasons, intervals, measurements, rule, trained_on, views
+from ensemble import gap_reasons, intervals, measurements, rule, score_data, trained_on, views
 from ensemble.files import BadInput
 from ensemble.scores import DATA, iteration_of, newest_snapshot
 
@@ -111,6 +111,7 @@ def _run(options: argparse.Namespace) -> None:
         "crop": list(net.crop),
         "image": list(net.image),
         "seed": options.seed,
+        "records": {name: score_data.identity(options.data, name) for name in splits},
         "command": shlex.join(["python", "-m", "ensemble.gap", *sys.argv[1:]]),
         "data": provenance.digest_of_mean(options.data / "mean.binaryproto"),
         "commit": provenance.commit(),

@@ -129,6 +129,12 @@ class Split:
         for at in np.sort(drawn):
             yield keys[at], transaction.get(keys[at])
 
+    def names(self) -> list[str]:
+        """The images' names, in order."""
+        with self._reading(), self._env.begin() as transaction:
+            keys = transaction.cursor().iternext(keys=True, values=False)
+            return [key.decode(errors="replace").partition("_")[2] for key in keys]
+
     def named(self, names: Collection[str], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
         """The images of these names that are there: uint8 (C, H, W), BGR, each; `shape` is (C, H, W)."""
         found = {}

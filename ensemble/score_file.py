@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ensemble import views
+from ensemble import score_data, views
 from ensemble.files import BadInput, whole_file
 from ensemble.rule import CLASSES
 
@@ -37,14 +37,16 @@ class Scores:
     windows: int = 1  #: in that view, so many passes through the net
     seconds: float = float("nan")  #: that it took, reading the records included; nan if not told
     precision: str = "fp32"  #: of our engine's arithmetic, as CAFFE_PRECISION chooses it
+    data: str = ""  #: what identifies the split's records (ensemble/score_data.py), "" if not told
 
 
 #: The kind of each field's dtype and its number of axes, as NumPy's savez writes them.
 _KINDS = {"scores": ("f", 2), "labels": ("i", 1), "names": ("U", 1), "split": ("U", 0), "iteration": ("i", 0),
           "accuracy": ("f", 0), "accuracy_top5": ("f", 0), "snapshot": ("U", 0), "snapshot_sha256": ("U", 0),
-          "engine": ("U", 0), "view": ("U", 0), "windows": ("i", 0), "seconds": ("f", 0), "precision": ("U", 0)}  # fmt: skip
+          "engine": ("U", 0), "view": ("U", 0), "windows": ("i", 0), "seconds": ("f", 0), "precision": ("U", 0),
+          "data": ("U", 0)}  # fmt: skip
 #: Fields that files of before they were there do not have.
-_LATER = ("engine", "view", "windows", "seconds", "precision")
+_LATER = ("engine", "view", "windows", "seconds", "precision", "data")
 
 
 def score_path(runs: Path, model: str, split: str, view: str = views.CENTER) -> Path:
@@ -58,10 +60,14 @@ def save(path: Path, scores: Scores) -> None:
         np.savez(file, **asdict(scores))
 
 
-def load(runs: Path, model: str, split: str, view: str = views.CENTER) -> Scores:
-    """Read and check a model's score file; raises BadInput if it is missing, broken or not of 200 classes."""
+def load(runs: Path, model: str, split: str, view: str = views.CENTER, data: Path | None = None) -> Scores:
+    """Read and check a model's score file; raises BadInput if it is missing, broken or not of 200 classes.
+
+    With `data`, the folder of the LMDBs, it raises OtherData where the scores are of other records than it holds.
+    """
     path = score_path(runs, model, split, view)
-    again = f"`make scores-{model}{'' if view == views.CENTER else f' VIEW={view}'}` makes it"
+    command = f"make scores-{model}{'' if view == views.CENTER else f' VIEW={view}'}"
+    again = f"`{command}` makes it"
     if not path.is_file():
         raise BadInput(f"{path}: no {split} scores of {model}; {again}")
     try:
@@ -69,6 +75,8 @@ def load(runs: Path, model: str, split: str, view: str = views.CENTER) -> Scores
     except Exception as error:  # a damaged file makes zipfile and NumPy raise nearly anything
         raise BadInput(f"{path}: not a whole score file ({str(error)[:200]}); {again}") from error
     _check(path, found, split, view, again)
+    if data is not None:
+        score_data.check(data, split, found.data, found.names.tolist(), path, command)
     return found
 
 
@@ -91,17 +99,23 @@ def _stored(path: Path) -> dict:
 
 
 def is_made(path: Path, snapshot_sha256: str, engine: str, precision: str, sources: Sequence[Path],
-            view: str = views.CENTER) -> bool:  # fmt: skip
-    """Whether a score file is of this snapshot, Caffe, precision and view, and newer than all else it is made from."""
+            view: str = views.CENTER, data: str = "") -> bool:  # fmt: skip
+    """Whether a score file is of this snapshot, Caffe, precision and view, and newer than all else it is made from.
+
+    It must also be of the records with the identity `data`, where both are known.
+    """
     try:
         stored = _stored(path)
         of = (stored["snapshot_sha256"], stored["engine"], stored.get("precision", "fp32"),
               stored.get("view", views.CENTER))  # fmt: skip
+        of_data = score_data.same(stored.get("data", ""), data)
         made = path.stat().st_mtime_ns
     except Exception:
         return False
-    return of == (snapshot_sha256, engine, precision, view) and all(
-        made > source.stat().st_mtime_ns for source in sources
+    return (
+        of == (snapshot_sha256, engine, precision, view)
+        and of_data
+        and all(made > source.stat().st_mtime_ns for source in sources)
     )
 
 

@@ -25,11 +25,10 @@ import numpy as np
 
 import commands
 from data_prep.progress import bar
-from ensemble import rule, trained_on, view_gain, views
+from ensemble import rule, score_data, trained_on, view_gain, views
 from ensemble.files import BadInput
+from ensemble.score_data import DATA
 from ensemble.score_file import SPLITS, Scores, is_made, load, save, score_path
-
-DATA = Path("data/lmdb")
 
 
 def iteration_of(snapshot: Path) -> int:
@@ -133,10 +132,11 @@ def _run(options: argparse.Namespace) -> None:
     net = None
     for name in splits:
         sources = [deploy, options.data / "mean.binaryproto", options.data / f"{name}_lmdb" / "data.mdb"]
+        of_data = score_data.identity(options.data, name)
         for view in _views(name, asked):
             path = score_path(options.runs, options.model, name, view)
             wanted = not options.again or view not in asked
-            if wanted and _is_usual(options) and is_made(path, digest, engine, precision, sources, view):
+            if wanted and _is_usual(options) and is_made(path, digest, engine, precision, sources, view, of_data):
                 if view in asked:
                     print(f"{options.model} {name}: {path} is of {snapshot} already; --again makes it again")
             else:
@@ -144,7 +144,7 @@ def _run(options: argparse.Namespace) -> None:
                 net.windows(view)  # before the records are looked at
                 with records.Split(options.data / f"{name}_lmdb") as split:
                     result = score(net, split, name, options.batch, mean.shape, snapshot, digest, view)
-                save(path, replace(result, engine=engine, precision=precision))
+                save(path, replace(result, engine=engine, precision=precision, data=of_data))
                 _tell(options.model, result, net, path)
             if view != views.CENTER and name != "test":
                 _tell_gain(options, name, view)
@@ -162,7 +162,7 @@ def _tell(model: str, result: Scores, net, path: Path) -> None:
 
 
 def _tell_gain(options: argparse.Namespace, split: str, view: str) -> None:
-    both = [load(options.runs, options.model, split, each) for each in (view, views.CENTER)]
+    both = [load(options.runs, options.model, split, each, options.data) for each in (view, views.CENTER)]
     if np.isnan(both[0].accuracy):
         return
     print(f"{options.model} {split}: {view_gain.line(*both)}")

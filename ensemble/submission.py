@@ -23,6 +23,7 @@ import commands
 from ensemble import balance, rule, summary, views
 from ensemble.combine import check_same_snapshots, folder, load_all, load_labelled, rank
 from ensemble.files import BadInput, read_text, whole_file
+from ensemble.score_data import check_records
 from ensemble.score_file import Scores
 
 #: How many test images the judge wants a line for.
@@ -63,8 +64,11 @@ def lines(scores: np.ndarray, names: Sequence[str], wnids: Sequence[str]) -> lis
     return [f"{names[i].rpartition('/')[2]} {wnids[predicted[i]]}" for i in numeric_order(names)]
 
 
-def read_best(runs: Path, view: str = views.CENTER) -> dict:
-    """What `make ensemble` chose: models, their weights and snapshots, the rank cut; BadInput without it."""
+def read_best(runs: Path, view: str = views.CENTER, data: Path | None = None) -> dict:
+    """What `make ensemble` chose: models, their weights and snapshots, the rank cut; BadInput without it.
+
+    With `data`, also where it was chosen on other val images than its LMDB holds.
+    """
     path = folder(runs, view) / "best.json"
     command = "`make ensemble`" if view == views.CENTER else f"`make ensemble VIEW={view}`"
     if not path.is_file():
@@ -75,6 +79,8 @@ def read_best(runs: Path, view: str = views.CENTER) -> dict:
         _check_best(best, view)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadInput(f"{path}: not what `make ensemble` writes ({str(error)[:200]!r}); {again}") from error
+    if data is not None:
+        check_records(data, best.get("records"), path, command.strip("`"))
     return best
 
 
@@ -102,12 +108,12 @@ def _check_best(best: dict, view: str) -> None:
 def _chosen(options: argparse.Namespace, view: str) -> dict:
     """What best.json holds, or the same for the models named on the command line."""
     if options.models:
-        val = load_labelled(options.runs, options.models, "val", view)
+        val = load_labelled(options.runs, options.models, "val", view, options.data)
         cut = rule.RANK_CUT if options.rank_cut is None else options.rank_cut
         weights = rule.weights([file.accuracy for file in val]).tolist()
         digests = [file.snapshot_sha256 for file in val]
         return {"models": options.models, "weights": weights, "rank_cut": cut, "snapshot_sha256": digests}
-    best = read_best(options.runs, view)
+    best = read_best(options.runs, view, options.data)
     if options.rank_cut is not None:
         best["rank_cut"] = options.rank_cut
     return best
@@ -120,9 +126,9 @@ def _merged(options: argparse.Namespace, view: str) -> tuple[list[str], list[Sco
             raise BadInput(f"--rank-cut is of the report's rule, and not of --method {options.method}")
         from ensemble.methods.follow import follow  # methods need packages that the report's rule does not
 
-        return follow(options.method, options.runs, options.models, view)
+        return follow(options.method, options.runs, options.models, view, options.data)
     best = _chosen(options, view)
-    test = load_all(options.runs, best["models"], "test", view)
+    test = load_all(options.runs, best["models"], "test", view, options.data)
     check_same_snapshots(best["models"], best["snapshot_sha256"], test)
     return best["models"], test, rule.combine([file.scores for file in test], best["weights"], best["rank_cut"])
 

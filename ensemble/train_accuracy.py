@@ -15,6 +15,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import commands
+from ensemble import score_data
 from ensemble.files import BadInput, whole_file
 from ensemble.scores import Diverged, iteration_of, score
 
@@ -30,6 +31,7 @@ class Row:
     accuracy_top5: float
     images: int
     snapshot_sha256: str
+    records: str = ""  #: what identifies the train records (ensemble/score_data.py), "" if not told
 
 
 def read(folder: Path) -> list[Row]:
@@ -42,7 +44,7 @@ def read(folder: Path) -> list[Row]:
     try:
         rows = [
             Row(int(line["iteration"]), float(line["accuracy"]), float(line["accuracy_top5"]), int(line["images"]),
-                line["snapshot_sha256"])
+                line["snapshot_sha256"], line.get("records") or "")
             for line in lines
         ]  # fmt: skip
     except (KeyError, ValueError, TypeError) as error:
@@ -60,7 +62,8 @@ def write(folder: Path, rows: list[Row]) -> None:
 
 def _run(options: argparse.Namespace) -> None:
     run = options.runs / options.model
-    rows = {(row.snapshot_sha256, row.images): row for row in read(run)}
+    of = score_data.identity(options.data, "train")
+    rows = {(row.snapshot_sha256, row.images): row for row in read(run) if score_data.same(row.records, of)}
     snapshots = sorted(run.glob(f"{options.model}_iter_*.caffemodel"), key=iteration_of)
     if not snapshots:
         raise BadInput(f"{run}: no snapshot {options.model}_iter_<N>.caffemodel; `make train-{options.model}`")
@@ -82,7 +85,7 @@ def _run(options: argparse.Namespace) -> None:
             except Diverged as error:  # as will be those after it; those before it have an accuracy all the same
                 print(f"{options.model}: left out {error}")
                 continue
-            row = Row(found.iteration, found.accuracy, found.accuracy_top5, len(split), digest)
+            row = Row(found.iteration, found.accuracy, found.accuracy_top5, len(split), digest, of)
             rows = {key: old for key, old in rows.items() if old.iteration != row.iteration}
             rows[digest, len(split)] = row
             write(run, list(rows.values()))

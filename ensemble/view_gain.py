@@ -19,6 +19,7 @@ import numpy as np
 import commands
 from ensemble import intervals, measurements, rule, views
 from ensemble.files import BadInput
+from ensemble.score_data import DATA, OtherData
 from ensemble.score_file import Scores, check_same_records, load, score_path
 
 SPLITS = ("val", "holdout")
@@ -72,10 +73,19 @@ def _run(options: argparse.Namespace) -> None:
     out = options.out or options.runs / f"views_{options.model}.json"
     measurements.check_place(out)
     asked = list(dict.fromkeys([views.CENTER, *map(views.named, options.view)]))
-    splits = [split for split in SPLITS if split == "val" or score_path(options.runs, options.model, split).is_file()]
-    rows = []
-    for split in splits:
-        center, *others = (load(options.runs, options.model, split, view) for view in asked)
+    rows, records = [], {}
+    for split in SPLITS:
+        if split != "val" and not score_path(options.runs, options.model, split).is_file():
+            continue
+        try:
+            files = [load(options.runs, options.model, split, view, options.data) for view in asked]
+        except OtherData as error:
+            if split == "val":
+                raise
+            print(error, file=sys.stderr)
+            continue
+        center, *others = files
+        records[split] = center.data
         if np.isnan(center.accuracy):
             raise BadInput(f"{score_path(options.runs, options.model, split)}: has images without a label; `make lmdb`")
         rows += [row(each, center) for each in (center, *others)]
@@ -84,6 +94,7 @@ def _run(options: argparse.Namespace) -> None:
             print(f"{options.model} {split}: {line(each, center)}")
     about = {
         "model": options.model,
+        "records": records,
         "iteration": center.iteration,
         "snapshot_sha256": center.snapshot_sha256,
         "command": shlex.join(["python", "-m", "ensemble.view_gain", *sys.argv[1:]]),
@@ -100,6 +111,7 @@ def main(arguments: list[str] | None = None) -> str | None:
     parser = argparse.ArgumentParser("python -m ensemble.view_gain", description=__doc__.partition("\n")[0])
     parser.add_argument("model", help="a name in models/, as nin1")
     parser.add_argument("view", nargs="+", metavar="VIEW", help=views.KNOWN)
+    parser.add_argument("--data", type=Path, default=DATA, help="default: %(default)s")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: %(default)s")
     parser.add_argument("--out", type=Path, help="default: views_<model>.json in the runs folder")
     parser.add_argument("--gpu", default="", help="the GPU that made the scores, for the machine's name")

@@ -1,6 +1,7 @@
 """Every combination of the models: its accuracy, and how evenly it spreads the test images over the classes."""
 
 import csv
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 from ensemble import rule
 from ensemble.combine import Combination, check_same_snapshots, combinations, held_out, load_all, load_labelled
 from ensemble.files import BadInput
+from ensemble.score_data import OtherData
 from ensemble.score_file import Scores, score_path
 from ensemble.submission import read_best
 
@@ -48,23 +50,30 @@ class Ensembles:
         ]  # fmt: skip
 
 
-def read_ensembles(runs: Path) -> Ensembles:
-    """From the score files, by the rule in best.json. BadInput where they are missing or not of one kind."""
-    best = read_best(runs)
+def read_ensembles(runs: Path, data: Path, tell: Callable[[str], None]) -> Ensembles:
+    """From the score files, by the rule in best.json. BadInput where they are missing or not of one kind.
+
+    Scores of records that `data` does not hold any more are left out: on held-out or test images with a line to
+    `tell`, on val with BadInput.
+    """
+    best = read_best(runs, data=data)
     models = _models(runs / "ensemble" / "combinations.csv")
     if not set(best["models"]) <= set(models):
         raise BadInput(f"{runs / 'ensemble'}: best.json and combinations.csv are of two runs; `make ensemble`")
     cut = best["rank_cut"]
-    val = _cut(load_labelled(runs, models, "val"), cut)
+    val = _cut(load_labelled(runs, models, "val", data=data), cut)
     chosen = [val[models.index(model)] for model in best["models"]]
     check_same_snapshots(best["models"], best["snapshot_sha256"], chosen)
-    holdout = held_out(runs, models, val)
+    holdout = held_out(runs, models, val, data, tell)
     holdout = _cut(holdout, cut) if holdout else None
     test = None
     if all(score_path(runs, model, "test").is_file() for model in models):
-        test = load_all(runs, models, "test")
-        check_same_snapshots(models, [file.snapshot_sha256 for file in val], test)
-        test = _cut(test, cut)
+        try:
+            test = load_all(runs, models, "test", data=data)
+            check_same_snapshots(models, [file.snapshot_sha256 for file in val], test)
+            test = _cut(test, cut)
+        except OtherData as error:
+            tell(str(error))
     return Ensembles(models, cut, val, holdout, test, combinations(models, val, holdout, 0))
 
 

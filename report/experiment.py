@@ -12,6 +12,7 @@ from pathlib import Path
 from data_prep.drawing import DRAWING
 from ensemble.files import BadInput
 from ensemble.rule import CLASSES
+from ensemble.score_data import OtherData, check_records, identity, same
 from ensemble.score_file import Scores, load, score_path
 from ensemble.train_accuracy import Row
 from ensemble.train_accuracy import read as read_train_accuracy
@@ -70,6 +71,7 @@ class Experiment:
     models: list[Model] = field(default_factory=list)  # the trained ones, by name
     untrained: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    unread: dict[tuple[str, str], str] = field(default_factory=dict)  # why a score file is not shown
     price: float | None = None  # dollars an hour, where a person gave it
 
     @cached_property
@@ -123,9 +125,10 @@ class Experiment:
             self._scores[key] = None
             if score_path(self.runs, model, split).is_file():
                 try:
-                    self._scores[key] = load(self.runs, model, split)
+                    self._scores[key] = load(self.runs, model, split, data=self.data)
                 except BadInput as error:
-                    self.problems.append(str(error))
+                    self.unread[key] = str(error)
+                    self.problem(str(error))
         return self._scores[key]
 
     @cached_property
@@ -136,11 +139,32 @@ class Experiment:
     def ensembles(self) -> Ensembles | None:
         """All combinations of the models; None where there are none, or where they cannot be read."""
         try:
-            return read_ensembles(self.runs)
+            return read_ensembles(self.runs, self.data, self.problem)
         except BadInput as error:
             if (self.runs / "ensemble" / "best.json").is_file():
-                self.problems.append(str(error))
+                self.problem(str(error))
             return None
+
+    def problem(self, line: str) -> None:
+        """Something that is left out, or cannot be read: said once."""
+        if line not in self.problems:
+            self.problems.append(line)
+
+    def current(self, kind: str, files: list[dict]) -> list[dict]:
+        """The measurements of `make <kind>-MODEL` whose records data/lmdb still holds.
+
+        Those that results/ keeps are of full runs elsewhere, and stay.
+        """
+        found = []
+        for one in files:
+            try:
+                if not str(one.get("whence", "")).startswith("kept"):
+                    name = f"{kind}_{one['model']}.json"
+                    check_records(self.data, one.get("records"), Path(name), f"make {kind}-{one['model']}")
+                found.append(one)
+            except OtherData as error:
+                self.problem(str(error))
+        return found
 
     @cached_property
     def verdicts(self) -> Verdicts:
@@ -153,6 +177,8 @@ class Experiment:
         found = {name: scores for name in self.scored if (scores := self.scores(name, "val"))}
         labelled = {name: scores for name, scores in found.items() if scores.labels.min() >= 0}
         if not labelled:
+            if unread := [reason for (_, split), reason in self.unread.items() if split == "val"]:
+                raise Missing(unread[0])
             model = next((model.name for model in self.models), "nin1")
             raise Missing(f"No model has scores on val yet: make scores-{model}")
         name, scores = max(labelled.items(), key=lambda item: item[1].accuracy)
@@ -171,7 +197,7 @@ def open_experiment(runs: Path, data: Path, solvers: Path = Path("solvers")) -> 
     trained = {path.parent.name for path in runs.glob(f"*/{curves.LOG}")}
     for name in sorted(files.keys() | trained):
         try:
-            model = _model(name, runs, files.get(name), found.problems)
+            model = _model(name, runs, data, files.get(name), found.problems)
         except (InputError, OSError) as error:
             found.problems.append(str(error))
             continue
@@ -197,7 +223,7 @@ def _run_folder(name: str, runs: Path, file: Path | None) -> Path:
     return runs / said.relative_to(RUNS) if said.is_relative_to(RUNS) else said
 
 
-def _model(name: str, runs: Path, file: Path | None, problems: list[str]) -> Model | None:
+def _model(name: str, runs: Path, data: Path, file: Path | None, problems: list[str]) -> Model | None:
     folder = _run_folder(name, runs, file)
     if not (folder / curves.LOG).is_file():
         return None
@@ -213,7 +239,8 @@ def _model(name: str, runs: Path, file: Path | None, problems: list[str]) -> Mod
     else:
         raise InputError(f"{folder}: a log without a journal and without solvers/{name}.prototxt; left out")
     try:
-        rows = read_train_accuracy(folder)
+        here = identity(data, "train")
+        rows = [row for row in read_train_accuracy(folder) if same(row.records, here)]
     except BadInput as error:
         problems.append(str(error))
         rows = []

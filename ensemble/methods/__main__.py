@@ -20,6 +20,7 @@ from ensemble.combine import folder, held_out, load_labelled
 from ensemble.comparison import compare
 from ensemble.crossfit import FOLDS
 from ensemble.files import BadInput
+from ensemble.score_data import DATA
 
 NEEDED = {"scipy": "the temperatures", "sklearn": "stacking"}
 
@@ -34,8 +35,8 @@ def _run(options: argparse.Namespace) -> None:
         raise BadInput(f"{models[0]} alone: an ensemble needs two models or more; `make scores-MODEL` makes scores")
     begun = time.perf_counter()
     view = views.named(options.view)
-    val = load_labelled(options.runs, models, "val", view)
-    holdout = held_out(options.runs, models, val)
+    val = load_labelled(options.runs, models, "val", view, options.data)
+    holdout = held_out(options.runs, models, val, options.data)
 
     def say(name: str) -> None:
         if sys.stderr.isatty():
@@ -48,7 +49,8 @@ def _run(options: argparse.Namespace) -> None:
              + ("" if view == views.CENTER else f" --view {view}"),
              "commit": provenance.commit(), "machine": provenance.machine(),
              "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-             "seconds": round(time.perf_counter() - begun, 1)}  # fmt: skip
+             "seconds": round(time.perf_counter() - begun, 1),
+             "records": {file[0].split: file[0].data for file in (val, holdout) if file}}  # fmt: skip
     out = options.out or folder(options.runs, view)
     comparison_file.write(out, found, about)
     print(comparison_words.about(found), end="\n\n")
@@ -66,6 +68,7 @@ def main(arguments: list[str] | None = None) -> str | None:
     parser.add_argument("--folds", type=int, default=FOLDS, help="of cross-fitting (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of folds and resamples (default: %(default)s)")
     parser.add_argument("--view", default=views.CENTER, help=f"of the scores (default: center): {views.KNOWN}")
+    parser.add_argument("--data", type=Path, default=DATA, help="default: %(default)s")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: %(default)s")
     parser.add_argument("--out", type=Path, help="default: ensemble in the runs folder")
     options = parser.parse_args(arguments)

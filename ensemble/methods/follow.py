@@ -15,14 +15,14 @@ from ensemble.score_file import Scores
 
 
 def follow(
-    method: str, runs: Path, models: Sequence[str] | None, view: str
+    method: str, runs: Path, models: Sequence[str] | None, view: str, data: Path | None = None
 ) -> tuple[list[str], list[Scores], np.ndarray]:
     """The models, their scores on test, and those merged: (N, C). Without names the models that were compared."""
     if method not in METHODS:
         raise BadInput(f"--method {method}: not one of {', '.join(METHODS)}")
-    chosen = list(models or comparison_file.read(folder(runs, view) / "methods.json", view)[0].models)
-    val = load_labelled(runs, chosen, "val", view)
-    test = load_all(runs, chosen, "test", view)
+    chosen = list(models or comparison_file.read(folder(runs, view) / "methods.json", view, data)[0].models)
+    val = load_labelled(runs, chosen, "val", view, data)
+    test = load_all(runs, chosen, "test", view, data)
     check_same_snapshots(chosen, [file.snapshot_sha256 for file in val], test)
     combine = METHODS[method].fit([file.scores for file in val], val[0].labels)
     return chosen, test, combine([file.scores for file in test])

@@ -8,7 +8,7 @@ from report.plots import gap as plots
 
 
 def build(experiment: Experiment) -> dict:
-    files = results_files.read("gap", experiment.runs, "splits", "draws", "seed", "seconds")
+    files = experiment.current("gap", results_files.read("gap", experiment.runs, "splits", "draws", "seed", "seconds"))
     if not files:
         raise Missing("No snapshot is compared on train, val and held-out images yet: make gap-nin1")
     try:

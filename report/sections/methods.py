@@ -11,7 +11,7 @@ def build(experiment: Experiment) -> dict:
     path = experiment.runs / "ensemble" / "methods.json"
     if not path.is_file():
         raise Missing("No ways to ensemble are compared yet: make methods")
-    found, about = comparison_file.read(path)
+    found, about = comparison_file.read(path, data=experiment.data)
     return {
         "found": found,
         "about": comparison_words.about(found),

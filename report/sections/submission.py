@@ -1,9 +1,14 @@
 """The judge's file: how often it names each class, and whether an even spread goes with accuracy (section 6)."""
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 
+from ensemble.files import BadInput
+from ensemble.score_data import OtherData
+from ensemble.score_file import load, score_path
+from ensemble.submission import read_best
 from report import Missing
 from report.combinations import correlation
 from report.experiment import Experiment
@@ -16,6 +21,7 @@ def build(experiment: Experiment) -> dict:
     path = experiment.runs / "ensemble" / "submission.txt"
     if not path.is_file():
         raise Missing("No submission is written yet: make submission")
+    _check_current(experiment, path)
     wnids = [wnid for wnid, _ in experiment.classes]
     named = Counter(line.split()[-1] for line in path.read_text(errors="replace").splitlines() if line.split())
     if strangers := named.keys() - set(wnids):
@@ -37,3 +43,21 @@ def build(experiment: Experiment) -> dict:
         "split": split,
         "r": correlation(spreads),
     }
+
+
+def _check_current(experiment: Experiment, path: Path) -> None:
+    """Raise Missing where the judge's file is of scores that are not shown any more, or were made again since."""
+    runs, data = experiment.runs, experiment.data
+    try:
+        models = read_best(runs, data=data)["models"]
+        for model in models:
+            load(runs, model, "test", data=data)
+        scores = [score_path(runs, model, "test").stat().st_mtime_ns for model in models]
+    except OtherData as error:
+        raise Missing(
+            f"{path}: left out, for so are the scores that it is of: {error}; then make submission"
+        ) from error
+    except BadInput:  # said in its own section
+        return
+    if max(scores) > path.stat().st_mtime_ns:
+        raise Missing(f"{path}: left out, the scores were made again since; make submission")

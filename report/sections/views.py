@@ -10,7 +10,7 @@ _SHOWN = ("split", "view", "windows", "images", "accuracy", "interval", "seconds
 
 
 def build(experiment: Experiment) -> dict:
-    files = results_files.read("views", experiment.runs, "rows")
+    files = experiment.current("views", results_files.read("views", experiment.runs, "rows"))
     if not files:
         raise Missing("No view but the centre is scored yet: make views-nin1")
     try:

@@ -316,5 +316,9 @@ def test_gains_of_other_snapshots_or_without_scores_are_refused(expected, tmp_pa
     found = load(tmp_path / "runs", "one", "test")
     found.split = "val"
     save(score_path(tmp_path / "runs", "one", "val"), found)
+    assert "val_lmdb holds other records since" in view_gain.main(["one", "10crop"])
+    found = load(tmp_path / "runs", "one", "val", "10crop")
+    found.labels[:], found.accuracy, found.view = -1, float("nan"), "center"
+    save(score_path(tmp_path / "runs", "one", "val"), found)
     assert "without a label" in view_gain.main(["one", "10crop"])
     assert not (tmp_path / "runs/views_one.json").exists()

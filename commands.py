@@ -9,6 +9,7 @@ Ctrl-C has reached, ends as interrupted: otherwise make adds "*** [Makefile:84: 
 
 from __future__ import annotations
 
+import argparse
 import os
 import signal
 import subprocess
@@ -94,6 +95,21 @@ def _interrupted(kind: type, error: BaseException, trace: object) -> None:
 
 
 sys.excepthook = _interrupted
+
+
+def number(text: str) -> int | None:
+    """The type of an option that Make passes on though it was not given: a number, or nothing."""
+    try:
+        return int(text) if text else None
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def switch(text: str) -> bool | None:
+    """The type of an option that Make passes on though it was not given: 1, 0, or nothing."""
+    if text not in ("", "0", "1"):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither 1 nor 0")
+    return text == "1" if text else None
 
 
 def _told(error: Exception) -> str:

@@ -15,12 +15,14 @@ import shutil
 import sys
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import commands
+from data_prep.errors import DataError
 from ensemble.files import BadInput
 from explore.devices import devices
-from reproduce import place, status, steps
+from reproduce import cost, images, place, status, steps
 from reproduce.runner import Runner
 from reproduce.speed import Speeds, precision
 from solvers import InputError, provenance, run
@@ -73,8 +75,15 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--gpu", default="", help="0, or 0,1, or all: each step on one of them; default: the CPU")
     parser.add_argument("--keep", default="", help="as solvers.run's")
     parser.add_argument("--deterministic", action="store_true", help="as solvers.run's")
-    parser.add_argument("--holdout", type=int, default=0, help="of make lmdb, where it makes them")
-    parser.add_argument("--seed", type=int, default=0, help="of make lmdb, where it makes them")
+    parser.add_argument("--holdout", type=commands.number, help="of make lmdb, where it makes them")
+    parser.add_argument("--seed", type=commands.number, help="of make lmdb, where it makes them")
+    parser.add_argument(
+        "--partial",
+        nargs="?",
+        const=True,
+        type=commands.switch,
+        help="also on images that are not all of Tiny ImageNet, whose numbers are no reproduction",
+    )
     parser.add_argument(
         "--jobs", type=number_argument, default=1, metavar="N", help="steps at once on each GPU, or on the CPU"
     )
@@ -102,22 +111,59 @@ def reproduce(options: argparse.Namespace) -> int:
     with ExitStack() as stack:
         if options.status and not folder.is_dir():
             say(f"{folder}: not begun; make reproduce begins it")
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         where = place.plan(folder, options.length, options.models)
-        if options.status:
+        refused = _names_data(options, data, where.root)
+        calculated = cost.by_calculation(options.length)
+        if options.status or refused:
+            if not folder.is_dir():  # nothing is left behind
+                where = replace(where, folder=Path(stack.enter_context(tempfile.TemporaryDirectory())))
             working = status.at_work(folder)
             if working is None:
                 place.make(where, data)
             stack.callback(os.chdir, where.root)
             where.enter()
-            print(status.told(_steps(where, door, options, places), working))
+            found = _steps(where, door, options, places)
+            if refused:
+                _say_time(found, calculated)
+                raise InputError(refused)
+            print(status.told(found, working))
             return 0
         folder.mkdir(parents=True, exist_ok=True)
         stack.enter_context(run.locked(folder))
         place.make(where, data)
         stack.callback(os.chdir, where.root)
         where.enter()
-        return _run(options, _steps(where, door, options, places), places, folder)
+        found = _steps(where, door, options, places)
+        _say_time(found, calculated)
+        return _run(options, found, places, folder)
+
+
+def _names_data(options: argparse.Namespace, data: Path, root: Path) -> str | None:
+    """Name the images; returns why a run on them is refused, None where it is not.
+
+    The status is told whatever there is of the data.
+    """
+    try:
+        found = images.images(data, root)
+    except DataError as error:
+        if not options.status:
+            raise
+        say(f"data: {error}")
+        return None
+    say(found.told())
+    if options.status or found.whole or options.partial or options.length < 1:
+        return None
+    return (
+        "trainings of full length on a part of Tiny ImageNet are no reproduction of the report. Give all of it with "
+        "make data, or DATA=…; rehearse on these with LENGTH=0.01; or train on them all the same with PARTIAL=1"
+    )
+
+
+def _say_time(found: list[steps.Step], calculated: list[str]) -> None:
+    """Name the time that is left, as far as it was measured here; where no training was, by calculation."""
+    unmeasured = any(step.name.startswith("train ") and not step.done() and step.left() is None for step in found)
+    for line in [*(calculated if unmeasured else []), *status.time_left(found)]:
+        say(f"time: {line}")
 
 
 def _steps(where: place.Place, door: steps.Door, options: argparse.Namespace, places: list[str]) -> list[steps.Step]:
@@ -155,7 +201,7 @@ def main(argv: list[str] | None = None) -> int:
     options = arguments().parse_args(argv)
     try:
         return reproduce(options)
-    except (InputError, BadInput, OSError) as error:
+    except (InputError, BadInput, DataError, OSError) as error:
         say(f"error: {error}")
         return 1
 

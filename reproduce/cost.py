@@ -69,6 +69,15 @@ def _seconds(training: dict, scores: dict, precision: str) -> tuple[float, bool]
     return total, tests
 
 
+def by_calculation(length: float) -> list[str]:
+    """A line for each machine and precision that was measured: the time of the trainings at a part of their length."""
+    found = [one for name in BENCHES.values() for one in calculated(benchmark(name))]
+    return [
+        f"by calculation: about {duration(one.seconds * length)} for the five trainings on {one.machine} in {one.precision}"
+        for one in found
+    ]
+
+
 def told(prices: dict[str, float | None]) -> str:
     """The table, and a line for what was not measured."""
     rows = [("the five trainings on", "", "time", "cost in dollars")]

@@ -38,11 +38,11 @@ def say(line: str) -> None:
     print(f"reproduce.loan: {line}", file=sys.stderr, flush=True)
 
 
-def prepared(given: Path, holdout: int) -> Path | None:
+def prepared(given: Path, holdout: int | None) -> Path | None:
     """LMDBs of the data given; None where parts of it are still to come."""
     if (given / "train_lmdb" / "data.mdb").is_file():
         return given
-    options = ["--holdout", str(holdout)]
+    options = [] if holdout is None else ["--holdout", str(holdout)]
     if parts.parts(given) or parts.parts(KEPT_PARTS) and not given.exists():
         found = parts.keep(given, KEPT_PARTS)
         if missing := parts.missing(found):
@@ -106,7 +106,9 @@ def lend(options: argparse.Namespace) -> int:
                 "--jobs",
                 str(options.jobs),
                 "--holdout",
-                str(options.holdout),
+                "" if options.holdout is None else str(options.holdout),
+                "--partial",
+                str(int(options.partial)),
             ]
             words += ["--minutes", f"{left / 60:.3f}", "--length", f"{length:g}", "--work", str(folder)]
             words += ["--data", str(data), "--keep", options.keep]
@@ -136,13 +138,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--length", type=whole.length_argument, default=1.0, help="a rehearsal: all lengths times this")
     parser.add_argument("--work", type=Path, help="default: reproduction, or rehearsal-<length>")
     parser.add_argument("--keep", default="1", help="snapshots of each run, and the best (default: %(default)s)")
-    parser.add_argument("--holdout", type=int, default=0, help="train images a class kept out as a test with labels")
+    parser.add_argument("--holdout", type=int, help="train images a class kept out as a test with labels")
+    parser.add_argument("--partial", action="store_true", help="also on images that are not all of Tiny ImageNet")
     parser.add_argument("--deterministic", action="store_true", help="the same bits in every run, slower")
     options = parser.parse_args(argv)
     shortest = PACKING_S + whole.MARGIN_S
     if not shortest < options.seconds < 1e6:
         parser.error(f"{options.seconds:g} s: a call takes more than {shortest} s: to stop, and to pack what came out")
-    if options.jobs < 1 or options.holdout < 0:
+    if options.jobs < 1 or (options.holdout or 0) < 0:
         parser.error("--jobs is 1 or more, --holdout 0 or more")
     try:
         return lend(options)

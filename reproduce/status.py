@@ -17,31 +17,43 @@ def told(steps: Sequence[Step], at_work: int | None) -> str:
     Args:
         at_work: the process that runs the reproduction, None where none does.
     """
-    rows, seconds, sources, unknown = [("", "step", "state", "time")], 0.0, [], []
+    rows = [("", "step", "state", "time")]
     for number, step in enumerate(steps, 1):
         if step.done():
             rows.append((str(number), step.name, "done", ""))
             continue
         state = "runs" if _runs(step, at_work) else "waits" if not step.told() else ""
         left = step.left()
-        if left:
+        shown = duration(left.seconds) if left else "not measured"
+        rows.append((str(number), step.name, "  ".join(part for part in (state, step.told()) if part), shown))
+    lines = [table(rows), ""]
+    left = time_left(steps)
+    if not left:
+        return "\n".join([*lines, "all is done"])
+    lines += left
+    lines.append(f"process {at_work} is at work" if at_work else "nothing is at work")
+    return "\n".join(lines)
+
+
+def time_left(steps: Sequence[Step]) -> list[str]:
+    """The time of all that is not done, and what of it nobody measured: a line each; [] where all is done."""
+    seconds, sources, unknown = 0.0, [], []
+    for step in steps:
+        if step.done():
+            continue
+        if left := step.left():
             seconds += left.seconds
             sources.append(left.source)
         else:
             unknown.append(step.name)
-        shown = duration(left.seconds) if left else "not measured"
-        rows.append((str(number), step.name, "  ".join(part for part in (state, step.told()) if part), shown))
-    lines = [table(rows), ""]
-    if len(unknown) == 0 and not sources:
-        return "\n".join([*lines, "all is done"])
+    lines = []
     if sources:
         lines.append(
             f"left: about {duration(seconds)}, one step at a time; measured on: {'; '.join(dict.fromkeys(sources))}"
         )
     if unknown:
         lines.append(f"without a measured time: {', '.join(unknown)}")
-    lines.append(f"process {at_work} is at work" if at_work else "nothing is at work")
-    return "\n".join(lines)
+    return lines
 
 
 def _runs(step: Step, at_work: int | None) -> bool:

@@ -36,8 +36,8 @@ class Door:
     keep: str = ""
     deterministic: bool = False
     data: Path = DATA  # absolute
-    holdout: int = 0
-    seed: int = 0
+    holdout: int | None = None  # None: as the LMDBs are that are there
+    seed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -99,15 +99,9 @@ def _data(place: Place, door: Door) -> Iterable[Step]:
         return
     command = ["data_prep.dataset", "--out", str(DEFAULT_ZIP)]
     yield Step("data", command, place.root, lambda: built() or images())
-    command = [
-        "data_prep.build_lmdb",
-        "--out",
-        str(door.data),
-        "--holdout",
-        str(door.holdout),
-        "--seed",
-        str(door.seed),
-    ]
+    command = ["data_prep.build_lmdb", "--out", str(door.data)]
+    for option, asked in (("--holdout", door.holdout), ("--seed", door.seed)):
+        command += [] if asked is None else [option, str(asked)]
     yield Step("lmdb", command, place.root, built, ("data",))
 
 
@@ -123,18 +117,17 @@ def records(data: Path) -> dict[str, int] | None:
 
 
 def check_built(door: Door) -> None:
-    """InputError where LMDBs are there that were built with another holdout or seed than what was asked for.
-
-    0 is what Make gives where a person gives nothing: the LMDBs are then taken as they are.
-    """
+    """InputError where LMDBs are there that were built with another holdout or seed than what was asked for."""
     if records(door.data) is None:
         return  # still to be built, as asked
     build = json.loads((door.data / "build.json").read_text(encoding="utf-8"))
-    for option, asked, key in (("HOLDOUT", door.holdout, "holdout_per_class"), ("SEED", door.seed, "seed")):
-        if asked and (built := build.get(key, 0)) != asked:
+    options = (("HOLDOUT", door.holdout, "holdout_per_class"), ("SEED", door.seed, "seed"))
+    anew = " ".join(f"{option}={build.get(key, 0) if asked is None else asked}" for option, asked, key in options)
+    for option, asked, key in options:
+        if asked is not None and (built := build.get(key, 0)) != asked:
             raise InputError(
-                f"{door.data}: was built with {option}={built}, not {option}={asked}; remove it to build it anew, "
-                f"name other LMDBs with DATA=…, or leave {option} out to take it as it is"
+                f"{door.data}: was built with {option}={built}, not {option}={asked}; leave {option} out to take it as it "
+                f"is, name other LMDBs with DATA=…, or build it anew: make lmdb {anew} REPLACE=1"
             )
 
 
@@ -192,7 +185,7 @@ def _scores(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
 
     def done() -> bool:
         digest = _newest_digest(model)
-        return digest is not None and all(_scored(model, split) == digest for split in splits)
+        return digest is not None and all(_scored(model, split, door.data) == digest for split in splits)
 
     def left() -> Time | None:
         time = speeds.image(model)
@@ -208,7 +201,7 @@ def _view(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
 
     def done() -> bool:
         digest = _newest_digest(model)
-        return digest is not None and all(_scored(model, split, VIEW) == digest for split in splits)
+        return digest is not None and all(_scored(model, split, door.data, VIEW) == digest for split in splits)
 
     def left() -> Time | None:
         time = speeds.image(model)
@@ -227,9 +220,10 @@ def _newest_digest(model: str) -> str | None:
     return hashlib.sha256(newest.model.read_bytes()).hexdigest() if newest else None
 
 
-def _scored(model: str, split: str, view: str = views.CENTER) -> str | None:
+def _scored(model: str, split: str, data: Path, view: str = views.CENTER) -> str | None:
+    """SHA-256 of the snapshot that a split of `data` was scored with."""
     try:
-        return load(RUNS, model, split, view).snapshot_sha256
+        return load(RUNS, model, split, view, data).snapshot_sha256
     except BadInput:
         return None
 

@@ -16,12 +16,13 @@ from caffe.proto import caffe_pb2
 
 from reproduce import __main__ as command
 from reproduce import place as places
-from reproduce import status, steps, training
+from reproduce import schedule, status, steps, training
 from reproduce.runner import Runner
 from reproduce.speed import Speeds
 from reproduce.steps import Step
 from solvers import InputError, journal
 
+from .small_tiny_imagenet import files, write_zip
 from .tiny_run import SOLVER
 
 NET = Path(__file__).with_name("tiny_run.py")
@@ -221,24 +222,25 @@ def build_json(**said: object) -> None:
 @pytest.mark.parametrize(
     "asked, said",
     [
-        (["--holdout", "50"], "was built with HOLDOUT=20, not HOLDOUT=50; remove it to build it anew, name other"),
-        (
-            ["--holdout", "20", "--seed", "4"],
-            "was built with SEED=3, not SEED=4; remove it to build it anew, name other",
-        ),
+        (["--holdout", "50"], "HOLDOUT=20, not HOLDOUT=50; {}make lmdb HOLDOUT=50 SEED=3 REPLACE=1"),
+        (["--holdout", "0"], "HOLDOUT=20, not HOLDOUT=0; {}make lmdb HOLDOUT=0 SEED=3 REPLACE=1"),
+        (["--holdout", "20", "--seed", "4"], "SEED=3, not SEED=4; {}make lmdb HOLDOUT=20 SEED=4 REPLACE=1"),
     ],
 )
 def test_lmdbs_that_were_built_otherwise(two, capfd, words, asked, said):
     build_json(holdout_per_class=20, seed=3)
     shutil.copytree("data/lmdb", "elsewhere")
     assert reproduce("nin1", *words, *asked) == 1
-    assert f"/{'elsewhere' if '--data' in words else 'data/lmdb'}: {said}" in capfd.readouterr().err
+    option = said.partition("=")[0]
+    said = said.format(f"leave {option} out to take it as it is, name other LMDBs with DATA=…, or build it anew: ")
+    told = f"/{'elsewhere' if '--data' in words else 'data/lmdb'}: was built with {said}"
+    assert told in capfd.readouterr().err
     assert not (two / places.folder_of(LENGTH)).exists()
 
 
-@pytest.mark.parametrize("asked", [[], ["--holdout", "0", "--seed", "0"], ["--holdout", "20"], ["--seed", "3"]])
+@pytest.mark.parametrize("asked", [[], ["--holdout", "", "--seed", ""], ["--holdout", "20"], ["--seed", "3"]])
 def test_lmdbs_with_a_holdout_are_taken_as_they_are(two, capfd, asked):
-    """Make gives 0 where a person gives nothing."""
+    """Make gives "" where a user gives nothing."""
     build_json(holdout_per_class=20, seed=3)
     assert reproduce("--status", "nin1", *asked) == 0
     assert re.search(r"^\d+ +lmdb +done$", capfd.readouterr().out, re.M)
@@ -249,6 +251,87 @@ def test_lmdbs_that_are_still_to_be_built_have_what_is_asked(two, capfd, build):
     if build:
         Path("data/lmdb/build.json").write_text(build)  # labels.txt is not there: not whole
     assert reproduce("--status", "nin1", "--holdout", "50", "--seed", "4") == 0
+
+
+def images_of(records: dict[str, int] | None, **said: object) -> None:
+    """LMDBs of so many records; none that are whole where that is None."""
+    if records is None:
+        Path("data/lmdb/train_lmdb/data.mdb").unlink()
+        return
+    build_json(**said)
+    for split in records:
+        Path(f"data/lmdb/{split}_lmdb").mkdir(exist_ok=True)
+        Path(f"data/lmdb/{split}_lmdb/data.mdb").touch()
+    Path("data/lmdb/build.json").write_text(json.dumps({"records": records, "source": "my.zip", **said}))
+
+
+FULL = {"train": 90_000, "val": 10_000, "test": 10_000, "holdout": 10_000}
+PART = {"train": 7000, "val": 2000, "test": 500, "holdout": 1000}
+
+
+@pytest.fixture
+def small_schedule(two, monkeypatch) -> Path:
+    """A schedule of a few iterations in full length."""
+    plans = {"nin1": schedule.Schedule("nin1", (schedule.Phase(0, 30, 0.01),))}
+    monkeypatch.setattr(schedule, "read", lambda: plans)
+    monkeypatch.setattr(Runner, "run", lambda self: 0)
+    return two
+
+
+def whole_length(*words: str) -> int:
+    return command.main(["--caffe", "./caffe", "nin1", *words])
+
+
+def test_full_length_on_a_part_of_the_images_is_refused(small_schedule, capfd):
+    images_of(PART)
+    (small_schedule / "results").mkdir()
+    bench = {"machine": "a machine", "rows": [{"work": f"caffe train {model}", "precision": "fp32", "iterations/s": 0.003}
+                                              for model in ("nin1", "alexnet1")]}  # fmt: skip
+    (small_schedule / "results/bench_cpu.json").write_text(json.dumps(bench))
+    for words in ([], ["--partial", ""], ["--partial", "0"]):
+        assert whole_length(*words) == 1
+        data, *times, error = capfd.readouterr().err.splitlines()
+        assert data == (
+            "reproduce: data: data/lmdb, built from my.zip: 7,000 train, 2,000 val, 500 test, 1,000 holdout images: not all of "
+            "Tiny ImageNet, which has 100,000 train, 10,000 val, 10,000 test"
+        )
+        assert (
+            times[0] == "reproduce: time: by calculation: about 2 h 47 min for the five trainings on a machine in fp32"
+        )
+        assert times[-1].startswith("reproduce: time: without a measured time: ") and "train nin1" in times[-1]
+        assert "LENGTH=0.01" in error and "PARTIAL=1" in error
+        assert not Path("reproduction").exists(), "nothing was begun"
+
+
+@pytest.mark.parametrize(
+    "records, left_out, words",
+    [(PART, [], ["--partial"]), (PART, [], ["--partial", "1"]), (PART, [], ["--length", "0.5"]), (FULL, [], []),
+     ({**FULL, "train": 89_998}, ["a", "b"], []), ({**FULL, "test": 0}, [], [])],
+)  # fmt: skip
+def test_what_may_run_names_its_data_and_time_first(small_schedule, capfd, records, left_out, words):
+    images_of({split: count for split, count in records.items() if count}, left_out=left_out)
+    assert whole_length(*words) == 0
+    first, second, *_ = capfd.readouterr().err.splitlines()
+    assert first.startswith("reproduce: data: data/lmdb, built from my.zip: ")
+    assert first.endswith(": all of Tiny ImageNet") == (records is not PART) and second.startswith("reproduce: time: ")
+
+
+def test_the_images_to_come_count_before_anything_is_built(small_schedule, capfd, monkeypatch):
+    images_of(None)
+    monkeypatch.setenv("TINY_IMAGENET", str(write_zip(small_schedule / "set.zip", files())))
+    assert whole_length() == 1
+    assert "set.zip, of which LMDBs are to be built: 600 train, 230 val, 17 test images: not" in capfd.readouterr().err
+    (small_schedule / "set.zip").unlink()
+    assert whole_length() == 1 and "TINY_IMAGENET names it" in capfd.readouterr().err
+    assert whole_length("--status") == 0
+    out, err = capfd.readouterr()
+    assert "TINY_IMAGENET names it" in err and re.search(r"^\d+ +train nin1 ", out, re.M)
+    monkeypatch.delenv("TINY_IMAGENET")
+    assert whole_length() == 0
+    assert (
+        "the official zip, to be downloaded: 100,000 train, 10,000 val, 10,000 test images: all of"
+        in capfd.readouterr().err
+    )
 
 
 def test_a_gpu_takes_whole_trainings(two, capfd):

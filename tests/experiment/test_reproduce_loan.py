@@ -94,7 +94,7 @@ def test_parts_that_come_in_several_calls_become_lmdbs(here, capfd, monkeypatch)
     assert not Path("data/lmdb/test_lmdb").exists()
     shutil.rmtree(here / "given")
     assert loan.prepared(here / "given", 1) == Path("data/lmdb"), "the parts are kept"
-    assert "holds these images already" in capfd.readouterr().out
+    assert "nothing to do" in capfd.readouterr().out
 
 
 def test_damaged_parts_leave_nothing(here):

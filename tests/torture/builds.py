@@ -36,7 +36,18 @@ def start(seed: int, *more: str, **variables: str) -> subprocess.Popen:
     """`make lmdb` in the working folder, from set.zip to lmdb/."""
     if not Path("set.zip").exists():
         write_set()
-    command = ["-m", "data_prep.build_lmdb", "--data", "set.zip", "--out", "lmdb", "--seed", str(seed), *more]
+    command = [
+        "-m",
+        "data_prep.build_lmdb",
+        "--data",
+        "set.zip",
+        "--out",
+        "lmdb",
+        "--replace",
+        "--seed",
+        str(seed),
+        *more,
+    ]
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)} | variables
     pipe = subprocess.PIPE
     return subprocess.Popen(

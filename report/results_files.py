@@ -35,5 +35,7 @@ def load(path: Path, *needed: str) -> dict:
 
 
 def read(kind: str, runs: Path, *needed: str) -> list[dict]:
-    """The files of a kind by name, each with these fields and with `whence`; BadInput for one that is broken."""
-    return [{**load(path, *needed), "whence": whence(path)} for path in paths(kind, runs)]
+    """The files of a kind by name, each with these fields, `whence` and `kept`; BadInput for one that is broken."""
+    return [
+        {**load(path, *needed), "whence": whence(path), "kept": path.parent == Path(KEPT)} for path in paths(kind, runs)
+    ]

@@ -15,7 +15,9 @@ def build(experiment: Experiment) -> dict:
         raise Missing("No view but the centre is scored yet: make views-nin1")
     try:
         models = [_model(one) for one in files]
-        return {"models": models, "plot": plots.gains(files, "views")}
+        # What is kept is of other val images than those of runs here: one plot holds one kind alone.
+        plotted = [one for one in files if not one["kept"]] or files
+        return {"models": models, "plotted": [one["model"] for one in plotted], "plot": plots.gains(plotted, "views")}
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise BadInput(f"views_*.json: not what `make views-nin1` writes ({error!r})") from error
 

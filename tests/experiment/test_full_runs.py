@@ -17,6 +17,7 @@ from ensemble import gap, measurements, view_gain
 from ensemble.files import BadInput
 from report import compared, full_runs, kept, results_files
 from report.experiment import open_experiment
+from report.sections import views
 from tests.conformance import gpu as conformance_gpu
 
 from . import small_report, small_results
@@ -36,11 +37,11 @@ def place(tmp_path, monkeypatch):
     small_report.write_run(Path("runs/nin1"), "nin1", RATES, 0.6, small_report.END)
     small_results.write(tmp_path)
     whole_gap = json.loads(Path("runs/gap_nin1.json").read_text())
-    views = json.loads(Path("runs/views_nin1.json").read_text())
-    for row in views["rows"]:
+    whole_views = json.loads(Path("runs/views_nin1.json").read_text())
+    for row in whole_views["rows"]:
         row["images"] = 10_000
     write("gap_nin1", whole_gap)
-    write("views_nin1", views)
+    write("views_nin1", whole_views)
     return tmp_path
 
 
@@ -249,6 +250,19 @@ def test_runs_are_read_before_what_is_kept(place):
     assert measurements.benchmark("bench_cpu.json") == Path("results/bench_cpu.json")
     bench_file()
     assert measurements.benchmark("bench_cpu.json") == Path("runs/bench/bench_cpu.json")
+
+
+def test_views_of_runs_and_kept_ones_share_no_plot(place, monkeypatch):
+    Path("results").mkdir()
+    kept_one = {**json.loads(Path("runs/views_nin1.json").read_text()), "model": "resnet10"}
+    Path("results/views_resnet10.json").write_text(json.dumps(kept_one))
+    drawn = []
+    monkeypatch.setattr("report.plots.views.gains", lambda files, name: drawn.append([one["model"] for one in files]))
+    shown = views.build(open_experiment(Path("runs"), Path("data/lmdb")))
+    assert [one["model"] for one in shown["models"]] == ["nin1", "resnet10"]
+    assert drawn == [["nin1"]] and shown["plotted"] == ["nin1"]
+    Path("runs/views_nin1.json").unlink()
+    assert views.build(open_experiment(Path("runs"), Path("data/lmdb")))["plotted"] == ["resnet10"]
 
 
 def test_a_measurement_in_a_link_to_results_is_refused(place):

@@ -30,6 +30,21 @@ def test_commit_and_changes(checkout):
     assert provenance.commit() == f"{head[:10]} with changes"
 
 
+def test_solvers_results_and_documents_are_no_changes_of_the_code(checkout):
+    """The rate is dropped by hand in a solver, which the journal holds; what is kept and written changes no number."""
+    paths = ["solvers/nin1.prototxt", "results/gap_nin1.json", "README.md", "bench/README.md", "solvers/run.py"]
+    for name in paths:
+        (checkout / name).parent.mkdir(exist_ok=True)
+        (checkout / name).write_text("one\n")
+    for command in ("add .", "-c user.name=a -c user.email=a@b commit -q -m two"):
+        subprocess.run(["git", "-C", str(checkout), *command.split()], check=True)
+    for name in paths[:-1]:
+        (checkout / name).write_text("two\n")
+    assert "with changes" not in provenance.commit()
+    (checkout / paths[-1]).write_text("two\n")
+    assert provenance.commit().endswith(" with changes")
+
+
 def test_no_checkout_and_no_git(checkout, monkeypatch):
     monkeypatch.delenv("COMMIT", raising=False)
     monkeypatch.setenv("PATH", "")

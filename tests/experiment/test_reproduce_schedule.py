@@ -131,6 +131,11 @@ def test_cost_is_arithmetic_on_what_was_measured(tmp_path, monkeypatch, capsys):
     assert cost.calculated(Path("results/bench_cpu.json")) == [
         cost.Calculated("a CPU", "fp32", pytest.approx(2 * seconds), True)  # a test takes as long as 1000 iterations
     ]
+    # A benchmark of runs/bench/ comes before the one that is kept.
+    Path("runs/bench").mkdir(parents=True)
+    Path("runs/bench/bench_cpu.json").write_text(json.dumps({"machine": "this CPU", "rows": rows}))
+    assert cost.main([]) is None and "this CPU" in capsys.readouterr().out
+    Path("runs/bench/bench_cpu.json").unlink()
     Path("results/bench_cpu.json").write_text('{"rows": [{}]}')
     assert "results/bench_cpu.json: not what the benchmark writes" in cost.main([])
 

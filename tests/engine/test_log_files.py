@@ -229,10 +229,11 @@ def test_a_link_of_somebody_else_is_not_written_through(tmp_path, started, clock
     assert victim.read_text() == "mine" and "Lines go to standard error" in capsys.readouterr().err
 
 
-def test_names_that_are_no_unicode(tmp_path, started):
+def test_names_that_are_no_unicode(tmp_path, started, capsys):
     started(log_dir=str(tmp_path))
     logger.info("%s", b"caf\xe9".decode(errors="surrogateescape"))
     assert messages(tmp_path)["caffe.INFO"] == ["caf\\udce9"]
+    assert "caf" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

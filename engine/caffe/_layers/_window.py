@@ -113,7 +113,9 @@ def convolve(
     if _steps_overrun(x, weight, stride, pad):
         x, stride = x[(..., *(slice(None, None, s) for s in stride))], [1] * axes
     idle = _idle_taps(x, x.shape[2:], weight, stride, pad, dilation)
-    if _fails_in_bfloat16(x, idle):
+    if _fails_in_bfloat16(x, idle) or (
+        axes == 2 and _misreads_a_column(x, _columns(x, weight, stride, pad, dilation), stride)
+    ):
         own = bias if bias is None else bias.float()
         return convolve(x.float(), weight.float(), own, stride, pad, dilation, group, relu).to(x.dtype)
     if axes > 3 or any(map(operator.eq, idle, weight.shape[2:])):
@@ -170,6 +172,19 @@ def _fails_in_bfloat16(x: torch.Tensor, idle: Sequence[int]) -> bool:
     return x.device.type == "cpu" and x.dtype == torch.bfloat16 and (any(idle) or x.dim() == 5)
 
 
+def _columns(x: torch.Tensor, weight: torch.Tensor, stride, pad, dilation) -> int:
+    """How many columns a convolution over two axes makes."""
+    return (x.shape[3] + 2 * pad[1] - dilation[1] * (weight.shape[3] - 1) - 1) // stride[1] + 1
+
+
+def _misreads_a_column(x: torch.Tensor, columns: int, stride: Sequence[int]) -> bool:
+    """Whether oneDNN's convolution is wrong, or what was in memory: in bfloat16, one column of windows with steps to none.
+
+    Measured on a Xeon with AMX: 599 of 2,112 geometries, and none of 17,760 with more columns or without such steps.
+    """
+    return x.device.type == "cpu" and x.dtype == torch.bfloat16 and columns == 1 and stride[1] > 1
+
+
 @functools.cache
 def _idle_taps_along(size: int, kernel: int, stride: int, pad: int, dilation: int) -> int:
     last = (size + 2 * pad - dilation * (kernel - 1) - 1) // stride * stride - pad  # where the last window begins
@@ -188,7 +203,7 @@ def deconvolve(x, weight, bias, stride, pad, dilation, group: int) -> torch.Tens
     size = [s * (n - 1) + d * (k - 1) + 1 - 2 * p
             for n, k, s, p, d in zip(x.shape[2:], kernel, stride, pad, dilation, strict=True)]  # fmt: skip
     idle = _idle_taps(x, size, weight, stride, pad, dilation)
-    if _fails_in_bfloat16(x, idle):
+    if _fails_in_bfloat16(x, idle) or (axes == 2 and _misreads_a_column(x, x.shape[3], stride)):
         own = bias if bias is None else bias.float()
         return deconvolve(x.float(), weight.float(), own, stride, pad, dilation, group).to(x.dtype)
     if 1 <= axes <= 3 and not any(map(operator.eq, idle, kernel)):

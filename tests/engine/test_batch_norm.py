@@ -125,6 +125,28 @@ def test_one_value_a_channel_has_no_variance(rng):
     net.forward()
     assert not net.blobs["bn"].data.any()
     assert [blob.data.tolist() for blob in net.params["bn"]] == [[5, 5, 5], [0, 0, 0], [1]]
+    # Real Caffe takes the mean off first, so nothing is left of values that x * a + b would round either.
+    net.blobs["data"].data[...] = [1.1, -17.3, 3000.7]
+    net.forward()
+    assert not net.blobs["bn"].data.any()
+
+
+@pytest.mark.parametrize("ratio", [100, 1000, 10_000])
+@pytest.mark.parametrize("shape", [(4, 3, 16, 17), (50, 3)])
+def test_given_statistics_keep_float32_s_digits(rng, ratio, shape):
+    """Means of many deviations: real Caffe is within 1.8e-7 of float64, x * a + b in float32 4e-4 off (at 10,000)."""
+    x = (ratio + rng.standard_normal(shape)).astype(np.float32)
+    axes = (0, *range(2, len(shape)))
+    statistics = [x.mean(axes, np.float64).astype(np.float32), x.var(axes, np.float64).astype(np.float32), 1]
+    net = make_net(
+        input_layer(data=shape) + 'layer { name: "bn" type: "BatchNorm" bottom: "data" top: "bn" }', caffe.TEST
+    )
+    for blob, values in zip(net.params["bn"], statistics, strict=True):
+        blob.data[...] = values
+    net.forward(data=x)
+    mean, variance = (each.astype(np.float64).reshape(1, 3, *[1] * (len(shape) - 2)) for each in statistics[:2])
+    expected = (x - mean) / np.sqrt(variance + 1e-5)
+    np.testing.assert_allclose(net.blobs["bn"].data, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(

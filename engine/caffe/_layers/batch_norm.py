@@ -72,6 +72,7 @@ class BatchNorm(Layer):
     """
 
     precision = Precision.AS_GIVEN
+    backward_unasked = True
 
     def setup(self, bottom):
         param = self.param.batch_norm_param
@@ -117,8 +118,15 @@ class BatchNorm(Layer):
         if self.use_global_stats:
             mean, variance, count = (w.detach() for w in weights)
             scale = torch.where(count == 0, 0, 1 / count)
-            return [torch.batch_norm(x, *factors, mean * scale, variance * scale, False, 0, eps, True)]
+            mean, variance = mean * scale, variance * scale
+            if x.dtype != torch.bfloat16:
+                # PyTorch takes x * a + b, which loses the digits of a mean of many deviations; Caffe subtracts first.
+                x, mean = x - mean.reshape(-1, *[1] * (x.dim() - 2)), torch.zeros_like(mean)
+            return [torch.batch_norm(x, *factors, mean, variance, False, 0, eps, True)]
         count = x.numel() // self.channels
+        only = x.detach() if count == 1 else None
+        if only is not None:
+            x = x - only  # exactly 0, for the same reason
         if _sums_lose_digits(x):
             mean, biased = _statistics(x.detach())
             y = _Normalize.apply(x, *factors, mean, biased, eps)
@@ -130,8 +138,8 @@ class BatchNorm(Layer):
             y = torch.batch_norm(x, *factors, mean, variance, True, 1, eps, True)
         if self._add_to_sums:
             self._add_to_sums = False
-            if count == 1:  # unbiased would be 0 / 0
-                variance = torch.zeros_like(variance)
+            if only is not None:  # the unbiased variance would be 0 / 0
+                mean, variance = only.reshape(-1).to(mean), torch.zeros_like(variance)
             fraction = self.param.batch_norm_param.moving_average_fraction
             for blob, total, value in zip(self.blobs, weights, (mean, variance, 1), strict=True):
                 blob._data.set(total.detach() * fraction + value)

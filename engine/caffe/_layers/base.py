@@ -19,6 +19,7 @@ from caffe._blobproto import to_array
 from caffe._error import NetError, PrototxtError
 from caffe._filler import fill
 from caffe._registry import Registry
+from caffe._strides import natural_both_ways
 from caffe.proto import caffe_pb2
 
 Shape = tuple[int, ...]
@@ -88,7 +89,11 @@ class Layer:
         forward_relu: forward and the ReLU after it in one step; None where there is no such. With in_place its
             backward may overwrite the gradient of the top. A layer that has it makes a new array of its top, and no
             backward of it reads what forward alone gives: where the two are two steps, the ReLU writes over that.
+        backward_unasked: real Caffe's Backward_cpu computes the gradient of the bottom even where nobody needs it.
         gives_own_gradient: the gradient of its bottom is a new array that nobody else has.
+        keeps_bottoms: indices of bottoms that real Caffe's backward does not read, so that writing them after forward
+            changes nothing. Autograd reads them here; the net gives it a copy where a user might write.
+        reads_late: its backward reads bottoms as they are by then. The net puts them into ``now`` while it runs that.
         shares_values, shares_gradients: its tops are its bottom's memory, as Caffe's ShareData and ShareDiff make them.
     """
 
@@ -100,7 +105,11 @@ class Layer:
     precision: Precision = Precision.FLOAT32
     casts_weights = True
     forward_relu: Callable | None = None
+    backward_unasked = False
     gives_own_gradient = False
+    keeps_bottoms: tuple[int, ...] = ()
+    reads_late = False
+    now: Sequence[torch.Tensor] | None = None
     shares_values = False
     shares_gradients = False
 
@@ -186,6 +195,10 @@ class Layer:
             in_place: of that ReLU; its backward may overwrite the gradient of the top.
         """
         forward = partial(self.forward_relu, in_place=in_place) if relu else self.forward
+        bottom = [natural_both_ways(x) for x in bottom]
+        return [natural_both_ways(top) for top in self._in_precision(forward, bottom, weights)]
+
+    def _in_precision(self, forward: Callable, bottom, weights) -> Sequence[torch.Tensor]:
         if not _precision.is_reduced() or self.precision is Precision.AS_GIVEN:
             return forward(bottom, weights)
         if self.precision is Precision.REDUCED and _precision.is_emulated(bottom[0].device):

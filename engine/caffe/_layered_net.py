@@ -277,6 +277,21 @@ class LayeredNet:
             if need and self._layer_need_backward[i] and layer.lacks_gradient_of(j):
                 raise layer.gradient_error(j, self._forced)
 
+    def run_every_backward(self) -> None:
+        """Let backward run in every layer, as `caffe time` does, and not only where a loss needs it.
+
+        Each layer then computes what its own Backward would in real Caffe: gradients of weights that are trained, and
+        of bottoms where somebody needs them or where Backward does not ask.
+        """
+        for i, layer in enumerate(self._layers):
+            self._layer_need_backward[i] = True
+            if layer.backward_unasked:
+                self._bottom_need_backward[i] = [True] * len(self._layer_bottoms[i])
+            if layer.type in ("ArgMax", "Threshold"):
+                logger.warning(
+                    "Layer '%s' (%s) has no backward pass; real Caffe's time stops here.", layer.name, layer.type
+                )
+
     def _of(self, ids: list[int]) -> list[Blob]:
         return [self._blobs[i] for i in ids]
 
@@ -366,10 +381,10 @@ class LayeredNet:
                 if blob not in bottom:
                     blob._data.release()
         if record and self._layer_need_backward[i]:
-            # Where there is a view, a layer in place writes over what its backward needs, and that of others who read it.
+            # A user writes where there is a view, and so does a layer in place: over what backward needs.
             values = [
-                v.clone() if blob._data.has_view and (blob in top or self._reads_written_over[i]) else v
-                for v, blob in zip(values, bottom, strict=True)
+                v.clone() if blob._data.has_view and self._needs_copy(i, j) else v
+                for j, (v, blob) in enumerate(zip(values, bottom, strict=True))
             ]
             wanted = torch.empty(0, requires_grad=True)
             weights = [
@@ -397,6 +412,11 @@ class LayeredNet:
                 blob.share(bottom[0], blob.shape, gradients=layer.shares_gradients)
             else:
                 blob._data.set(own_memory(result.detach(), taken))
+
+    def _needs_copy(self, i: int, j: int) -> bool:
+        """Whether bottom j of layer i may be written over before backward, which must see what forward saw."""
+        in_place = self._layer_bottoms[i][j] in self._layer_tops[i]
+        return in_place or self._reads_written_over[i] or j in self._layers[i].keeps_bottoms
 
     def _backward(self, start: int, end: int, keep: bool = True) -> None:
         """Run layers start down to end (inclusive) backward.
@@ -440,7 +460,11 @@ class LayeredNet:
         gradients: Iterator[torch.Tensor | None] = iter([None] * len(wanted))
         if ends and wanted:
             edges, diffs = zip(*ends, strict=True)
-            gradients = iter(torch.autograd.grad(edges, wanted, diffs, retain_graph=keep, allow_unused=True))
+            layer.now = [blob._data.tensor() for blob in bottom] if layer.reads_late else None
+            try:
+                gradients = iter(torch.autograd.grad(edges, wanted, diffs, retain_graph=keep, allow_unused=True))
+            finally:
+                layer.now = None
         if not keep:
             self._tapes[i] = None
         # Autograd gives the same tensor on where a gradient is that of the top.

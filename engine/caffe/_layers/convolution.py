@@ -94,6 +94,8 @@ class Deconvolution(Convolution):
 class Im2col(Layer):
     """Lays out each window of the input as a column: channels become channels * kernel size."""
 
+    backward_unasked = True
+
     def setup(self, bottom):
         self.axis = canonical_axis(self.param.convolution_param.axis, bottom[0], self)
         axes = len(bottom[0]) - self.axis - 1

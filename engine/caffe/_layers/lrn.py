@@ -63,6 +63,10 @@ class LRN(Layer):
     precision = Precision.AS_GIVEN
     gives_own_gradient = True
 
+    @property
+    def backward_unasked(self) -> bool:
+        return self.param.lrn_param.norm_region == caffe_pb2.LRNParameter.ACROSS_CHANNELS
+
     def setup(self, bottom):
         param = self.param.lrn_param
         if param.local_size % 2 == 0:

@@ -34,6 +34,8 @@ class MVN(Layer):
     The top always has 4 axes (num, channels, height, width), as old blobs had.
     """
 
+    backward_unasked = True
+
     def top_shapes(self, bottom):
         if len(bottom[0]) > 4:
             raise self.error(f"input must have at most 4 axes (num, channels, height, width), not {len(bottom[0])}")

@@ -7,6 +7,8 @@ from caffe._layers.base import Layer, canonical_axis, register
 class Softmax(Layer):
     """exp(x) over its sum along ``axis``."""
 
+    backward_unasked = True
+
     def top_shapes(self, bottom):
         self.axis = canonical_axis(self.param.softmax_param.axis, bottom[0], self)
         return [bottom[0]]

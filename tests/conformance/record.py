@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import sys
 
-from . import reference, training, trajectories
+from . import changes, reference, training, trajectories
 from .engines import REAL, workspace
 
 
@@ -23,6 +23,7 @@ def main() -> int:
             return 1
         reference.record(found, work)
         trajectories.record(trajectories.live(work))
+        changes.record(changes.run(REAL, work)[0])
     files = [path for path in reference.RECORDED.rglob("*") if path.is_file()]
     size = sum(path.stat().st_size for path in files)
     print(f"record: {len(files)} files, {size / 1000:.0f} kB in tests/conformance/recorded")

@@ -87,6 +87,8 @@ class Sigmoid(Neuron):
 class Swish(Neuron):
     """x * sigmoid(beta * x)."""
 
+    keeps_bottoms = (0,)
+
     def forward(self, bottom, weights):
         (x,) = bottom
         return [x * (x * self.param.swish_param.beta).sigmoid()]

@@ -73,6 +73,7 @@ class BatchNorm(Layer):
 
     precision = Precision.AS_GIVEN
     backward_unasked = True
+    keeps_bottoms = (0,)
 
     def setup(self, bottom):
         param = self.param.batch_norm_param

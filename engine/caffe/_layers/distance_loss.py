@@ -5,7 +5,7 @@ import math
 import torch
 
 from caffe._layers.base import register
-from caffe._layers.loss import Loss
+from caffe._layers.loss import LabelLoss, Loss
 
 
 @register("EuclideanLoss")
@@ -29,31 +29,17 @@ class EuclideanLoss(Loss):
         return [difference.square().sum() / (2 * len(difference))]
 
 
-class _Length(torch.autograd.Function):
-    """Euclidean length of each row; Caffe's gradient divides by the length plus 1e-4, so that it stays finite."""
-
-    @staticmethod
-    def forward(ctx, rows):
-        length = rows.square().sum(1).sqrt()
-        ctx.save_for_backward(rows, length)
-        return length
-
-    @staticmethod
-    def backward(ctx, gradient):
-        rows, length = ctx.saved_tensors
-        return rows * (gradient / (length + 1e-4))[:, None]
-
-
 @register("ContrastiveLoss")
-class ContrastiveLoss(Loss):
+class ContrastiveLoss(LabelLoss):
     """Pulls similar pairs together and dissimilar ones ``margin`` apart (Caffe's contrastive_loss_layer.cpp).
 
     Half the mean of d^2 for similar pairs and of max(0, margin - d)^2 for the others; with legacy_version
     of max(0, margin - d^2). Bottoms: features (num, channels), features of the same shape, and for each
-    pair whether it is similar (1 or 0).
+    pair whether it is similar (1 or 0). Caffe's gradient divides by d + 1e-4, so that it stays finite.
     """
 
     bottoms = (3, 3)
+    learned = 2
 
     def top_shapes(self, bottom):
         shapes = super().top_shapes(bottom)
@@ -67,14 +53,29 @@ class ContrastiveLoss(Loss):
     def allow_force_backward(self, index):
         return index < 2
 
-    def forward(self, bottom, weights):
-        param = self.param.contrastive_loss_param
-        num = len(bottom[0])
-        difference = bottom[0].reshape(num, -1) - bottom[1].reshape(num, -1)
-        similar = self.without_gradient(bottom[2]).flatten().long() != 0
-        squared = difference.square().sum(1)
-        if param.legacy_version:
-            apart = (param.margin - squared).relu()
-        else:
-            apart = (param.margin - _Length.apply(difference)).relu().square()
-        return [torch.where(similar, squared, apart).sum() / (2 * num)]
+    def loss(self, first, second, similar):
+        num = len(first)
+        difference = first.reshape(num, -1) - second.reshape(num, -1)
+        squared = difference.square().sum(1, keepdim=True)
+        apart = self._apart(squared)
+        if not self._legacy:
+            apart = apart.square()
+        return squared.where(self._similar(similar), apart).sum() / (2 * num), difference, squared
+
+    def gradients(self, gradient, difference, squared, similar):
+        apart = self._apart(squared)
+        factor = -(apart > 0).to(apart) if self._legacy else -apart / (squared.sqrt() + 1e-4)
+        of_first = difference * torch.where(self._similar(similar), 1, factor) * (gradient / len(difference))
+        return of_first, -of_first
+
+    @property
+    def _legacy(self) -> bool:
+        return self.param.contrastive_loss_param.legacy_version
+
+    def _apart(self, squared: torch.Tensor) -> torch.Tensor:
+        """How far each pair is from being ``margin`` apart."""
+        return (self.param.contrastive_loss_param.margin - (squared if self._legacy else squared.sqrt())).relu()
+
+    @staticmethod
+    def _similar(similar: torch.Tensor) -> torch.Tensor:
+        return similar.reshape(-1, 1).long() != 0

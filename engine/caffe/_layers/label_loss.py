@@ -6,39 +6,50 @@ import torch
 
 from caffe._blobproto import read_array
 from caffe._layers.base import Shape, canonical_axis, register
-from caffe._layers.loss import Floor, Loss, check_label_count, normalizer, read_labels
+from caffe._layers.loss import LabelLoss, SoftmaxLoss, check_label_count, read_labels
 from caffe.proto import caffe_pb2
 
 # Caffe's kLOG_THRESHOLD: the smallest probability whose log is taken.
 _LEAST_PROBABILITY = 1e-20
 
 
-class RowLoss(Loss):
+class RowLoss(LabelLoss):
     """Base of losses that take each record as one row of scores with one label; divided by the batch size."""
 
-    def rows(self, bottom: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scores (num, classes) and labels (num), whole numbers."""
-        scores = bottom[0].flatten(1) if bottom[0].dim() > 1 else bottom[0][:, None]
+    @staticmethod
+    def rows(bottom: torch.Tensor) -> torch.Tensor:
+        """Scores as (num, classes)."""
+        return bottom.flatten(1) if bottom.dim() > 1 else bottom[:, None]
+
+    def column(self, rows: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Labels as whole numbers, (num, 1)."""
         # Caffe reads the first num labels, whatever the shape of their blob.
-        labels = self.without_gradient(bottom[1]).flatten()[: len(scores)]
-        return scores, read_labels(self, labels, scores, 1, None)
+        return read_labels(self, labels.flatten()[: len(rows)], rows, 1, None)[:, None]
 
 
 @register("HingeLoss")
 class HingeLoss(RowLoss):
     """One against all: the sum of max(0, 1 - score) of the label and max(0, 1 + score) of the others.
 
-    With norm L2 the sum of their squares (Caffe's hinge_loss_layer.cpp).
+    With norm L2 the sum of their squares (Caffe's hinge_loss_layer.cpp). Of a label written after forward Caffe's
+    gradient turns the sign alone; the margins are those of forward's labels.
     """
 
-    def forward(self, bottom, weights):
-        scores, labels = self.rows(bottom)
-        sign = torch.ones_like(scores).scatter_(1, labels[:, None], -1)
-        margins = 1 + sign * scores
+    @property
+    def _squares(self) -> bool:
+        return self.param.hinge_loss_param.norm == caffe_pb2.HingeLossParameter.L2
+
+    def loss(self, scores, labels):
+        rows = self.rows(scores)
+        sign = torch.ones_like(rows).scatter_(1, self.column(rows, labels), -1)
+        margins = 1 + sign * rows
         margins = margins.where(margins > 0, 0)  # 0 for NaN, as in Caffe
-        if self.param.hinge_loss_param.norm == caffe_pb2.HingeLossParameter.L2:
-            margins = margins.square()
-        return [margins.sum() / len(scores)]
+        return (margins.square() if self._squares else margins).sum() / len(rows), margins
+
+    def gradients(self, gradient, margins, labels):
+        slope = margins * 2 if self._squares else margins.sign()
+        index = self.column(margins, labels)
+        return (slope.scatter(1, index, -slope.gather(1, index)) * (gradient / len(margins)),)
 
 
 @register("MultinomialLogisticLoss")
@@ -51,14 +62,21 @@ class MultinomialLogisticLoss(RowLoss):
             raise self.error(f"labels must be one for each record, not of shape {bottom[1]}")
         return shapes
 
-    def forward(self, bottom, weights):
-        probabilities, labels = self.rows(bottom)
-        chosen = Floor.apply(probabilities.gather(1, labels[:, None]), _LEAST_PROBABILITY)
-        return [-chosen.log().sum() / len(labels)]
+    def loss(self, probabilities, labels):
+        rows = self.rows(probabilities)
+        return -self._chosen(rows, self.column(rows, labels)).log().sum() / len(rows), rows
+
+    def gradients(self, gradient, rows, labels):
+        index = self.column(rows, labels)
+        return (torch.zeros_like(rows).scatter_(1, index, -gradient / len(rows) / self._chosen(rows, index)),)
+
+    @staticmethod
+    def _chosen(rows, index):
+        return rows.gather(1, index).clamp(min=_LEAST_PROBABILITY)
 
 
 @register("InfogainLoss")
-class InfogainLoss(Loss):
+class InfogainLoss(SoftmaxLoss):
     """Softmax, then -log of every class's probability times the label's row of the matrix H (infogain_loss_layer.cpp).
 
     H comes from the file ``source`` (a BlobProto) or as the third bottom. Tops: the loss; if a second is
@@ -66,7 +84,6 @@ class InfogainLoss(Loss):
     """
 
     bottoms = (2, 3)
-    tops = (1, 2)
 
     def setup(self, bottom):
         param = self.param.infogain_loss_param
@@ -89,17 +106,20 @@ class InfogainLoss(Loss):
         if math.prod(shape) != classes**2:
             raise self.error(f"the infogain matrix must be {classes} x {classes}, not {shape}")
 
-    def forward(self, bottom, weights):
-        scores = bottom[0]
-        ignore, classes = self.ignore_label, scores.shape[self.axis]
-        index = read_labels(self, self.without_gradient(bottom[1]), scores, self.axis, ignore)
-        matrix = self.matrix if self.matrix is not None else self.without_gradient(bottom[2])
-        matrix = matrix.to(scores).reshape(classes, classes)
-        counted = torch.ones_like(index, dtype=torch.bool) if ignore is None else index != ignore
-        log_p = Floor.apply(scores.log_softmax(self.axis), math.log(_LEAST_PROBABILITY)).movedim(self.axis, -1)
-        gain = matrix[index.where(counted, 0)] * counted[..., None]
-        total = -(gain * log_p).sum()
-        tops = [total / normalizer(self.normalization(), math.prod(scores.shape[: self.axis]), counted)]
-        if len(self.param.top) > 1:
-            tops.append(scores.detach().softmax(self.axis))
-        return tops
+    def loss(self, scores, labels, *matrix):
+        gain, counted = self._gain(scores, labels, *matrix)
+        log_p = scores.log_softmax(self.axis)
+        total = -(gain * log_p.clamp(min=math.log(_LEAST_PROBABILITY))).sum()
+        return total / self.divisor(scores, counted), log_p
+
+    def gradients(self, gradient, log_p, labels, *matrix):
+        gain, counted = self._gain(log_p, labels, *matrix)
+        of_scores = log_p.exp() * gain.sum(self.axis, keepdim=True) - gain
+        return (of_scores * (gradient / self.divisor(log_p, counted)),)
+
+    def _gain(self, scores, labels, matrix=None) -> tuple[torch.Tensor, torch.Tensor]:
+        """The row of H for every label, 0 where it is ignored, along the axis of the classes; and which count."""
+        index, counted = self.read(scores, labels)
+        classes = scores.shape[self.axis]
+        matrix = (self.matrix if matrix is None else matrix).to(scores).reshape(classes, classes)
+        return matrix[index.squeeze(self.axis)].movedim(-1, self.axis).where(counted, 0), counted

@@ -3,7 +3,7 @@
 import math
 
 import torch
-import torch.nn.functional as F
+from torch.autograd.function import once_differentiable
 
 from caffe._layers.base import Layer, Shape, canonical_axis, register
 from caffe.proto import caffe_pb2
@@ -95,26 +95,98 @@ def read_labels(
     return index
 
 
-class Floor(torch.autograd.Function):
-    """Bounds values from below and lets the gradient through, as Caffe's forward and backward of a log do."""
+class _ByLabels(torch.autograd.Function):
+    """A loss and its gradient, each by the layer's own formula.
+
+    Real Caffe's losses read the blob of labels again in backward, so labels written after forward count. A user may
+    choose them by the scores: an action, a pseudo label.
+    """
 
     @staticmethod
-    def forward(ctx, values, floor):
-        return values.clamp(min=floor)
+    def forward(ctx, layer, *bottom):
+        loss, *kept = layer.loss(*bottom)
+        ctx.layer, ctx.shapes = layer, [x.shape for x in bottom[: layer.learned]]
+        ctx.save_for_backward(*kept, *bottom[layer.learned :])
+        return loss
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, gradient):
-        return gradient, None
+        layer, learned = ctx.layer, len(ctx.shapes)
+        labels = len(ctx.needs_input_grad) - 1 - learned
+        kept, labels = ctx.saved_tensors[:-labels], ctx.saved_tensors[-labels:]
+        labels = [layer.at_backward(index, values) for index, values in enumerate(labels, learned)]
+        gradients = layer.gradients(gradient, *kept, *labels)
+        gradients = [each.reshape(shape) for each, shape in zip(gradients, ctx.shapes, strict=True)]
+        return None, *gradients, *[None] * len(labels)
+
+
+class LabelLoss(Loss):
+    """Base of losses that compare bottoms with labels, which count as they are when backward runs.
+
+    Attributes:
+        learned: how many bottoms have a gradient; those behind them are labels and what belongs to these.
+    """
+
+    learned = 1
+    reads_late = True
+
+    def loss(self, *bottom: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The loss, and what its gradient needs besides the labels."""
+        raise NotImplementedError
+
+    def gradients(self, gradient: torch.Tensor, *kept_and_labels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Gradients of the learned bottoms, in any shape; from what ``loss`` kept and the labels."""
+        raise NotImplementedError
+
+    def at_backward(self, index: int, values: torch.Tensor) -> torch.Tensor:
+        """What a bottom holds when backward runs, in the shape and type of ``values``, which ``forward`` got."""
+        if self.now is None:
+            return values
+        now = self.now[index]
+        if now.numel() != values.numel():
+            raise self.error(
+                f"bottom '{self.param.bottom[index]}' had the shape {tuple(values.shape)} in forward and has "
+                f"{tuple(now.shape)} in backward; run forward again"
+            )
+        return now.to(values).reshape(values.shape)
+
+    def forward(self, bottom, weights):
+        for labels in bottom[self.learned :]:
+            self.without_gradient(labels)
+        return [_ByLabels.apply(self, *bottom)]
+
+
+class SoftmaxLoss(LabelLoss):
+    """Base of losses of the softmax of scores along ``axis``. Tops: the loss; if a second is named, the softmax."""
+
+    tops = (1, 2)
+    axis: int
+
+    def forward(self, bottom, weights):
+        tops = super().forward(bottom, weights)
+        if len(self.param.top) > 1:
+            tops.append(bottom[0].detach().softmax(self.axis))
+        return tops
+
+    def read(self, scores: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Labels as indices with an axis of one for the classes (0 where ignored), and which of them count."""
+        ignore = self.ignore_label
+        index = read_labels(self, labels, scores, self.axis, ignore).unsqueeze(self.axis)
+        counted = torch.ones_like(index, dtype=torch.bool) if ignore is None else index != ignore
+        return index.where(counted, 0), counted
+
+    def divisor(self, scores: torch.Tensor, counted: torch.Tensor) -> torch.Tensor | int:
+        """What the sum over all labels is divided by."""
+        return normalizer(self.normalization(), math.prod(scores.shape[: self.axis]), counted)
 
 
 @register("SoftmaxWithLoss")
-class SoftmaxWithLoss(Loss):
+class SoftmaxWithLoss(SoftmaxLoss):
     """-log of the softmax score of the label, summed and divided as ``normalization`` says.
 
     Tops: the loss; if a second is named, the softmax scores.
     """
-
-    tops = (1, 2)
 
     def top_shapes(self, bottom):
         self.axis = canonical_axis(self.param.softmax_param.axis, bottom[0], self)
@@ -122,19 +194,16 @@ class SoftmaxWithLoss(Loss):
         check_label_count(self, bottom[0], bottom[1], self.axis)
         return [*shapes, bottom[0]][: max(1, len(self.param.top))]
 
-    def forward(self, bottom, weights):
-        scores, labels = bottom[0], self.without_gradient(bottom[1])
-        ignore = self.ignore_label
-        index = read_labels(self, labels, scores, self.axis, ignore)
-        # nll_loss has no backward for a view with its axes moved.
-        log_p = scores.log_softmax(self.axis).movedim(self.axis, 1).contiguous()
+    def loss(self, scores, labels):
+        index, counted = self.read(scores, labels)
+        log_p = scores.log_softmax(self.axis)
         # Caffe takes the log of max(p, FLT_MIN): the loss of one example never passes 87.3.
-        floor = math.log(torch.finfo(torch.float32).tiny)
-        ignore_index = -(2**31) if ignore is None else ignore
-        # Summed apart: for scores with places, a GPU would sum in an order left to chance (--deterministic refuses that).
-        nll = F.nll_loss(Floor.apply(log_p, floor), index, reduction="none", ignore_index=ignore_index).sum()
-        outer, counted = math.prod(scores.shape[: self.axis]), index != ignore_index
-        tops = [nll / normalizer(self.normalization(), outer, counted)]
-        if len(self.param.top) > 1:
-            tops.append(scores.detach().softmax(self.axis))
-        return tops
+        chosen = log_p.gather(self.axis, index).clamp(min=math.log(torch.finfo(torch.float32).tiny))
+        return -chosen.where(counted, 0).sum() / self.divisor(scores, counted), log_p
+
+    def gradients(self, gradient, log_p, labels):
+        index, counted = self.read(log_p, labels)
+        of_scores = log_p.exp()
+        of_scores.scatter_(self.axis, index, of_scores.gather(self.axis, index) - 1)
+        factor = (gradient / self.divisor(log_p, counted)).where(counted, 0)
+        return (of_scores * factor,)

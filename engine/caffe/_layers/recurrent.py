@@ -84,6 +84,7 @@ class Recurrent(Layer):
 
     states: int
     gates: int
+    keeps_bottoms = (1,)
 
     @property
     def bottoms(self):

@@ -2,14 +2,15 @@
 
 import math
 
+import torch
 import torch.nn.functional as F
 
 from caffe._layers.base import register
-from caffe._layers.loss import Loss, normalizer
+from caffe._layers.loss import LabelLoss, normalizer
 
 
 @register("SigmoidCrossEntropyLoss")
-class SigmoidCrossEntropyLoss(Loss):
+class SigmoidCrossEntropyLoss(LabelLoss):
     """Cross entropy of each sigmoid(score) with its target, a probability of its own.
 
     Divided by the batch size unless loss_param says otherwise. A target whose whole part is ignore_label
@@ -22,11 +23,20 @@ class SigmoidCrossEntropyLoss(Loss):
             raise self.error(f"inputs must have the same count, not {bottom[0]} and {bottom[1]}")
         return shapes
 
-    def forward(self, bottom, weights):
-        scores = bottom[0]
-        targets = self.without_gradient(bottom[1]).reshape(scores.shape)
+    def loss(self, scores, targets):
+        targets = targets.reshape(scores.shape)
+        counted = self._counted(targets)
+        losses = F.binary_cross_entropy_with_logits(scores, targets, reduction="none").where(counted, 0)
+        # Kept for the gradient, as in Caffe: a target written after forward does not change what it is divided by.
+        divisor = torch.as_tensor(
+            normalizer(self.normalization("BATCH_SIZE"), len(scores), counted), device=scores.device
+        )
+        return losses.sum() / divisor, scores.sigmoid(), divisor
+
+    def gradients(self, gradient, sigmoid, divisor, targets):
+        targets = targets.reshape(sigmoid.shape)
+        return ((sigmoid - targets).where(self._counted(targets), 0) * (gradient / divisor),)
+
+    def _counted(self, targets: torch.Tensor) -> torch.Tensor:
         ignore = self.ignore_label
-        # NaN equals no target.
-        counted = targets.trunc() != (math.nan if ignore is None else ignore)
-        losses = F.binary_cross_entropy_with_logits(scores, targets, reduction="none")
-        return [losses.where(counted, 0).sum() / normalizer(self.normalization("BATCH_SIZE"), len(scores), counted)]
+        return targets.trunc() != (math.nan if ignore is None else ignore)  # NaN equals no target

@@ -19,7 +19,7 @@ inside = $(subst `,\`,$(subst $$,\$$,$(subst ",\",$(subst \,\\,$(1)))))
 ROOT   := $(dir $(lastword $(MAKEFILE_LIST)))
 HERE   := $(shell cd $(call quoted,$(ROOT)) && pwd)
 FOUND  := $(basename $(notdir $(wildcard solvers/*.prototxt)))
-CHECK  := $(shell python3 -I $(call quoted,$(ROOT)makefile_check.py) $(call quoted,$(MAKEFILE_LIST)) $(call quoted,$(FOUND)) \
+CHECK  := $(shell python3 -I $(call quoted,$(ROOT)harness/makefile_check.py) $(call quoted,$(MAKEFILE_LIST)) $(call quoted,$(FOUND)) \
   $(foreach goal,$(MAKECMDGOALS),$(call quoted,$(goal))) $(foreach name,$(GIVEN),$(call quoted,$(name)=$(value $(name)))))
 $(if $(filter-out ok,$(firstword $(CHECK))),$(error $(CHECK)))
 # What is given goes into recipes within double quotes, but for what only the environment passes on.
@@ -122,49 +122,49 @@ lmdb: setup ## images to LMDBs, mean and labels in data/lmdb [HOLDOUT=50 SEED=0 
 	  --replace "$(REPLACE)"
 
 kmeans: setup ## the report's K-means, from pixels: error on val [CLUSTERS="200 1000" SEED="0 1"]
-	@$(PYTHON) -m baselines.kmeans --clusters "$(CLUSTERS)" --seed "$(or $(SEED),0)"
+	@$(PYTHON) -m first_pass.kmeans --clusters "$(CLUSTERS)" --seed "$(or $(SEED),0)"
 
 models: setup ## the nets' prototxts, from models/*.j2 and models/variants.toml
 	@$(PYTHON) -m models.render
 
 explore: setup ## a few epochs of each architecture at each rate, and which goes on [EPOCHS=3 RATES="0.01 0.001" DROPOUTS=0.3 GPU=0,1 JOBS=n]
-	@$(PYTHON) -m explore --epochs "$(EPOCHS)" --models "$(EXPLORED)" --rates "$(RATES)" --dropouts "$(DROPOUTS)" \
+	@$(PYTHON) -m first_pass.explore --epochs "$(EPOCHS)" --models "$(EXPLORED)" --rates "$(RATES)" --dropouts "$(DROPOUTS)" \
 	  --caffe "$(CAFFE)" --gpu "$(GPU)" --jobs "$(JOBS)"
 
 $(MODELS:%=train-%): train-%: setup ## caffe train with solvers/MODEL.prototxt; Ctrl-C stops with a snapshot [KEEP=n DETERMINISTIC=1]
-	@$(PYTHON) -m solvers.run train $* $(TRAINING)
+	@$(PYTHON) -m training.run train $* $(TRAINING)
 
 $(MODELS:%=resume-%): resume-%: setup ## go on from the newest whole snapshot, with the solver as edited by hand [ZOO=1] [as train-MODEL]
-	@$(if $(filter-out 0,$(ZOO)),$(PYTHON) -m solvers.zoo resume $*)
-	@$(PYTHON) -m solvers.run resume $* $(TRAINING)
+	@$(if $(filter-out 0,$(ZOO)),$(PYTHON) -m training.zoo resume $*)
+	@$(PYTHON) -m training.run resume $* $(TRAINING)
 
 $(MODELS:%=lr-%): lr-%: setup ## LR=0.001 drops the rate: stop with a snapshot if it runs, edit base_lr in the solver, resume [as train-MODEL]
-	@$(PYTHON) -m solvers.set_rate $* --lr="$(LR)" $(TRAINING)
+	@$(PYTHON) -m training.set_rate $* --lr="$(LR)" $(TRAINING)
 
 $(MODELS:%=reset-%): reset-%: setup ## the solver as committed, base_lr above all; the edited one is kept in runs/edited
-	@$(PYTHON) -m solvers.reset $*
+	@$(PYTHON) -m training.reset $*
 
 $(MODELS:%=journal-%): journal-%: setup ## which solver text was in force from which iteration
-	@$(PYTHON) -m solvers.run journal $*
+	@$(PYTHON) -m training.run journal $*
 
 $(MODELS:%=zoo-%): zoo-%: setup ## the newest snapshot, its journal and its tests into zoo/MODEL, which is committed
-	@$(PYTHON) -m solvers.zoo keep $*
+	@$(PYTHON) -m training.zoo keep $*
 
 from-zoo: setup
-	@$(if $(IN_ZOO),$(VENV)/bin/python -m solvers.zoo start $(IN_ZOO))
+	@$(if $(IN_ZOO),$(VENV)/bin/python -m training.zoo start $(IN_ZOO))
 
 $(MODELS:%=scores-%): scores-%: setup $(if $(IN_ZOO),from-zoo) ## class scores of the model's newest snapshot [VIEW=10crop ZOO=1]
-	@$(PYTHON) -m ensemble.scores $* $(if $(VIEW),--view $(VIEW)) --gpu "$(GPU)"
+	@$(PYTHON) -m ensemble.scoring.scores $* $(if $(VIEW),--view $(VIEW)) --gpu "$(GPU)"
 
 $(MODELS:%=views-%): views-%: setup ## what 10 crops and a dense grid gain over the centre [VIEW="10crop dense:2"]
-	@$(PYTHON) -m ensemble.scores $* --split $(LABELLED) --view $(or $(VIEW),$(VIEWS)) --gpu "$(GPU)"
-	@$(PYTHON) -m ensemble.view_gain $* $(or $(VIEW),$(VIEWS)) --gpu "$(GPU)"
+	@$(PYTHON) -m ensemble.scoring.scores $* --split $(LABELLED) --view $(or $(VIEW),$(VIEWS)) --gpu "$(GPU)"
+	@$(PYTHON) -m ensemble.scoring.view_gain $* $(or $(VIEW),$(VIEWS)) --gpu "$(GPU)"
 
 $(MODELS:%=gap-%): gap-%: setup ## one snapshot on train, val and held-out images, with and without crop and mirror
-	@$(PYTHON) -m ensemble.gap $* --gpu "$(GPU)"
+	@$(PYTHON) -m ensemble.scoring.gap $* --gpu "$(GPU)"
 
 $(MODELS:%=train-accuracy-%): train-accuracy-%: setup ## accuracy of every snapshot on train images, for the curves of the report page
-	@$(PYTHON) -m ensemble.train_accuracy $* --gpu "$(GPU)"
+	@$(PYTHON) -m ensemble.scoring.train_accuracy $* --gpu "$(GPU)"
 
 ensemble: $(ENSEMBLE:%=scores-%) ## scores of all trained models, and every combination [MODELS="nin1 nin2" VIEW=10crop ZOO=1]
 	$(if $(ENSEMBLE),,@echo "make ensemble: no model is trained yet; make train-nin1 trains one" >&2; exit 1)
@@ -172,7 +172,7 @@ ensemble: $(ENSEMBLE:%=scores-%) ## scores of all trained models, and every comb
 	@$(PYTHON) -m ensemble.combine $(ENSEMBLE) $(if $(VIEW),--view $(VIEW))
 
 status: setup ## every run: iteration, best val accuracy, newest snapshot, and whether its loss still falls
-	@$(PYTHON) -m solvers.status
+	@$(PYTHON) -m training.status
 
 board: setup ## TensorBoard on this machine's own address: loss, accuracy, rate and speed of every run
 	@$(PYTHON) -m tensorboard.main --logdir runs --host 127.0.0.1 --reload_interval 5
@@ -216,8 +216,8 @@ test: setup ## all tests (real Caffe takes part where it is installed)
 torture: setup ## kill it everywhere, fill its disks: what is lost (must be nothing), in one table; 10 minutes
 	@cd $(ROOT) && OMP_NUM_THREADS=1 .venv/bin/python -m tests.torture
 
-reference-caffe: ## Debian 11's real Caffe, in reference/root (needs root; 2 minutes, 1 GB)
-	@$(ROOT)reference/install.sh
+reference-caffe: ## Debian 11's real Caffe, in tests/reference/root (needs root; 2 minutes, 1 GB)
+	@$(ROOT)tests/reference/install.sh
 
 conformance: setup ## our engine against real Caffe, through the door
 	@cd $(ROOT) && exec .venv/bin/python -m tests -q tests/conformance

@@ -19,8 +19,8 @@ from bench.results import keep, say
 from bench.table import table
 from data_prep.dataset import find
 from data_prep.errors import DataError
-from ensemble.files import BadInput
-from ensemble.measurements import BENCH, check_place
+from harness.files import BadInput
+from harness.measurements import BENCH, check_place
 from tests.conformance.engines import REAL
 
 MODELS = ("alexnet1", "nin1")

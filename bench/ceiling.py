@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 import torch
-from caffe._precision import cpu_has_bfloat16
+from caffe._device.precision import cpu_has_bfloat16
 
 _SIZE = {"cpu": 4096, "cuda": 16384}
 _TYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}

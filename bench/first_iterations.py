@@ -22,12 +22,12 @@ from google.protobuf import text_format
 
 from bench import real_blas
 from bench.results import write_csv
-from ensemble.files import BadInput
-from ensemble.measurements import check_place
+from harness import provenance
+from harness.files import BadInput
+from harness.measurements import check_place
 from models.render import HERE as MODELS
 from models.render import render
 from models.variants import read_variants
-from solvers import provenance
 from tests.conformance import caffe_log
 from tests.conformance.engines import OURS, REAL, Engine, workspace
 

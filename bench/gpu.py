@@ -52,8 +52,9 @@ def make_records(folder: Path, count: int) -> None:
 def measure_here(name: str, data: Path, iterations: int) -> dict:
     """One line of the table, in this process."""
     import torch
-    from caffe import _device, get_solver
-    from caffe._prototxt import read_net_param, read_solver_param
+    from caffe import get_solver
+    from caffe._device import device as _device
+    from caffe._files.prototxt import read_net_param, read_solver_param
 
     from bench.work import training_flop
 
@@ -148,8 +149,8 @@ def main(arguments: list[str] | None = None) -> None:
         return
     from bench.results import keep, say
     from bench.table import table
-    from ensemble.files import BadInput
-    from ensemble.measurements import check_place
+    from harness.files import BadInput
+    from harness.measurements import check_place
 
     try:
         check_place(options.out)

@@ -8,9 +8,8 @@ from pathlib import Path
 
 import torch
 
-from ensemble import measurements
-from ensemble.files import whole_file
-from solvers import provenance
+from harness import measurements, provenance
+from harness.files import whole_file
 
 
 def say(line: str) -> None:

@@ -1,4 +1,4 @@
-"""Class scores of the val images: real Caffe's pycaffe and ours by turns, both running ensemble/scores.py.
+"""Class scores of the val images: real Caffe's pycaffe and ours by turns, both running ensemble/scoring/scores.py.
 
     python -m bench.scores [alexnet1 nin1] [--images 10000] [--rounds 2] [--precision fp32 bf16] [--data data/lmdb]
 
@@ -23,9 +23,9 @@ import numpy as np
 from bench import real_blas
 from bench.process import Finished, measured
 from bench.table import table
-from ensemble import score_file
-from ensemble.files import BadInput
-from ensemble.scores import newest_snapshot
+from ensemble.scoring import score_file
+from ensemble.scoring.scores import newest_snapshot
+from harness.files import BadInput
 from tests.conformance.engines import OURS, REAL, REPOSITORY, Engine, workspace
 
 IMAGES = 10_000
@@ -61,9 +61,8 @@ def contestants(precisions: Sequence[str]) -> list[Contestant]:
 
 def prepare(name: str, data: Path, images: int, folder: Path) -> None:
     """What both engines read, in a workspace: the scripts, the net, a snapshot, the first val records, the mean."""
-    for package in ("ensemble", "data_prep"):
+    for package in ("ensemble", "harness"):
         shutil.copytree(REPOSITORY / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copyfile(REPOSITORY / "commands.py", folder / "commands.py")
     shutil.copyfile(REPOSITORY / "models" / name / "deploy.prototxt", folder / "deploy.prototxt")
     (folder / "lmdb").mkdir()
     shutil.copyfile(data / "mean.binaryproto", folder / "lmdb" / "mean.binaryproto")
@@ -90,7 +89,7 @@ def run(contestant: Contestant, name: str, folder: Path) -> None:
     """One process of a contestant; what it showed is added."""
     engine = contestant.engine
     command = [
-        *engine.interpreter(folder), "-m", "ensemble.scores", name, "--split", "val", "--data", "lmdb",
+        *engine.interpreter(folder), "-m", "ensemble.scoring.scores", name, "--split", "val", "--data", "lmdb",
         "--deploy", "deploy.prototxt", "--snapshot", "snapshot.caffemodel",
     ]  # fmt: skip
     done = measured(command, folder, engine._environment() | contestant.environment)
@@ -100,10 +99,10 @@ def run(contestant: Contestant, name: str, folder: Path) -> None:
 
 
 def speed(output: str) -> float:
-    """Images a second, as ensemble/scores.py says them. Raises SystemExit when it does not."""
+    """Images a second, as ensemble/scoring/scores.py says them. Raises SystemExit when it does not."""
     found = SAID.search(output)
     if not found:
-        raise SystemExit(f"bench: ensemble.scores did not say how fast it was: {output[-300:]}")
+        raise SystemExit(f"bench: ensemble.scoring.scores did not say how fast it was: {output[-300:]}")
     return float(found[2])
 
 

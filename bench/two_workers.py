@@ -21,8 +21,9 @@ from pathlib import Path
 from bench import process
 from bench.first_iterations import checked, solver, training_net
 from bench.results import write_csv
-from solvers import caffe_log, provenance
+from harness import provenance
 from tests.conformance.engines import OURS, workspace
+from training import caffe_log
 
 
 def narrow(net: str, by: int) -> str:

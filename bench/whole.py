@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from ensemble.files import BadInput
+from harness.files import BadInput
 
 #: How the works of whole benchmarks begin, by the file's name.
 WORKS = {

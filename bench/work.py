@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from caffe import _prototxt
-from caffe._tools.summary import measure
+from caffe._commands.summary import measure
+from caffe._files import prototxt
 
 
 def training_flop(net: Path, batch: int) -> float:
@@ -12,6 +12,6 @@ def training_flop(net: Path, batch: int) -> float:
     A multiply-add is two. The first layer of weights gets no gradient for the images. Counted are the layers that
     `caffe summary` counts: convolutions and inner products.
     """
-    rows = measure(_prototxt.read_net_param(str(net)), "TRAIN").rows.values()
+    rows = measure(prototxt.read_net_param(str(net)), "TRAIN").rows.values()
     adds = [row.multiply_adds for row in rows if row.multiply_adds]
     return 2.0 * batch * (3 * sum(adds) - adds[0])

@@ -21,19 +21,19 @@ from pathlib import Path
 import lmdb
 import numpy as np
 
-import commands
 from data_prep import built, source
 from data_prep.classes import write_labels
 from data_prep.dataset import DEFAULT_ZIP, find
 from data_prep.errors import DataError, exit_status
 from data_prep.mean import write_mean
-from data_prep.progress import bar
 from data_prep.record_writer import RecordWriter, count_records, disk_bytes
 from data_prep.records import PIXEL_COUNT, RecordBatch
 from data_prep.splits import split
 from data_prep.staging import WriteBehind, put_back, remove_leftovers, staged_folder, step
 from data_prep.tiny_imagenet import TinyImageNet, no_search_for_garbage
 from data_prep.workers import Batches, Lists, decoders
+from harness import commands
+from harness.progress import bar
 
 DEFAULT_MAX_BAD = 0.001
 OUT = Path("data/lmdb")

@@ -12,11 +12,11 @@ import hashlib
 import sys
 from pathlib import Path
 
-import commands
 from data_prep import source
 from data_prep.download import download
 from data_prep.errors import DataError, exit_status
 from data_prep.tiny_imagenet import TinyImageNet
+from harness import commands
 
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 MD5 = "90528d7ca1a48142e341f4ef8d21d0de"

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from data_prep.errors import BadImage, DataError
-from data_prep.orientation import upright
+from harness.orientation import upright
 
 try:
     import simplejpeg

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from data_prep.errors import DataError
-from data_prep.progress import bar
+from harness.progress import bar
 
 MAX_BYTES = 2 << 30
 TRIES = 5

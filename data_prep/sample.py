@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-import commands
 from data_prep.classes import official_classes
 from data_prep.drawing import draw, look_of, name_of
 from data_prep.errors import exit_status
-from data_prep.progress import bar
 from data_prep.staging import staged_folder
+from harness import commands
+from harness.progress import bar
 
 GRAY_SHARE = 0.01
 _JPEG_QUALITY = 85

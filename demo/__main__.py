@@ -19,9 +19,9 @@ import sys
 import time
 from pathlib import Path
 
-import commands
-from solvers import InputError
-from solvers.options import check_gpu, check_precision
+from harness import commands
+from training import InputError
+from training.options import check_gpu, check_precision
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "out"
@@ -141,20 +141,20 @@ def whole_way(options: argparse.Namespace) -> int:
     names = sorted(path.stem for path in (OUT / "solvers").glob("*.prototxt"))
     say(f"4 of 7: caffe train ({', '.join(names)})")
     for name in names:
-        run("solvers.run", "train", name, *door, *AGAIN)
+        run("training.run", "train", name, *door, *AGAIN)
     say("5 of 7: the rates edited by hand, and resume (report, section 4)")
     for name in names:
         base_lr, max_iter = DROPS[name]
         edit(OUT / f"solvers/{name}.prototxt", base_lr=base_lr, max_iter=max_iter)
-        run("solvers.run", "resume", name, *door, *AGAIN)
+        run("training.run", "resume", name, *door, *AGAIN)
     say("6 of 7: class scores, every combination of the models, the judge's file")
     for name in names:
-        run("ensemble.scores", name, "--gpu", options.gpu)
+        run("ensemble.scoring.scores", name, "--gpu", options.gpu)
     run("ensemble.combine", *names)
     run("ensemble.submission")
     say("7 of 7: accuracy on train images for the curves, and the page")
     for name in names:
-        run("ensemble.train_accuracy", name, "--limit", TRAIN_IMAGES, "--gpu", options.gpu)
+        run("ensemble.scoring.train_accuracy", name, "--limit", TRAIN_IMAGES, "--gpu", options.gpu)
     run("report")
     return summary(time.monotonic() - begun)
 

@@ -8,11 +8,11 @@ from collections import defaultdict
 from pathlib import Path
 
 import caffe._layers
-import caffe._solvers  # noqa: F401  (registers the solver types)
+import caffe._solver  # noqa: F401  (registers the solver types)
 from caffe._filler import FILLERS
 from caffe._layers.base import LAYERS
-from caffe._lr_policy import POLICIES
-from caffe._solvers.registry import SOLVERS
+from caffe._solver.lr_policy import POLICIES
+from caffe._solver.registry import SOLVERS
 
 BEGIN, END = "<!-- supported: made by make supported -->", "<!-- /supported -->"
 

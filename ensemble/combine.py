@@ -21,11 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
-import commands
-from ensemble import halves, rule, summary, views
-from ensemble.files import BadInput, whole_file
-from ensemble.score_data import DATA, OtherData
-from ensemble.score_file import Scores, check_same_records, load, score_path
+from ensemble import halves, rule, summary
+from ensemble.scoring import views
+from ensemble.scoring.score_data import DATA, OtherData
+from ensemble.scoring.score_file import Scores, check_same_records, load, score_path
+from harness import commands
+from harness.files import BadInput, whole_file
 
 
 @dataclass

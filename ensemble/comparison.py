@@ -15,7 +15,7 @@ import numpy as np
 from ensemble import balance, rule
 from ensemble.crossfit import FOLDS, cross_fitted, folds
 from ensemble.methods import METHODS
-from ensemble.score_file import Scores
+from ensemble.scoring.score_file import Scores
 from ensemble.significance import RESAMPLES, accuracy_interval, gain_interval, holm, mcnemar
 
 #: A difference whose adjusted p is below this is beyond noise.

@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from ensemble import comparison_words, views
+from ensemble import comparison_words
 from ensemble.comparison import Balanced, Comparison, Difference, Row
-from ensemble.files import BadInput, read_text, whole_file
-from ensemble.score_data import check_records
+from ensemble.scoring import views
+from ensemble.scoring.score_data import check_records
+from harness.files import BadInput, read_text, whole_file
 
 #: What methods.json says besides the comparison itself.
 ABOUT = ("command", "commit", "machine", "time", "seconds")

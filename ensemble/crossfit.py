@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ensemble.files import BadInput
+from harness.files import BadInput
 
 FOLDS = 5
 Combine = Callable[[Sequence[np.ndarray]], np.ndarray]

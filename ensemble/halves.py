@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble import intervals, rule
+from ensemble import rule
 from ensemble.crossfit import Combine, Fit, folds
 from ensemble.methods import report_rule
-from ensemble.score_file import Scores
+from ensemble.scoring.score_file import Scores
+from harness import intervals
 
 SINGLE, ALL, BEST = "single", "all", "best"
 SEED = 0

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ensemble import intervals
+from harness import intervals
 
 RESAMPLES = 10_000
 #: How often an interval holds what it is an interval of.

@@ -19,12 +19,13 @@ from pathlib import Path
 
 import numpy as np
 
-import commands
-from ensemble import balance, rule, summary, views
+from ensemble import balance, rule, summary
 from ensemble.combine import check_same_snapshots, folder, load_all, load_labelled, rank
-from ensemble.files import BadInput, read_text, whole_file
-from ensemble.score_data import check_records
-from ensemble.score_file import Scores
+from ensemble.scoring import views
+from ensemble.scoring.score_data import check_records
+from ensemble.scoring.score_file import Scores
+from harness import commands
+from harness.files import BadInput, read_text, whole_file
 
 #: How many test images the judge wants a line for.
 TEST_IMAGES = 10_000

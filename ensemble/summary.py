@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ensemble import halves, rule, views
+from ensemble import halves, rule
+from ensemble.scoring import views
 
 if TYPE_CHECKING:
     from ensemble.combine import Combination
-    from ensemble.score_file import Scores
+    from ensemble.scoring.score_file import Scores
 
 #: The report's numbers (section 5), by the name of a model of its own without the number: nin of nin2.
 REPORT = {

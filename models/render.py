@@ -21,7 +21,7 @@ import jinja2
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
-import commands
+from harness import commands
 from models.variants import Variant, VariantError, read_variants
 
 HERE = Path(__file__).parent

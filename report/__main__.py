@@ -10,8 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
-import commands
-from ensemble.files import BadInput, whole_file
+from harness import commands
+from harness.files import BadInput, whole_file
 from report.experiment import open_experiment
 
 NEEDED = {"matplotlib": "the plots", "jinja2": "the page"}

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from report.duration import duration
+from harness.duration import duration
 from report.experiment import Experiment, Model
 from report.full_runs import TRAIN_IMAGES, VAL_IMAGES
 from report.measure.settings import differences

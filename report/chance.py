@@ -1,6 +1,7 @@
 """What stands beside every accuracy: chance, and the 95 % interval of so many images."""
 
-from ensemble import intervals, rule
+from ensemble import rule
+from harness import intervals
 from report.full_runs import VAL_IMAGES
 from report.paper import Number
 

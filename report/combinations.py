@@ -9,10 +9,10 @@ import numpy as np
 
 from ensemble import rule
 from ensemble.combine import Combination, check_same_snapshots, combinations, held_out, load_all, load_labelled
-from ensemble.files import BadInput
-from ensemble.score_data import OtherData
-from ensemble.score_file import Scores, score_path
+from ensemble.scoring.score_data import OtherData
+from ensemble.scoring.score_file import Scores, score_path
 from ensemble.submission import read_best
+from harness.files import BadInput
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-import commands
-from ensemble import intervals, measurements
-from ensemble.files import BadInput
+from harness import commands, intervals, measurements
+from harness.files import BadInput
 from report import trainings
 from report.experiment import Experiment, open_experiment
 from report.trainings import Training

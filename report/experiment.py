@@ -10,18 +10,18 @@ from functools import cached_property
 from pathlib import Path
 
 from data_prep.drawing import DRAWING
-from ensemble.files import BadInput
 from ensemble.rule import CLASSES
-from ensemble.score_data import OtherData, check_records, identity, same
-from ensemble.score_file import Scores, load, score_path
-from ensemble.train_accuracy import Row
-from ensemble.train_accuracy import read as read_train_accuracy
+from ensemble.scoring.score_data import OtherData, check_records, identity, same
+from ensemble.scoring.score_file import Scores, load, score_path
+from ensemble.scoring.train_accuracy import Row
+from ensemble.scoring.train_accuracy import read as read_train_accuracy
+from harness.files import BadInput
 from report import Missing
 from report.combinations import Ensembles, read_ensembles
 from report.verdicts import Verdicts, verdicts
-from solvers import InputError, curves, journal
-from solvers.solver_file import REHEARSAL, parse_solver, read
-from solvers.training_set import TrainingSet, test_set, training_set
+from training import InputError, curves, journal
+from training.solver_file import REHEARSAL, parse_solver, read
+from training.training_set import TrainingSet, test_set, training_set
 
 RUNS = Path("runs")
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from ensemble.files import BadInput
-from ensemble.trained_on import other_images
+from ensemble.scoring.trained_on import other_images
+from harness.files import BadInput
 from report.experiment import Experiment, Model
 
 TRAIN_IMAGES = 100_000  # of all Tiny ImageNet (section 2), those held out among them

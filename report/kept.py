@@ -18,10 +18,9 @@ import sys
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import commands
-from baselines import kmeans
-from ensemble.files import BadInput, whole_file
-from explore import outcome
+from first_pass import kmeans, outcome
+from harness import commands
+from harness.files import BadInput, whole_file
 from report import full_runs, kept_files, paper, trainings
 from report.experiment import Experiment, open_experiment
 from report.measure.first_pass import explored, kmeans_rows

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench import whole
 from ensemble import comparison_file
-from ensemble.files import BadInput, whole_file
+from harness.files import BadInput, whole_file
 from report import compared, full_runs, results_files
 from report.experiment import Experiment
 from report.full_runs import Reason, of_commits, of_model, of_val_images

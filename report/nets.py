@@ -9,8 +9,8 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 from report import Missing
-from solvers import InputError
-from solvers.solver_file import parse, read
+from training import InputError
+from training.solver_file import parse, read
 
 #: What a picture shows of a layer; those that change no size (ReLU, Dropout, Softmax) are left out.
 KINDS = {"Convolution": "convolution", "InnerProduct": "fully connected", "Pooling": "pooling", "LRN": "normalisation"}

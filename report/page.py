@@ -8,7 +8,7 @@ import jinja2
 from markupsafe import Markup
 from tqdm import tqdm
 
-from ensemble.files import BadInput
+from harness.files import BadInput
 from report import Missing, about, chance, paper
 from report.experiment import Experiment
 from report.palette import DARK, LIGHT
@@ -27,7 +27,7 @@ from report.sections import (
     training,
     views,
 )
-from solvers import InputError
+from training import InputError
 
 SECTIONS: tuple[tuple[str, str, ModuleType], ...] = (
     ("numbers", "The report beside ours", numbers),

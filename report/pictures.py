@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ensemble.records import Split, read_mean
+from ensemble.scoring.records import Split, read_mean
 
 
 def data_uris(data: Path, split: str, names: Collection[str]) -> dict[str, str]:

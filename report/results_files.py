@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from ensemble.files import BadInput
-from ensemble.measurements import KEPT
+from harness.files import BadInput
+from harness.measurements import KEPT
 
 #: What each says of itself.
 _ABOUT = ("model", "iteration", "command", "commit", "machine", "time")

@@ -7,10 +7,10 @@ import re
 import sys
 from pathlib import Path
 
-import commands
-from ensemble.files import BadInput, whole_file
+from harness import commands
+from harness.duration import duration
+from harness.files import BadInput, whole_file
 from report import chance, kept, paper
-from report.duration import duration
 
 BEGIN, END = "<!-- report: made by make report-table -->", "<!-- /report -->"
 

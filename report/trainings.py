@@ -13,14 +13,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from ensemble.files import BadInput, whole_file
-from ensemble.trained_on import other_images
+from ensemble.scoring.trained_on import other_images
+from harness.files import BadInput, whole_file
 from report.experiment import Model, open_experiment
-from solvers.solver_file import parse_solver
-from solvers.solver_file import read as read_file
+from training.solver_file import parse_solver
+from training.solver_file import read as read_file
 
 NAME = "trainings.json"
-#: How explore/tries.py begins the solver of a try with the net's own dropout: model and rate.
+#: How first_pass/tries.py begins the solver of a try with the net's own dropout: model and rate.
 _TRY = re.compile(r"\A# A try of make explore: (\S+) at ([\d.e+-]+)\.\n")
 
 

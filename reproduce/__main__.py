@@ -18,15 +18,15 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-import commands
 from data_prep.errors import DataError
-from ensemble.files import BadInput
-from explore.devices import devices
+from first_pass.devices import devices
+from harness import commands, provenance
+from harness.files import BadInput
 from reproduce import cost, images, place, status, steps
 from reproduce.runner import Runner
 from reproduce.speed import Speeds, precision
-from solvers import InputError, provenance, run
-from solvers.options import check_keep, check_precision
+from training import InputError, run
+from training.options import check_keep, check_precision
 
 MARGIN_S = 45
 """Of a time limit, for trainings to stop with a snapshot."""
@@ -73,8 +73,8 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--data", type=Path, default=place.DATA, help="LMDBs of make lmdb (default: %(default)s)")
     parser.add_argument("--caffe", default=os.environ.get("CAFFE") or "caffe", help="the caffe command")
     parser.add_argument("--gpu", default="", help="0, or 0,1, or all: each step on one of them; default: the CPU")
-    parser.add_argument("--keep", default="", help="as solvers.run's")
-    parser.add_argument("--deterministic", action="store_true", help="as solvers.run's")
+    parser.add_argument("--keep", default="", help="as training.run's")
+    parser.add_argument("--deterministic", action="store_true", help="as training.run's")
     parser.add_argument("--holdout", type=commands.number, help="of make lmdb, where it makes them")
     parser.add_argument("--seed", type=commands.number, help="of make lmdb, where it makes them")
     parser.add_argument(

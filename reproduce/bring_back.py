@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import commands
-from ensemble.files import whole_file
-from solvers import InputError
-from solvers.snapshots import newest_whole
+from harness import commands
+from harness.files import whole_file
+from training import InputError
+from training.snapshots import newest_whole
 
 NAME = "reproduction.tar"
 PIECE = 16 << 20  # bytes of a file

@@ -12,14 +12,14 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import commands
-from ensemble.files import BadInput
-from ensemble.measurements import BENCH, benchmark
-from report.duration import duration
+from harness import commands
+from harness.duration import duration
+from harness.files import BadInput
+from harness.measurements import BENCH, benchmark
 from report.kept import price
 from reproduce import schedule
-from solvers import InputError
-from solvers.status import table
+from training import InputError
+from training.status import table
 
 BENCHES = {"CPU": "bench_cpu.json", "GPU": "bench_gpu.json"}
 VAL, EPOCH = 10_000, 1000  # images of a test, iterations from test to test

@@ -21,12 +21,11 @@ import sys
 import time
 from pathlib import Path
 
-import commands
-from ensemble import measurements
-from ensemble.files import BadInput
+from harness import commands, measurements
+from harness.files import BadInput
 from reproduce import __main__ as whole
 from reproduce import bring_back, parts, place
-from solvers import InputError
+from training import InputError
 
 PACKING_S = 30
 BENCH_S = 150

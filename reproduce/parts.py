@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 from data_prep.staging import staged_folder
-from ensemble.files import whole_file
-from solvers import InputError
+from harness.files import whole_file
+from training import InputError
 
 UNIT = 1 << 20  # what a whole part's size is a multiple of: `split -b 55M`
 

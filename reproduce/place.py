@@ -5,12 +5,13 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from ensemble.files import whole_file
+from harness import provenance
+from harness.files import whole_file
 from reproduce import schedule
 from reproduce.schedule import Schedule
-from solvers import InputError, journal, provenance
-from solvers.snapshots import newest_whole
-from solvers.solver_file import parse_solver, read
+from training import InputError, journal
+from training.snapshots import newest_whole
+from training.solver_file import parse_solver, read
 
 NETS = ("train_val.prototxt", "deploy.prototxt")
 DATA = Path("data/lmdb")

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from report.duration import duration
+from harness import provenance
+from harness.duration import duration
 from reproduce.speed import STEPS
 from reproduce.steps import Step
-from solvers import provenance
 
 _TICK_S = 0.2
 _TOLD_EVERY_S = 60.0

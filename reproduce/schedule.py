@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from solvers import InputError
-from solvers.set_rate import with_rate
-from solvers.solver_file import REHEARSAL, parse_solver
+from training import InputError
+from training.set_rate import with_rate
+from training.solver_file import REHEARSAL, parse_solver
 
 FILE = "schedule.toml"
 # Of a solver, in iterations or batches: what LENGTH scales besides the schedule.

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from caffe.proto import caffe_pb2
 
-from ensemble.measurements import BENCH, KEPT
+from harness import provenance
+from harness.measurements import BENCH, KEPT
 from report.paper import family_of
 from reproduce.place import Place, run_of, solver_file
-from solvers import InputError, curves, provenance
-from solvers.fit_test_iter import fitted
-from solvers.solver_file import parse, parse_solver, read
+from training import InputError, curves
+from training.fit_test_iter import fitted
+from training.solver_file import parse, parse_solver, read
 
 BENCHES = ("bench_gpu.json", "bench_cpu.json")
 STEPS = "steps.jsonl"

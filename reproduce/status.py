@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from report.duration import duration
+from harness.duration import duration
 from reproduce.place import run_of
 from reproduce.speed import step_log
 from reproduce.steps import Step
-from solvers import running
-from solvers.status import table
+from training import running
+from training.status import table
 
 
 def told(steps: Sequence[Step], at_work: int | None) -> str:

@@ -8,20 +8,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from baselines import kmeans
 from data_prep.dataset import DEFAULT_ZIP, find
 from data_prep.errors import DataError
-from ensemble import views
-from ensemble.files import BadInput
-from ensemble.score_file import load, score_path
-from explore import outcome
-from explore.tries import FOLDER
+from ensemble.scoring import views
+from ensemble.scoring.score_file import load, score_path
+from first_pass import kmeans, outcome
+from first_pass.tries import FOLDER
+from harness import provenance
+from harness.files import BadInput
 from report.full_runs import TRAIN_IMAGES
 from reproduce.place import DATA, RUNS, Place, prefix, reached, run_of, solver_file
 from reproduce.speed import Speeds, Time
-from solvers import InputError, provenance
-from solvers.snapshots import newest_whole, snapshots
-from solvers.solver_file import parse_solver, read
+from training import InputError
+from training.snapshots import newest_whole, snapshots
+from training.solver_file import parse_solver, read
 
 VIEW = "10crop"
 METHODS, SUBMISSION = RUNS / "ensemble" / "methods.json", RUNS / "ensemble" / "submission.txt"
@@ -141,7 +141,7 @@ def _kmeans(place: Place, door: Door) -> Step:
         except (BadInput, OSError):
             return False
 
-    return Step("k-means", ["baselines.kmeans"], place.folder, done, ("lmdb",), "sklearn")
+    return Step("k-means", ["first_pass.kmeans"], place.folder, done, ("lmdb",), "sklearn")
 
 
 def _explore(place: Place, door: Door) -> Iterable[Step]:
@@ -155,7 +155,7 @@ def _explore(place: Place, door: Door) -> Iterable[Step]:
         except (BadInput, InputError, OSError):
             return False
 
-    yield Step("explore", ["explore", "--caffe", door.caffe], place.folder, done, ("lmdb",), takes_gpu=True)
+    yield Step("explore", ["first_pass.explore", "--caffe", door.caffe], place.folder, done, ("lmdb",), takes_gpu=True)
 
 
 def _train(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
@@ -191,7 +191,7 @@ def _scores(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
         time = speeds.image(model)
         return time and time.of(sum((records(door.data) or {}).get(split, 0) for split in splits))
 
-    command = ["ensemble.scores", model, "--split", *splits]
+    command = ["ensemble.scoring.scores", model, "--split", *splits]
     return Step(f"scores {model}", command, place.folder, done, (f"train {model}",), None, left, takes_gpu=True)
 
 
@@ -207,7 +207,7 @@ def _view(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
         time = speeds.image(model)
         return time and time.of(10 * sum((records(door.data) or {}).get(split, 0) for split in splits))
 
-    command = ["ensemble.scores", model, "--view", VIEW, "--split", *splits]
+    command = ["ensemble.scoring.scores", model, "--view", VIEW, "--split", *splits]
     return Step(f"{VIEW} {model}", command, place.folder, done, (f"scores {model}",), None, left, takes_gpu=True)
 
 
@@ -268,7 +268,7 @@ def _train_accuracy(place: Place, door: Door, speeds: Speeds, model: str) -> Ste
         every = parse_solver(read(path), path).snapshot or until
         return time and time.of(sample * -(-until // every))
 
-    command = ["ensemble.train_accuracy", model, "--limit", str(sample)]
+    command = ["ensemble.scoring.train_accuracy", model, "--limit", str(sample)]
     name, needs = f"train accuracy {model}", (f"train {model}",)
     return Step(name, command, place.folder, lambda: newer([made], weights()), needs, None, left, takes_gpu=True)
 

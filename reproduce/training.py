@@ -11,15 +11,15 @@ import argparse
 import os
 from pathlib import Path
 
-import commands
-from ensemble.files import whole_file
+from harness import commands
+from harness.files import whole_file
 from reproduce import schedule
 from reproduce.place import reached
 from reproduce.schedule import Schedule
-from solvers import InputError, journal, run, running, set_rate
-from solvers.edits import changes
-from solvers.snapshots import snapshots
-from solvers.solver_file import parse_solver, read, solver_path
+from training import InputError, journal, run, running, set_rate
+from training.edits import changes
+from training.snapshots import snapshots
+from training.solver_file import parse_solver, read, solver_path
 
 STOPPED = 130
 
@@ -96,8 +96,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("model", help="a model of the schedule, with solvers/<model>.prototxt")
     parser.add_argument("--caffe", default=os.environ.get("CAFFE") or "caffe", help="the caffe command")
     parser.add_argument("--gpu", default="", help="a GPU's number; default: the CPU")
-    parser.add_argument("--keep", default="", help="as solvers.run's")
-    parser.add_argument("--deterministic", action="store_true", help="as solvers.run's")
+    parser.add_argument("--keep", default="", help="as training.run's")
+    parser.add_argument("--deterministic", action="store_true", help="as training.run's")
     options = parser.parse_args(argv)
     given = [f"--{word}={value}" for word in ("caffe", "gpu", "keep") if (value := getattr(options, word))]
     given += ["--deterministic"] if options.deterministic else []

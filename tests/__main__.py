@@ -7,7 +7,7 @@ Pytest's workers would each show where a Ctrl-C has met them. Only pytest itself
 
 import sys
 
-import commands
+from harness import commands
 
 
 def main() -> int:

@@ -11,10 +11,10 @@ from collections import defaultdict
 from collections.abc import Callable
 from types import SimpleNamespace
 
-from caffe import _completion, _flags
+from caffe._commands import command_line, completion
+from caffe._commands import flags as _flags
 from caffe._error import CaffeError
 from caffe._log import logger
-from caffe._tools import command_line
 
 
 def _choose_device(gpu: str, precision: str, deterministic: bool = False, worker: int = 0, workers: int = 1) -> None:
@@ -23,7 +23,8 @@ def _choose_device(gpu: str, precision: str, deterministic: bool = False, worker
     Args:
         worker, workers: which of how many on this machine this process is; each has a GPU of its own.
     """
-    from caffe import _device, _precision
+    from caffe._device import device
+    from caffe._device import precision as _precision
 
     if precision:
         _precision.choose(precision)
@@ -32,27 +33,27 @@ def _choose_device(gpu: str, precision: str, deterministic: bool = False, worker
         _choose_gpu(gpu, worker, workers)
     else:
         logger.info("Use CPU.")
-    if _precision.is_emulated(_device.current()):
+    if _precision.is_emulated(device.current()):
         logger.warning(
             "This CPU has no instructions for bf16: it computes in fp32 and rounds, which takes longer than fp32."
         )
     if deterministic and gpu:
-        from caffe import _determinism
+        from caffe._device import determinism
 
-        _determinism.require()
+        determinism.require()
 
 
 def _choose_gpu(gpu: str, worker: int, workers: int) -> None:
     import torch
 
-    from caffe import _device
+    from caffe._device import device
 
     ids = _gpu_ids(gpu) or list(range(workers))
     if len(ids) < workers:
         raise CaffeError(f"--gpu {gpu}: {workers} workers on this machine need a GPU each; name as many, or 'all'.")
     logger.info("Using GPUs %s", ", ".join(map(str, ids[:workers])))
-    _device.set_device(ids[worker])
-    _device.set_mode_gpu()
+    device.set_device(ids[worker])
+    device.set_mode_gpu()
     # The shapes of a command's nets stay the same, so that it pays to try cuDNN's algorithms once for each.
     torch.backends.cudnn.benchmark = True
 
@@ -60,7 +61,7 @@ def _choose_gpu(gpu: str, worker: int, workers: int) -> None:
 def _gpu_ids(gpu: str) -> list[int]:
     import torch
 
-    from caffe import _device
+    from caffe._device import device
 
     if gpu == "all":
         return list(range(torch.cuda.device_count()))
@@ -71,7 +72,7 @@ def _gpu_ids(gpu: str) -> list[int]:
     if len(set(ids)) < len(ids):
         raise CaffeError(f"--gpu {gpu}: a GPU is named twice.")
     for number in ids:
-        _device.check(number)
+        device.check(number)
     return ids
 
 
@@ -117,17 +118,18 @@ def train(flags: SimpleNamespace) -> None:
         raise CaffeError("Give a snapshot to resume training or weights to finetune but not both.")
     signals = SignalHandler(flags.sigint_effect, flags.sighup_effect)
     # Imported only now: loading PyTorch takes seconds in which a signal may come already.
-    from caffe import _card, _meeting, _prototxt
-    from caffe._solvers import get_solver
+    from caffe._files import prototxt
+    from caffe._solver import get_solver
+    from caffe._workers import card, rendezvous
     from caffe.proto import caffe_pb2
 
     if flags.worker_timeout < 1:
         raise CaffeError(f"--worker_timeout={flags.worker_timeout}: give a number of seconds, 1 or more.")
-    place = _meeting.Place.of(os.environ, len(_gpu_ids(flags.gpu)))
+    place = rendezvous.Place.of(os.environ, len(_gpu_ids(flags.gpu)))
     # Before anything is read, so that what is wrong with it in one worker is said in all.
-    with _meeting.of_workers(place, flags.worker_timeout, flags.arguments) as meeting:
+    with rendezvous.of_workers(place, flags.worker_timeout, flags.arguments) as meeting:
         _allow_python_layers(flags)
-        param = _prototxt.read_solver_param(flags.solver)
+        param = prototxt.read_solver_param(flags.solver)
         param.train_state.level = flags.level
         param.train_state.stage.extend(flags.stages)
         gpu = flags.gpu
@@ -143,7 +145,7 @@ def train(flags: SimpleNamespace) -> None:
         solver.keep_blobs = False
         solver.set_action_function(signals.next_action)
         if meeting:
-            solver.join(meeting.join(_card.of(solver)))
+            solver.join(meeting.join(card.of(solver)))
         if flags.snapshot:
             logger.info("Resuming from %s", flags.snapshot)
             solver.restore(flags.snapshot)
@@ -160,7 +162,7 @@ def _allow_python_layers(flags: SimpleNamespace) -> None:
 
 def _load_net(flags: SimpleNamespace, phase: str):
     from caffe import TEST, TRAIN
-    from caffe._net import Net
+    from caffe._net.net import Net
 
     _allow_python_layers(flags)
     _choose_device(flags.gpu, flags.precision)
@@ -177,7 +179,7 @@ def test(flags: SimpleNamespace) -> None:
     _need_iterations(flags)
     _need(flags.model, "Need a model definition to score: --model=FILE.")
     _need(flags.weights, "Need model weights to score: --weights=FILE.")
-    from caffe._whole_net import WholeNet
+    from caffe._net.whole_net import WholeNet
 
     net = _load_net(flags, "TEST")
     for path in flags.weights.split(","):
@@ -240,9 +242,9 @@ def _now() -> float:
     """Milliseconds on a clock, once the device has done what it was given."""
     import torch
 
-    from caffe import _device
+    from caffe._device import device
 
-    if _device.current().type == "cuda":
+    if device.current().type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() * 1000
 
@@ -251,7 +253,7 @@ def device_query(flags: SimpleNamespace) -> None:
     """Show what GPUs there are."""
     import torch
 
-    from caffe import _device
+    from caffe._device import device
 
     logger.info("Querying GPUs %s", flags.gpu)
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
@@ -260,20 +262,20 @@ def device_query(flags: SimpleNamespace) -> None:
     for device_id in _gpu_ids(flags.gpu or "all"):
         if device_id >= count:
             raise CaffeError(f"GPU {device_id} does not exist: this machine has {count} GPU(s).")
-        for line in _device.describe(device_id):
+        for line in device.describe(device_id):
             logger.info(line)
 
 
 def draw(flags: SimpleNamespace) -> None:
     """Draw a picture of a net."""
-    from caffe._tools import draw_net
+    from caffe._commands import draw_net
 
     draw_net.draw(*flags.places, flags.rankdir, flags.phase or "ALL", flags.display_lrm)
 
 
 def summary(flags: SimpleNamespace) -> None:
     """Print a table of a net's layers."""
-    from caffe._tools import summary
+    from caffe._commands import summary
 
     _allow_python_layers(flags)
     phases = ("TRAIN", "TEST") if flags.phase in ("", "ALL") else (flags.phase,)
@@ -295,7 +297,7 @@ def _work(arguments: list[str]) -> None:
         raise command_line.UsageError("")
     flags = _flags.parse(arguments)
     if flags.completion:
-        print(_completion.script(flags.completion))
+        print(completion.script(flags.completion))
         return
     command_line.start_log("caffe", flags)
     try:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from caffe import _device
+from caffe._device import device as _device
 from caffe._error import NetError
 
 _MOST_AXES, _MOST_VALUES = 32, 2**31 - 1

@@ -28,7 +28,7 @@ from caffe import (
 )
 from caffe._blob import Blob
 from caffe._layers.base import BlobVec
-from caffe._solver import Solver
+from caffe._solver.solver import Solver
 from caffe.proto.caffe_pb2 import LayerParameter, SolverParameter
 
 # C++'s vectors there, lists here.

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from caffe import _memory, _rng
 from caffe._blob import Blob
+from caffe._device import memory, random_numbers
 from caffe._error import PrototxtError
 from caffe._registry import Registry
 from caffe.proto import caffe_pb2
@@ -22,7 +22,7 @@ def fill(blob: Blob, param: caffe_pb2.FillerParameter) -> None:
         PrototxtError: an unknown type (the nearest known is named), ``sparse`` given to a filler
             other than gaussian, or more values than there is memory for.
     """
-    _memory.need(4 * blob.count, f"A blob of shape {blob.shape}", PrototxtError)
+    memory.need(4 * blob.count, f"A blob of shape {blob.shape}", PrototxtError)
     filler = FILLERS.find(param.type)
     if param.sparse != -1 and param.type != "gaussian":
         raise PrototxtError(f"Sparsity not supported by the filler {param.type}.")
@@ -42,12 +42,12 @@ def _uniform(param, shape):
 
 @FILLERS.register("gaussian")
 def _gaussian(param, shape):
-    values = _rng.host().standard_normal(shape, np.float32)
+    values = random_numbers.host().standard_normal(shape, np.float32)
     values *= param.std
     values += param.mean
     if param.sparse >= 0:
         # sparse is the mean number of nonzero inputs an output has; Caffe divides by outputs.
-        values *= _rng.host().random(shape, np.float32) < param.sparse / shape[0]
+        values *= random_numbers.host().random(shape, np.float32) < param.sparse / shape[0]
     elif param.sparse < -1:
         raise PrototxtError(f"A filler's sparse must be -1 or more, not {param.sparse}.")
     return values
@@ -67,7 +67,7 @@ def _xavier(param, shape):
 
 @FILLERS.register("msra")
 def _msra(param, shape):
-    return _rng.host().standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / _fan(param, shape)))
+    return random_numbers.host().standard_normal(shape, np.float32) * np.float32(np.sqrt(2 / _fan(param, shape)))
 
 
 @FILLERS.register("bilinear")
@@ -81,7 +81,7 @@ def _bilinear(param, shape):
 
 
 def _between(low: float, high: float, shape: tuple[int, ...]) -> np.ndarray:
-    values = _rng.host().random(shape, np.float32)
+    values = random_numbers.host().random(shape, np.float32)
     values *= high - low
     values += low
     return values

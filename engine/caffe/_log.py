@@ -1,6 +1,6 @@
 """Log lines as glog writes them, because people's scripts and BVLC's parse_log.py read them.
 
-A line is ``I1123 16:02:29.668105 31173 _solver.py:239] message``: severity, month and day, time,
+A line is ``I1123 16:02:29.668105 31173 _solver/solver.py:239] message``: severity, month and day, time,
 thread, place, message. Lines go to standard error. glog's flags and its variables ``GLOG_NAME`` change
 that (_log_flags.py): which lines are kept, their prefix, and files in ``--log_dir``.
 """

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 
-from caffe._gflags import FALSE, TRUE, Flag
+from caffe._commands.gflags import FALSE, TRUE, Flag
 
 _LOG_FLAGS = {
     "log_dir": Flag(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from caffe._error import PrototxtError
-from caffe._prototxt import nearest
+from caffe._files.prototxt import nearest
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from caffe import io
 from caffe._error import CaffeError, NetError
-from caffe._preprocessed_net import PreprocessedNet
+from caffe._net.preprocessed_net import PreprocessedNet
 
 
 class Detector(PreprocessedNet):

@@ -7,8 +7,8 @@ try:
 except ImportError:
     raise ImportError("caffe.draw needs the library pydot: pip install pydot") from None
 
-from caffe import _upgrade
 from caffe._error import CaffeError, PrototxtError
+from caffe._files import upgrade
 from caffe.proto import caffe_pb2
 
 _LAYER = {"shape": "record", "style": "filled"}
@@ -117,7 +117,7 @@ def get_pydot_graph(
     """
     net = caffe_pb2.NetParameter()
     net.CopyFrom(caffe_net)
-    net = _upgrade.upgrade_net(net, net.name or "the net")
+    net = upgrade.upgrade_net(net, net.name or "the net")
     graph = pydot.Dot(pydot.make_quoted(net.name or "Net"), graph_type="digraph", rankdir=rankdir)
     blobs: set[str] = set()
 

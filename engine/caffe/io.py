@@ -9,8 +9,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from caffe import _resize
-from caffe._image import open_image, upright
+from caffe._data import resize as _resize
+from caffe._data.image import open_image, upright
 from caffe.proto import caffe_pb2
 
 # ---- BlobProto and Datum -------------------------------------------------------------------------

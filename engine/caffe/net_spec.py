@@ -136,7 +136,7 @@ def _assign(message: Message, name: str, value: Any) -> None:
     field = message.DESCRIPTOR.fields_by_name.get(name)
     if field is None:
         # Parsing prototxts imports what NetSpec does not need otherwise.
-        from caffe._prototxt import nearest
+        from caffe._files.prototxt import nearest
 
         known = list(message.DESCRIPTOR.fields_by_name)
         raise AttributeError(f"{message.DESCRIPTOR.name} has no field '{name}'.{nearest(name, known)}")

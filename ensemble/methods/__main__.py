@@ -14,19 +14,20 @@ import time
 from datetime import datetime, timezone
 from pathlib import Path
 
-import commands
-from ensemble import balance, comparison_file, comparison_words, views
+from ensemble import balance, comparison_file, comparison_words
 from ensemble.combine import folder, held_out, load_labelled
 from ensemble.comparison import compare
 from ensemble.crossfit import FOLDS
-from ensemble.files import BadInput
-from ensemble.score_data import DATA
+from ensemble.scoring import views
+from ensemble.scoring.score_data import DATA
+from harness import commands
+from harness.files import BadInput
 
 NEEDED = {"scipy": "the temperatures", "sklearn": "stacking"}
 
 
 def _run(options: argparse.Namespace) -> None:
-    from solvers import provenance  # not of the scripts that run on real pycaffe
+    from harness import provenance  # not of the scripts that run on real pycaffe
 
     models = options.models
     if len(set(models)) != len(models):

@@ -9,9 +9,9 @@ import numpy as np
 
 from ensemble import comparison_file
 from ensemble.combine import check_same_snapshots, folder, load_all, load_labelled
-from ensemble.files import BadInput
 from ensemble.methods import METHODS
-from ensemble.score_file import Scores
+from ensemble.scoring.score_file import Scores
+from harness.files import BadInput
 
 
 def follow(

@@ -1,8 +1,8 @@
 """Numbers of the data set, from what `make lmdb` says it built."""
 
 from ensemble import rule
-from ensemble.files import BadInput
-from ensemble.records import read_mean
+from ensemble.scoring.records import read_mean
+from harness.files import BadInput
 from report import Missing
 from report.experiment import Experiment
 from report.ours import Ours, measures

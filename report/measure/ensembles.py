@@ -5,9 +5,9 @@ Held-out train images stand in for it where there are any; otherwise val does, i
 
 from dataclasses import replace
 
-from ensemble import intervals
 from ensemble.combine import Combination
 from ensemble.halves import ALL, BEST, SINGLE, Halves, halves
+from harness import intervals
 from report import chance, paper
 from report.chance import CHANCE
 from report.combinations import correlation

@@ -2,16 +2,15 @@
 
 from pathlib import Path
 
-from baselines import kmeans
 from ensemble import rule
-from ensemble.files import BadInput
-from explore import choice, outcome
-from explore.outcome import Exploration
+from first_pass import choice, kmeans, outcome
+from first_pass.outcome import Exploration
+from harness import provenance
+from harness.files import BadInput
 from report import paper
 from report.chance import CHANCE
 from report.experiment import Experiment
 from report.ours import Made, Ours, measures
-from solvers import provenance
 
 
 def kmeans_rows(experiment: Experiment) -> list[kmeans.Row]:

@@ -5,12 +5,13 @@ from pathlib import Path
 
 from caffe.proto import caffe_pb2
 
+from harness import provenance
 from report import paper
 from report.experiment import Experiment, Model
 from report.measure.first_pass import explored
 from report.ours import Ours, measures
-from solvers import InputError, journal, provenance
-from solvers.solver_file import parse, parse_solver, read
+from training import InputError, journal
+from training.solver_file import parse, parse_solver, read
 
 _CONVOLUTION, _FULLY_CONNECTED = "Convolution", "InnerProduct"
 

@@ -4,9 +4,9 @@ import json
 from dataclasses import replace
 from math import isnan, nan
 
-from ensemble.measurements import benchmark
+from harness.duration import duration
+from harness.measurements import benchmark
 from report import paper
-from report.duration import duration
 from report.experiment import Experiment, Model
 from report.ours import Made, Ours, measures
 

@@ -3,7 +3,7 @@
 from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
-from ensemble import intervals
+from harness import intervals
 from report.compared import Compared
 from report.figure import mark_chance, plot
 from report.palette import LIGHT, SERIES

@@ -6,7 +6,7 @@ from markupsafe import Markup
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from explore.outcome import Exploration, Outcome
+from first_pass.outcome import Exploration, Outcome
 from report.figure import mark_chance, plot
 from report.palette import LIGHT, SERIES
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ensemble.files import BadInput
+from harness.files import BadInput
 from report import chance
 from report.experiment import Experiment
 from report.kinds import order

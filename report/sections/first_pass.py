@@ -1,10 +1,9 @@
 """What came before the five trainings: K-means, and both architectures at several learning rates."""
 
-from baselines import kmeans
-from explore import choice, outcome
-from explore.outcome import Exploration
+from first_pass import choice, kmeans, outcome
+from first_pass.outcome import Exploration
+from harness.duration import duration
 from report import Missing, full_runs, kept, paper
-from report.duration import duration
 from report.experiment import Experiment
 from report.measure.first_pass import explored, kmeans_rows
 from report.plots import first_pass as plots

@@ -1,7 +1,7 @@
 """The gap between val and test: each explanation, and whether our numbers support it."""
 
-from ensemble import gap_reasons
-from ensemble.files import BadInput
+from ensemble.scoring import gap_reasons
+from harness.files import BadInput
 from report import Missing, results_files
 from report.experiment import Experiment
 from report.plots import gap as plots

@@ -5,10 +5,10 @@ import platform
 import shlex
 from importlib import metadata
 
-from report.duration import duration
+from harness import provenance as code
+from harness.duration import duration
 from report.experiment import Experiment, Model
-from solvers import InputError, journal
-from solvers import provenance as code
+from training import InputError, journal
 
 PACKAGES = ("numpy", "matplotlib", "jinja2", "pillow", "lmdb", "protobuf")
 

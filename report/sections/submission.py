@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ensemble.files import BadInput
-from ensemble.score_data import OtherData
-from ensemble.score_file import load, score_path
+from ensemble.scoring.score_data import OtherData
+from ensemble.scoring.score_file import load, score_path
 from ensemble.submission import read_best
+from harness.files import BadInput
 from report import Missing
 from report.combinations import correlation
 from report.experiment import Experiment

@@ -2,8 +2,8 @@
 
 from statistics import median
 
+from harness.duration import duration
 from report import Missing, chance
-from report.duration import duration
 from report.experiment import Experiment, Model
 from report.plots import training
 

@@ -1,6 +1,6 @@
 """Test with crops: what several windows of an image gain over its centre, and what they cost."""
 
-from ensemble.files import BadInput
+from harness.files import BadInput
 from report import Missing, results_files
 from report.experiment import Experiment
 from report.plots import views as plots

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import caffe
 import numpy as np
-from caffe import _prototxt
+from caffe._files import prototxt
 from caffe.proto import caffe_pb2
 
 from .compare import GRADIENT, VALUE, distance
@@ -88,7 +88,7 @@ NETS = (
 
 def adapted(net: Net, checkout: Path) -> caffe_pb2.NetParameter:
     """The net with Input layers for those that read files, and small batches."""
-    param = _prototxt.read_net_param(checkout / f"{net.path}.prototxt")
+    param = prototxt.read_net_param(checkout / f"{net.path}.prototxt")
     for layer in param.layer:
         if layer.type == "Input" and net.inputs is None:
             for shape in layer.input_param.shape:

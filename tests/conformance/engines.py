@@ -1,7 +1,7 @@
 """The door, once for every engine: the `caffe` command and a Python that has caffe, each in its own process.
 
 Both engines see one workspace folder under the same relative names: real Caffe runs in a chroot
-(reference/install.sh), so when it is installed a workspace lies inside that chroot and our engine reaches it
+(tests/reference/install.sh), so when it is installed a workspace lies inside that chroot and our engine reaches it
 from outside. Nothing is mounted or copied.
 """
 
@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-REFERENCE_ROOT = REPOSITORY / "reference" / "root"
+REFERENCE_ROOT = REPOSITORY / "tests" / "reference" / "root"
 # The folder inside the chroot that holds workspaces: /work there.
 SHARED = "work"
 
@@ -117,7 +117,7 @@ class OursOnGPU(OurCaffe):
 
 
 class RealCaffe(Engine):
-    """BVLC Caffe 1.0 in the chroot that reference/install.sh makes. Entering it needs root."""
+    """BVLC Caffe 1.0 in the chroot that tests/reference/install.sh makes. Entering it needs root."""
 
     name = "real"
 

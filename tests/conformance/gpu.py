@@ -20,8 +20,8 @@ import torch
 
 from bench.results import keep, say
 from bench.table import table
-from ensemble.files import BadInput
-from ensemble.measurements import BENCH, check_place
+from harness.files import BadInput
+from harness.measurements import BENCH, check_place
 
 from . import reference, training, trajectories
 from .cases import CASES, NOT_YET

@@ -6,7 +6,8 @@ python run_ensemble.py MODEL...     runs in an engine's Python (3.9 and NumPy 1.
 
 import sys
 
-from ensemble import combine, scores, submission
+from ensemble import combine, submission
+from ensemble.scoring import scores
 
 models = sys.argv[1:]
 for view in ([], ["--view", "10crop"]):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.experiment import small_ensemble as small
+from tests.ensemble import small_ensemble as small
 
 from .engines import OURS, REAL, REPOSITORY, Engine
 
@@ -20,12 +20,8 @@ def run(engine: Engine, experiment: Path) -> Path:
     """A copy of the experiment with the scripts beside it, after the three steps."""
     folder = experiment.with_name(f"{experiment.name}_{engine.name}")
     shutil.copytree(experiment, folder)
-    scripts = REPOSITORY / "ensemble"
-    shutil.copytree(scripts, folder / "ensemble", ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "data_prep").mkdir()
-    imported = ("__init__.py", "progress.py", "orientation.py")
-    for name in ("commands.py", *(f"data_prep/{each}" for each in imported)):  # what the scripts import
-        shutil.copy(REPOSITORY / name, folder / name)
+    for package in ("ensemble", "harness"):
+        shutil.copytree(REPOSITORY / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     engine.python(SCRIPT, small.MODELS, folder)
     return folder / "runs"
 

@@ -62,7 +62,7 @@ def test_exit_status_and_file_say_what_is_out_of_bounds(monkeypatch, tmp_path: P
     assert "1 of 2 within bounds; not: Pooling" in said.out and "there is no GPU" in said.err
     assert not out.exists()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr("solvers.provenance.machine", lambda gpu: "a GPU")
+    monkeypatch.setattr("harness.provenance.machine", lambda gpu: "a GPU")
     assert gpu.main(["--out", str(out)]) == 1
     kept = json.loads(out.read_text())
     assert (kept["machine"], kept["rows"]) == ("a GPU", rows)

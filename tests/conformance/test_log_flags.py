@@ -15,7 +15,7 @@ from .engines import OURS, REAL
 
 pytestmark = pytest.mark.usefixtures("real_caffe")
 
-START = "import sys; from caffe._tools.convert_imageset import main; sys.exit(main())"
+START = "import sys; from caffe._commands.convert_imageset import main; sys.exit(main())"
 NAME = re.compile(r"convert_imageset\.([^.]+)\.([^.]+)\.log\.(INFO|WARNING|ERROR)\.\d{8}-\d{6}\.\d+")
 
 

@@ -18,7 +18,7 @@ from google.protobuf import text_format
 from models.render import HERE as MODELS
 from models.render import render
 from models.variants import read_variants
-from tests.experiment.small_ensemble import raw_datum, write_lmdb, write_mean
+from tests.ensemble.small_ensemble import raw_datum, write_lmdb, write_mean
 
 from .caffe_log import parse
 from .compare import DISPLAYED, WEIGHTS, array_differences, differences

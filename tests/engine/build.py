@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from caffe import _layers, _prototxt
+from caffe import _layers
+from caffe._files import prototxt
 from caffe._layers.base import Layer
-from caffe._net import Net
+from caffe._net.net import Net
 from caffe.proto import caffe_pb2
 
 
@@ -19,7 +20,7 @@ def make_layer(text: str, *bottom: Sequence[int], phase: int = caffe_pb2.TEST, t
         phase: caffe.TRAIN or caffe.TEST.
         tops: how many tops to name where the text names none.
     """
-    param = _prototxt.parse(text, caffe_pb2.LayerParameter(name="subject", phase=phase), "test")
+    param = prototxt.parse(text, caffe_pb2.LayerParameter(name="subject", phase=phase), "test")
     if not param.bottom:
         param.bottom.extend(f"bottom{i}" for i in range(len(bottom)))
     if not param.top:
@@ -51,9 +52,9 @@ def forward(layer: Layer, *bottom: np.ndarray, weights: Sequence[np.ndarray] | N
 
 def make_net(text: str, phase: int = caffe_pb2.TRAIN, **state) -> Net:
     """A net from prototxt text, upgraded as a file would be."""
-    from caffe import _upgrade
+    from caffe._files import upgrade
 
-    param = _upgrade.upgrade_net(_prototxt.parse(text, caffe_pb2.NetParameter(), "test"), "test")
+    param = upgrade.upgrade_net(prototxt.parse(text, caffe_pb2.NetParameter(), "test"), "test")
     param.state.MergeFrom(caffe_pb2.NetState(phase=phase, **state))
     return Net(param)
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from caffe import _rng
+from caffe._device import random_numbers
 from caffe._layers import python
 
-from .command import environment
-from .worker_processes import Forker
+from tests.engine.command import environment
+from tests.engine.worker_processes import Forker
 
 # The arrays are tiny: more threads only wait for each other.
 torch.set_num_threads(1)
@@ -19,7 +19,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture(autouse=True)
 def seeded() -> None:
-    _rng.set_random_seed(1701)
+    random_numbers.set_random_seed(1701)
 
 
 @pytest.fixture(autouse=True)

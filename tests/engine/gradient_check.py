@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from caffe import _rng
+from caffe._device import random_numbers
 from caffe._layers.base import Layer
 
-from .build import weights_of
+from tests.engine.build import weights_of
 
 
 def check_gradient(
@@ -36,12 +36,12 @@ def check_gradient(
     of = range(len(bottom)) if of is None else of
     values = [np.array(x, np.float64) for x in bottom]
     weights = weights_of(layer)
-    random = _rng.save()
+    random = random_numbers.save()
     coefficients = np.random.default_rng(5)
     chosen: dict[int, torch.Tensor] = {}
 
     def objective(inputs: list[torch.Tensor], parameters: list[torch.Tensor]) -> torch.Tensor:
-        _rng.restore(random)
+        random_numbers.restore(random)
         results = layer.forward(inputs, parameters)
         total = torch.zeros((), dtype=torch.float64)
         for i in range(len(results)) if tops is None else tops:

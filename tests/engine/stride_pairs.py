@@ -15,8 +15,8 @@ from collections.abc import Iterator
 
 import torch
 from caffe import TEST, TRAIN, Net, set_random_seed
-from caffe._prototxt import parse
-from caffe._whole_net import WholeNet
+from caffe._files.prototxt import parse
+from caffe._net.whole_net import WholeNet
 from caffe.proto import caffe_pb2
 
 _CONV = 'convolution_param { weight_filler { type: "gaussian" std: 0.4 } bias_filler { type: "gaussian" std: 0.3 } %s }'

@@ -13,12 +13,11 @@ import sys
 from collections.abc import Iterator, Sequence
 
 import torch
-from caffe import _precision, _rng
+from caffe._device import precision, random_numbers
 
 from tests.conformance.layer_case import Bottom
-
-from .build import make_layer
-from .stride_subjects import SUBJECTS, Subject
+from tests.engine.build import make_layer
+from tests.engine.stride_subjects import SUBJECTS, Subject
 
 SIZES = {"records": 3, "channels": 4, "rows": 6, "columns": 5}  #: each axis has this many numbers, or one
 
@@ -103,7 +102,7 @@ class Sweep:
         return self._rounded(bottom.low + (bottom.high - bottom.low) * values)
 
     def _tops(self, dtype, bottoms, weights, relu):
-        _rng.set_random_seed(3)
+        random_numbers.set_random_seed(3)
         self.layer._first = self.layer._last = []
         run = self.layer.compute if dtype != torch.float64 else self._exactly
         return run(
@@ -202,7 +201,7 @@ def sweep(name: str, shape: tuple[int, ...], dtype: torch.dtype = torch.float32,
 def main() -> int:
     torch.set_num_threads(1)
     wrong = 0
-    dtype = torch.bfloat16 if _precision.is_reduced() else torch.float32
+    dtype = torch.bfloat16 if precision.is_reduced() else torch.float32
     for name in SUBJECTS if len(sys.argv) == 1 else sys.argv[1:]:
         for shape in shapes():
             lines = sweep(name, shape, dtype, every=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from caffe import Classifier, NetError, io
 
-from .build import input_layer, make_net
+from tests.engine.build import input_layer, make_net
 
 # The scores are the values themselves: one number for each channel and place of the crop.
 NET = input_layer(data=(4, 3, 5, 6)) + 'layer { name: "f" type: "Flatten" bottom: "data" top: "f" }'

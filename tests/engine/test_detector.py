@@ -5,7 +5,7 @@ import pytest
 from caffe import CaffeError, Detector, NetError, io
 from PIL import Image
 
-from .build import input_layer, make_net
+from tests.engine.build import input_layer, make_net
 
 NET = input_layer(data=(2, 3, 8, 8)) + 'layer { name: "f" type: "Flatten" bottom: "data" top: "f" }'
 MEAN = np.array([10, 20, 30])

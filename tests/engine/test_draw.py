@@ -4,8 +4,9 @@ import shutil
 import sys
 
 import pytest
-from caffe import TEST, TRAIN, CaffeError, PrototxtError, _prototxt
+from caffe import TEST, TRAIN, CaffeError, PrototxtError
 from caffe import __main__ as command
+from caffe._files import prototxt
 from caffe.proto import caffe_pb2
 
 pytest.importorskip("pydot")
@@ -27,7 +28,7 @@ NET = """
 
 @pytest.fixture
 def net():
-    return _prototxt.parse(NET, caffe_pb2.NetParameter(), "test")
+    return prototxt.parse(NET, caffe_pb2.NetParameter(), "test")
 
 
 def labels(graph):
@@ -86,7 +87,7 @@ def test_options(net):
 
 
 def test_old_nets_are_upgraded_and_left_as_they_were():
-    old = _prototxt.parse(
+    old = prototxt.parse(
         'layers { name: "r" type: RELU bottom: "x" top: "y" } input: "x" input_dim: [1, 2, 3, 4]',
         caffe_pb2.NetParameter(),
         "test",

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from caffe import PrototxtError, _prototxt
+from caffe import PrototxtError
 from caffe._blob import Blob
+from caffe._files import prototxt
 from caffe._filler import fill
 from caffe.proto import caffe_pb2
 
@@ -14,7 +15,7 @@ FAN = {"FAN_IN": 40 * 35, "FAN_OUT": 50 * 35, "AVERAGE": 45 * 35}
 
 def filled(text, shape=SHAPE):
     blob = Blob(shape)
-    fill(blob, _prototxt.parse(text, caffe_pb2.FillerParameter(), "test"))
+    fill(blob, prototxt.parse(text, caffe_pb2.FillerParameter(), "test"))
     assert blob.data.dtype == np.float32 and blob.data.shape == tuple(shape)
     return blob.data.astype(np.float64)
 

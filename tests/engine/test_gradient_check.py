@@ -5,8 +5,8 @@ import pytest
 import torch
 from caffe._layers.activation import ReLU
 
-from .build import make_layer
-from .gradient_check import check_gradient
+from tests.engine.build import make_layer
+from tests.engine.gradient_check import check_gradient
 
 
 class _Wrong(torch.autograd.Function):

@@ -10,7 +10,7 @@ import pytest
 from caffe import init_log, log
 from caffe._log import logger
 
-from .command import environment
+from tests.engine.command import environment
 
 # Severity, month and day, time with microseconds, thread, file and line.
 GLOG = re.compile(r"^([IWEF])(\d\d)(\d\d) (\d\d):(\d\d):(\d\d)\.(\d{6}) +(\d+) ([\w.]+):(\d+)\] (.*)$")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from caffe import TRAIN, CaffeError, Net, SGDSolver, get_solver
-from caffe._tools import draw_net, summary
+from caffe._commands import draw_net, summary
 
-from .command import caffe
+from tests.engine.command import caffe
 
 DATA = (
     'layer { name: "data" type: "DummyData" top: "data" top: "label" dummy_data_param { '

@@ -4,14 +4,14 @@ import copy
 
 import caffe
 import pytest
-from caffe import _prototxt
 from caffe import layers as L
 from caffe import params as P
+from caffe._files import prototxt
 from caffe.proto import caffe_pb2
 
 
 def net(text):
-    return _prototxt.parse(text, caffe_pb2.NetParameter(), "expected")
+    return prototxt.parse(text, caffe_pb2.NetParameter(), "expected")
 
 
 def test_names_parameters_and_in_place():
@@ -120,7 +120,7 @@ def test_attributes_that_are_not_there():
 def test_pycaffes_other_names():
     layer = caffe_pb2.LayerParameter()
     caffe.net_spec.assign_proto(layer, "convolution_param", {"num_output": 3, "kernel_size": [2]})
-    assert layer == _prototxt.parse("convolution_param { num_output: 3 kernel_size: 2 }", type(layer)(), "expected")
+    assert layer == prototxt.parse("convolution_param { num_output: 3 kernel_size: 2 }", type(layer)(), "expected")
     names = caffe.net_spec.param_name_dict()
     assert (names["Convolution"], names["HDF5Data"], names["LRN"]) == ("convolution", "hdf5_data", "lrn")
     spec = caffe.NetSpec()

@@ -85,10 +85,10 @@ class TestSeveralSolvers:
 class TestTimer:
     @pytest.fixture
     def clock(self, monkeypatch):
-        import caffe._timer
+        import caffe._device.timer
 
         now = [10.0]
-        monkeypatch.setattr(caffe._timer, "_now", lambda: now[0])
+        monkeypatch.setattr(caffe._device.timer, "_now", lambda: now[0])
         return now
 
     def test_between_start_and_stop(self, clock):

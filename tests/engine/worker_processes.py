@@ -100,8 +100,8 @@ def _become(job: dict) -> None:
 
 def _serve() -> None:
     import torch
-    from caffe import _meeting  # noqa: F401
-    from caffe._solvers import get_solver  # noqa: F401
+    from caffe._solver import get_solver  # noqa: F401
+    from caffe._workers import rendezvous  # noqa: F401
 
     torch.set_num_threads(1)
     for line in sys.stdin:

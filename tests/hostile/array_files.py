@@ -8,11 +8,12 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from caffe import TEST, _hdf5
-from caffe._blobproto import RAW, from_array
+from caffe import TEST
 from caffe._error import DataError, SnapshotError
+from caffe._files import hdf5
+from caffe._files.blobproto import RAW, from_array
 from caffe._log import logger
-from caffe._solver_state import SolverState
+from caffe._snapshot.solver_state import SolverState
 from caffe.proto import caffe_pb2
 
 from .artifact import Artifact, Found
@@ -36,7 +37,7 @@ def _make_mean(folder: Path) -> Path:
 
 
 def _read_mean(path: Path) -> Found:
-    from caffe._transformer import DataTransformer
+    from caffe._data.transformer import DataTransformer
 
     mean = DataTransformer(caffe_pb2.TransformationParameter(mean_file=str(path)), training=False).mean
     return mean.shape, mean.tobytes()
@@ -70,7 +71,7 @@ def make_model(folder: Path) -> Path:
 
 
 def _read_model(path: Path) -> Found:
-    from caffe._net import Net
+    from caffe._net.net import Net
 
     net = Net(path.parent / "net.prototxt", TEST)
     for blobs in net.params.values():
@@ -94,7 +95,7 @@ def _make_hdf5_model(folder: Path) -> Path:
             for index, shape in enumerate(shapes):
                 group[str(index)] = _values(shape)
 
-    return _write(folder / "small_iter_10.caffemodel.h5", _hdf5.to_bytes(fill))
+    return _write(folder / "small_iter_10.caffemodel.h5", hdf5.to_bytes(fill))
 
 
 def state() -> SolverState:

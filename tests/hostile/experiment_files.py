@@ -8,11 +8,11 @@ import numpy as np
 from data_prep.decode import decode_jpeg
 from data_prep.errors import BadImage, DataError
 from data_prep.tiny_imagenet import TinyImageNet
-from ensemble import score_file
-from ensemble.files import BadInput
-from solvers import InputError, snapshots
-from solvers.solver_file import parse_solver, read
-from tests.experiment import small_tiny_imagenet
+from ensemble.scoring import score_file
+from harness.files import BadInput
+from tests.data_prep import small_tiny_imagenet
+from training import InputError, snapshots
+from training.solver_file import parse_solver, read
 
 from .artifact import Artifact, Found
 
@@ -89,7 +89,7 @@ def _read_labels(path: Path) -> Found:
 
 
 def _make_split(folder: Path) -> Path:
-    from tests.experiment import small_ensemble
+    from tests.ensemble import small_ensemble
 
     if not (folder / "data").exists():
         small_ensemble.make(folder)
@@ -97,8 +97,8 @@ def _make_split(folder: Path) -> Path:
 
 
 def _read_split(path: Path) -> Found:
-    from ensemble.records import Split
-    from tests.experiment.small_ensemble import SHAPE
+    from ensemble.scoring.records import Split
+    from tests.ensemble.small_ensemble import SHAPE
 
     with Split(path.parent) as split:
         batches = list(split.batches(4, SHAPE))
@@ -107,7 +107,7 @@ def _read_split(path: Path) -> Found:
 
 
 def _read_mean(path: Path) -> Found:
-    from ensemble.records import read_mean
+    from ensemble.scoring.records import read_mean
 
     mean = read_mean(path)
     return mean.shape, mean.tobytes()
@@ -119,8 +119,8 @@ def _make_scored_model(folder: Path) -> Path:
 
 
 def _read_scored_model(path: Path) -> Found:
-    from ensemble.deploy_net import DeployNet
-    from tests.experiment.small_ensemble import SHAPE
+    from ensemble.scoring.deploy_net import DeployNet
+    from tests.ensemble.small_ensemble import SHAPE
 
     net = DeployNet(path.parents[2] / "models" / "one" / "deploy.prototxt", path, np.zeros(SHAPE, np.float32))
     return None, [array.tobytes() for array in net(np.ones((2, *SHAPE), np.uint8))]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from caffe import TEST
 from caffe._error import DataError, NetError, PrototxtError
-from caffe._prototxt import read_net_param, read_solver_param
+from caffe._files.prototxt import read_net_param, read_solver_param
 
 from .artifact import Artifact, Found
 
@@ -53,7 +53,7 @@ def _text(name: str, text: str) -> Callable[[Path], Path]:
 
 
 def _read_net(path: Path) -> Found:
-    from caffe._net import Net
+    from caffe._net.net import Net
 
     net = Net(path, TEST)
     net.forward()

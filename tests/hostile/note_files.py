@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from ensemble.files import BadInput
-from solvers import InputError, curves, journal
+from harness.files import BadInput
+from training import InputError, curves, journal
 
 from .artifact import Artifact, Found
 from .net_files import SOLVER
@@ -57,7 +57,7 @@ def _read_log(path: Path) -> Found:
 
 
 def _read_accuracy(path: Path) -> Found:
-    from ensemble.train_accuracy import read
+    from ensemble.scoring.train_accuracy import read
 
     return None, [repr(row) for row in read(path.parent)]
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from caffe._data.image import read_image
 from caffe._error import DataError, NetError
-from caffe._image import read_image
 from caffe.proto import caffe_pb2
 from PIL import Image
 
@@ -34,8 +34,8 @@ def _make_lmdb(folder: Path) -> Path:
 
 
 def _read_lmdb(path: Path) -> Found:
-    from caffe._datum import datum_to_image
-    from caffe._records import RecordCursor
+    from caffe._data.datum import datum_to_image
+    from caffe._data.records import RecordCursor
 
     cursor = RecordCursor(str(path.parent))
     plain, images = caffe_pb2.TransformationParameter(), []

@@ -21,8 +21,8 @@ layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "
 
 
 def _trainer():
-    from caffe._prototxt import parse
-    from caffe._solvers import get_solver
+    from caffe._files.prototxt import parse
+    from caffe._solver import get_solver
 
     return get_solver(
         parse(

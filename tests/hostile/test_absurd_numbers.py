@@ -7,9 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from caffe import TRAIN, CaffeError, _memory, _rng
-from caffe._net import Net
-from caffe._prototxt import parse
+from caffe import TRAIN, CaffeError
+from caffe._device import memory, random_numbers
+from caffe._files.prototxt import parse
+from caffe._net.net import Net
 from caffe.proto import caffe_pb2
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
@@ -87,7 +88,7 @@ def run(case: Case, layer: Message) -> None:
 @pytest.mark.parametrize("type_", sorted({case.type for case in CASES} - OTHERWISE))
 @pytest.mark.filterwarnings("ignore")  # NumPy's, of numbers that are not finite
 def test_a_net_or_a_clear_error(type_, monkeypatch):
-    monkeypatch.setattr(_memory, "_of_machine", lambda: 500_000_000)
+    monkeypatch.setattr(memory, "_of_machine", lambda: 500_000_000)
     torch.set_num_threads(1)
     random_ = random.Random(type_)
     cases = [case for case in CASES if case.type == type_ and case.name not in NOT_YET and "source:" not in case.text]
@@ -100,7 +101,7 @@ def test_a_net_or_a_clear_error(type_, monkeypatch):
             place, field = random_.choice(found)
             numbers = NUMBERS.get(field.cpp_type) or [value.number for value in field.enum_type.values]
             value = random_.choice(numbers)
-            _rng.set_random_seed(1)
+            random_numbers.set_random_seed(1)
             try:
                 run(case, changed(layer, place, field, value))
             except CaffeError as error:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from caffe import SnapshotError
-from caffe._blobproto import RAW, from_array, read_message, to_array
-from caffe._solver_state import SolverState
-from caffe._weights import read_weights
+from caffe._files.blobproto import RAW, from_array, read_message, to_array
+from caffe._net.weights import read_weights
+from caffe._snapshot.solver_state import SolverState
 from caffe.proto import caffe_pb2
 from hypothesis import given
 from hypothesis import strategies as st

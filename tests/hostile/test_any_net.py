@@ -2,8 +2,8 @@
 
 import pytest
 from caffe import NetError, PrototxtError
-from caffe._prototxt import parse, read_net_param
-from caffe._wiring import filter_net, insert_splits
+from caffe._files.prototxt import parse, read_net_param
+from caffe._net.wiring import filter_net, insert_splits
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 from hypothesis import given, settings

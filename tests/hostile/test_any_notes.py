@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from caffe import SnapshotError
-from caffe._manifest import Manifest
+from caffe._snapshot.manifest import Manifest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from ensemble.files import BadInput
-from ensemble.score_file import load, save, score_path
-from solvers import InputError, journal
+from ensemble.scoring.score_file import load, save, score_path
+from harness.files import BadInput
+from training import InputError, journal
 
 from .any_input import few, file_of, quick
 from .experiment_files import scores

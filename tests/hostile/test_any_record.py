@@ -8,9 +8,9 @@ import lmdb
 import numpy as np
 import pytest
 from caffe import DataError
-from caffe._datum import datum_to_image, parse_datum, stack_pixels
-from caffe._image import decode_image
-from caffe._lmdb_file import check
+from caffe._data.datum import datum_to_image, parse_datum, stack_pixels
+from caffe._data.image import decode_image
+from caffe._data.lmdb_file import check
 from caffe.proto import caffe_pb2
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 from caffe import __main__ as caffe_command
-from caffe._tools import compute_image_mean, extract_features, upgrade_proto
+from caffe._commands import compute_image_mean, extract_features, upgrade_proto
 
 from data_prep import build_lmdb
-from ensemble import combine, scores, submission
-from solvers import run
+from ensemble import combine, submission
+from ensemble.scoring import scores
 from tests.engine.command import make_experiment
-from tests.experiment import small_ensemble
+from tests.ensemble import small_ensemble
+from training import run
 
 
 @pytest.fixture(scope="module")

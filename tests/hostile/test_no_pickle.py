@@ -9,7 +9,18 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(
     path
-    for folder in ("engine", "data_prep", "models", "solvers", "ensemble", "report", "demo", "bench", "baselines")
+    for folder in (
+        "engine",
+        "harness",
+        "data_prep",
+        "models",
+        "training",
+        "ensemble",
+        "first_pass",
+        "report",
+        "demo",
+        "bench",
+    )
     for path in (ROOT / folder).rglob("*.py")
 )
 MODULES = {"pickle", "cPickle", "_pickle", "shelve", "marshal", "dill", "cloudpickle", "joblib", "dbm"}

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import lmdb
 
-from tests.experiment.small_tiny_imagenet import files, write_zip
+from tests.data_prep.small_tiny_imagenet import files, write_zip
 from tests.torture.faults import Case, Fault, Lost, expect
 from tests.torture.places import REPOSITORY, small_disk
 from tests.torture.training import PATIENCE

@@ -8,11 +8,11 @@ import time
 from functools import partial
 from pathlib import Path
 
-from solvers.snapshots import Snapshot, fault
 from tests.torture.faults import Case, Fault, expect
 from tests.torture.training import Training, forget_ours, kill, wait_for
+from training.snapshots import Snapshot, fault
 
-# The steps of a snapshot (engine/caffe/_whole_file.py): four files are opened, half written, written and flushed
+# The steps of a snapshot (engine/caffe/_files/whole_file.py): four files are opened, half written, written and flushed
 # to disk; then each is renamed and the folder flushed. One that takes another's place removes its state before,
 # and its manifest where it has one.
 STEPS = 24

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from solvers.snapshots import Snapshot, newest_whole
 from tests.torture import builds
 from tests.torture.faults import Case, Fault, expect
 from tests.torture.training import Training, forget_ours
+from training.snapshots import Snapshot, newest_whole
 
 Names = dict[str, int]
 

@@ -11,11 +11,11 @@ import time
 from functools import partial
 from pathlib import Path
 
-from solvers.snapshots import fault, snapshots
 from tests.engine.command import environment
 from tests.torture.faults import Case, Fault, expect
 from tests.torture.places import REPOSITORY
 from tests.torture.training import MULTISTEP, Training, wait_for
+from training.snapshots import fault, snapshots
 
 
 class Run(Training):
@@ -30,7 +30,7 @@ class Run(Training):
 
     def make(self, verb: str) -> subprocess.Popen:
         """`make train-small KEEP=2` or `make resume-small KEEP=2`, in a session of its own."""
-        command = [sys.executable, "-m", "solvers.run", verb, "small", "--caffe", "./caffe", "--keep", "2"]
+        command = [sys.executable, "-m", "training.run", verb, "small", "--caffe", "./caffe", "--keep", "2"]
         variables = environment()
         variables["PYTHONPATH"] += os.pathsep + str(REPOSITORY)
         out = subprocess.PIPE

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from caffe import _whole_file
+from caffe._files import whole_file
 
 from data_prep import build_lmdb, staging
 from tests.torture import kills, power_cut
@@ -28,20 +28,20 @@ class _OsWithout:
 
 
 def test_files_that_are_not_flushed(monkeypatch):
-    monkeypatch.setattr(_whole_file, "os", _OsWithout(fsync=lambda descriptor: None))
+    monkeypatch.setattr(whole_file, "os", _OsWithout(fsync=lambda descriptor: None))
     with pytest.raises(Lost, match="names: the newest whole snapshot is 0, but 5 was written"):
         power_cut.snapshots_of_a_training()
 
 
 def test_folders_that_are_not_flushed(monkeypatch):
-    monkeypatch.setattr(_whole_file, "flush_folder", lambda folder: None)
+    monkeypatch.setattr(whole_file, "flush_folder", lambda folder: None)
     with pytest.raises(Lost, match="late names: the newest whole snapshot is 0, but 5 was written"):
         power_cut.snapshots_of_a_training()
 
 
 def test_a_state_that_stands_beside_another_runs_model(monkeypatch):
-    publish = _whole_file.WholeFiles.publish
-    monkeypatch.setattr(_whole_file.WholeFiles, "publish", lambda self, instead_of=(): publish(self))
+    publish = whole_file.WholeFiles.publish
+    monkeypatch.setattr(whole_file.WholeFiles, "publish", lambda self, instead_of=(): publish(self))
     with pytest.raises(Lost, match="the pair of .* is not one that was written"):
         power_cut.snapshots_in_place(manifests=False)
 

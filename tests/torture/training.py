@@ -11,9 +11,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from solvers.snapshots import Snapshot, newest_whole
 from tests.engine.command import make_experiment, start
 from tests.torture.faults import Lost, expect
+from training.snapshots import Snapshot, newest_whole
 
 SOLVER = """
 net: "net.prototxt"

@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from caffe._layers._prelu import prelu
+from caffe._layers._kernels.prelu import prelu
 from caffe._layers.base import Precision, register
 from caffe._layers.neuron import Neuron, NeuronBySlope
 from caffe.proto import caffe_pb2

@@ -13,13 +13,13 @@ from functools import partial
 
 import torch
 
-from caffe import _precision
 from caffe._blob import Blob
-from caffe._blobproto import to_array
+from caffe._device import precision as _precision
 from caffe._error import NetError, PrototxtError
+from caffe._files.blobproto import to_array
 from caffe._filler import fill
+from caffe._net.strides import natural_both_ways
 from caffe._registry import Registry
-from caffe._strides import natural_both_ways
 from caffe.proto import caffe_pb2
 
 Shape = tuple[int, ...]
@@ -84,7 +84,7 @@ class Layer:
         blobs: its parameters (weights, biases), shared with nobody but by name.
         bottoms, tops: how many it takes, as (least, most); most None for any number.
         loss_weight: of each top where the prototxt gives none: 1 for the first top of a loss.
-        precision: what the layer computes in where bfloat16 is chosen (see _precision.py).
+        precision: what the layer computes in where bfloat16 is chosen (see _device/precision.py).
         casts_weights: whether its weights are rounded to that before forward gets them.
         forward_relu: forward and the ReLU after it in one step; None where there is no such. With in_place its
             backward may overwrite the gradient of the top. A layer that has it makes a new array of its top, and no

@@ -68,7 +68,7 @@ class BatchNorm(Layer):
     in TEST they are the sums'. use_global_stats says otherwise. The sums are not trained.
 
     Its mean and variance are float32 sums whatever the bottom is. Where nobody looks between them, the Scale
-    after it is done in the same step (see _whole_net.py); forward gets that layer's weights behind its own.
+    after it is done in the same step (see _net/whole_net.py); forward gets that layer's weights behind its own.
     """
 
     precision = Precision.AS_GIVEN

@@ -2,7 +2,7 @@
 
 import math
 
-from caffe._layers._window import Windows, convolve, deconvolve, im2col
+from caffe._layers._kernels.window import Windows, convolve, deconvolve, im2col
 from caffe._layers.base import Layer, Precision, canonical_axis, register
 
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from caffe import _device, _multi_solver, _rng
-from caffe._datum import datum_to_image
+from caffe._data.datum import datum_to_image
+from caffe._data.records import RecordCursor, ResidentRecords
+from caffe._data.transformer import DataTransformer
+from caffe._device import device as _device
+from caffe._device import random_numbers
 from caffe._layers.base import Layer, register
-from caffe._records import RecordCursor, ResidentRecords
-from caffe._transformer import DataTransformer
+from caffe._workers import multi_solver
 from caffe.proto import caffe_pb2
 
 
@@ -53,7 +55,7 @@ class Data(Layer):
             raise self.error("batch_size must be 1 or more")
         self.batch_size = param.batch_size
         self.cursor = RecordCursor(param.source)
-        self._share = _multi_solver.share(self.training)
+        self._share = multi_solver.share(self.training)
         self.transformer = DataTransformer(self.param.transform_param, self.training)
         where = self.cursor.where(self.cursor.key)
         self.record_shape = datum_to_image(self.cursor.peek(), self.param.transform_param, where).shape
@@ -120,7 +122,7 @@ class Data(Layer):
         return _Batch(data, labels, images[0].shape, self._state_now(self.cursor))
 
     def _state_now(self, records: RecordCursor | ResidentRecords) -> dict:
-        return {"next_key": records.key.decode("latin-1"), "random": _rng.get_state(self.transformer.random)}
+        return {"next_key": records.key.decode("latin-1"), "random": random_numbers.get_state(self.transformer.random)}
 
     def identify_data(self):
         return f"{self.cursor.source} with {self.cursor.identity()}"
@@ -135,5 +137,5 @@ class Data(Layer):
         self.cursor.seek(state["next_key"].encode("latin-1"))
         if self._resident is not None:
             self._resident.seek(self.cursor.key)
-        _rng.set_state(self.transformer.random, state["random"])
+        random_numbers.set_state(self.transformer.random, state["random"])
         self._state = state

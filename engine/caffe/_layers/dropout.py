@@ -1,6 +1,6 @@
 """Dropout (Caffe's dropout_layer.cpp)."""
 
-from caffe import _rng
+from caffe._device import random_numbers
 from caffe._layers.base import Precision, register
 from caffe._layers.neuron import Neuron
 
@@ -20,4 +20,4 @@ class Dropout(Neuron):
         if not self.training:
             return [bottom[0]]
         keep = 1 - self.param.dropout_param.dropout_ratio
-        return [bottom[0] * _rng.dropout_mask(bottom[0], keep)]
+        return [bottom[0] * random_numbers.dropout_mask(bottom[0], keep)]

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from caffe import _device, _hdf5, _multi_solver, _rng
+from caffe._device import device as _device
+from caffe._device import random_numbers
 from caffe._error import DataError, SnapshotError
+from caffe._files import hdf5
+from caffe._files.read_file import MESSAGE, read_file
+from caffe._files.whole_file import write_file
 from caffe._layers.base import Layer, register
 from caffe._log import logger
-from caffe._read_file import MESSAGE, read_file
-from caffe._whole_file import write_file
+from caffe._workers import multi_solver
 
 if TYPE_CHECKING:
     import h5py
@@ -40,7 +43,7 @@ class HDF5Data(Layer):
         logger.info("Number of HDF5 files: %d", len(self.files))
         if not self.files:
             raise DataError(f"{param.source} must have at least 1 HDF5 filename listed.")
-        self._random = _rng.spawn()
+        self._random = random_numbers.spawn()
         self._start_round()
         self._load()
         self._shapes = [rows.shape[1:] for rows in self._rows]
@@ -57,8 +60,8 @@ class HDF5Data(Layer):
     def _load(self) -> None:
         """Read the current file and begin with its first row."""
         path = self.files[self._file_order[self._file]]
-        with _hdf5.reading(path, DataError) as file:
-            self._rows = [_hdf5.read_array(file, top) for top in self.param.top]
+        with hdf5.reading(path, DataError) as file:
+            self._rows = [hdf5.read_array(file, top) for top in self.param.top]
         counts = {rows.shape[:1] for rows in self._rows}
         if len(counts) != 1 or counts & {(), (0,)}:
             raise DataError(f"{path}: datasets {', '.join(self.param.top)} must have rows, the same number each.")
@@ -70,7 +73,7 @@ class HDF5Data(Layer):
     def _start_rows(self) -> None:
         self._row = 0
         # A snapshot keeps the state before the draw instead of the whole order.
-        self._before_order = _rng.get_state(self._random)
+        self._before_order = random_numbers.get_state(self._random)
         self._order = self._permutation(len(self._rows[0]))
 
     def _after_last_row(self) -> None:
@@ -87,7 +90,7 @@ class HDF5Data(Layer):
 
     def forward(self, bottom, weights):
         parts = []
-        rank, count = _multi_solver.share(self.training)
+        rank, count = multi_solver.share(self.training)
         missing = self.param.hdf5_data_param.batch_size * count
         while missing:
             chosen = self._order[self._row : self._row + missing]
@@ -110,7 +113,7 @@ class HDF5Data(Layer):
         if sorted(state["files"]) != list(range(len(self.files))):
             raise DataError(f"{self.param.hdf5_data_param.source} lists other files than before.")
         self._file_order, self._file = state["files"], range(len(self.files))[state["file"]]
-        _rng.set_state(self._random, state["random"])
+        random_numbers.set_state(self._random, state["random"])
         self._load()
         self._row = state["row"]
         if not 0 <= self._row < len(self._order):
@@ -156,6 +159,6 @@ class HDF5Output(Layer):
 
     def _write(self, fill) -> None:
         try:
-            write_file(self.file_name, _hdf5.to_bytes(fill))
+            write_file(self.file_name, hdf5.to_bytes(fill))
         except SnapshotError as error:
             raise DataError(f"Layer '{self.name}' (HDF5Output): {error}") from None

@@ -5,13 +5,15 @@ import hashlib
 import numpy as np
 import torch
 
-from caffe import _device, _multi_solver, _rng
+from caffe._data.image import read_image
+from caffe._data.image_list import read_image_list
+from caffe._data.transformer import DataTransformer
+from caffe._device import device as _device
+from caffe._device import random_numbers
 from caffe._error import DataError
-from caffe._image import read_image
-from caffe._image_list import read_image_list
 from caffe._layers.base import Layer, register
 from caffe._log import logger
-from caffe._transformer import DataTransformer
+from caffe._workers import multi_solver
 
 
 def hash_of(images: list[tuple[str, int]]) -> str:
@@ -25,7 +27,7 @@ class ImageData(Layer):
 
     Images of a batch may differ in size only where transform_param crops them to one. Tops: data
     (batch_size, channels, height, width), BGR or gray, and labels (batch_size). For the values of resized
-    images see _image.py.
+    images see _data/image.py.
     """
 
     bottoms = (0, 0)
@@ -43,15 +45,15 @@ class ImageData(Layer):
         if not self.images:
             raise DataError(f"The list of images {param.source} is empty.")
         self.transformer = DataTransformer(self.param.transform_param, self.training)
-        self._random = _rng.spawn()
-        if _multi_solver.share(self.training).count > 1 and not (param.shuffle or param.rand_skip):
+        self._random = random_numbers.spawn()
+        if multi_solver.share(self.training).count > 1 and not (param.shuffle or param.rand_skip):
             logger.warning(
                 "Layer '%s' gives all workers the same images: shuffle or rand_skip tells them apart.", self.name
             )
         self._start_round()
         logger.info("A total of %d images.", len(self.images))
         if param.rand_skip:
-            self._next = int(_rng.host().integers(param.rand_skip))
+            self._next = int(random_numbers.host().integers(param.rand_skip))
             logger.info("Skipping first %d data points.", self._next)
             if self._next >= len(self.images):
                 raise DataError(f"{param.source}: not enough points to skip: {self._next} of {len(self.images)}.")
@@ -60,7 +62,7 @@ class ImageData(Layer):
     def _start_round(self) -> None:
         self._next = 0
         # A snapshot keeps the state before the draw instead of the whole order.
-        self._before_order = _rng.get_state(self._random)
+        self._before_order = random_numbers.get_state(self._random)
         count = len(self.images)
         shuffle = self.param.image_data_param.shuffle
         self._order = self._random.permutation(count) if shuffle else np.arange(count)
@@ -103,13 +105,13 @@ class ImageData(Layer):
         return {
             "next": self._next,
             "order": self._before_order,
-            "random": _rng.get_state(self.transformer.random),
+            "random": random_numbers.get_state(self.transformer.random),
         }
 
     def set_state(self, state):
-        _rng.set_state(self._random, state["order"])
+        random_numbers.set_state(self._random, state["order"])
         self._start_round()
         if not 0 <= state["next"] < len(self.images):
             raise DataError(f"{self.param.image_data_param.source} has fewer images than before.")
         self._next = state["next"]
-        _rng.set_state(self.transformer.random, state["random"])
+        random_numbers.set_state(self.transformer.random, state["random"])

@@ -4,7 +4,7 @@ import math
 
 import torch.nn.functional as F
 
-from caffe._layers._fused import linear
+from caffe._layers._kernels.fused import linear
 from caffe._layers.base import Layer, Precision, canonical_axis, no_gradient, register
 
 

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from caffe._blobproto import read_array
+from caffe._files.blobproto import read_array
 from caffe._layers.base import Shape, canonical_axis, register
 from caffe._layers.loss import LabelLoss, SoftmaxLoss, check_label_count, read_labels
 from caffe.proto import caffe_pb2

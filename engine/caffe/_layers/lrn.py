@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
-from caffe._layers._window import INT_MAX
+from caffe._layers._kernels.window import INT_MAX
 from caffe._layers.base import Layer, Precision, register
 from caffe.proto import caffe_pb2
 

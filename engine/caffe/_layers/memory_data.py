@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from caffe import _device
+from caffe._device import device
 from caffe._layers.base import Layer, register
 from caffe._log import logger
 
@@ -62,7 +62,7 @@ class MemoryData(Layer):
         records = slice(self._position, self._position + self.batch_size)
         self._position = records.stop % len(self._arrays[0])
         # Copied: what is written into the top must not change the person's arrays.
-        return [torch.from_numpy(array[records].copy()).to(_device.current()) for array in self._arrays]
+        return [torch.from_numpy(array[records].copy()).to(device.current()) for array in self._arrays]
 
     def get_state(self):
         return {"position": self._position}

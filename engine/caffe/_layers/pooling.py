@@ -7,8 +7,8 @@ from itertools import accumulate
 import torch
 import torch.nn.functional as F
 
-from caffe import _rng
-from caffe._layers._window import INT_MAX
+from caffe._device import random_numbers
+from caffe._layers._kernels.window import INT_MAX
 from caffe._layers.base import Layer, Precision, register
 from caffe.proto import caffe_pb2
 
@@ -174,7 +174,7 @@ class Pooling(Layer):
             return mean.where(total > 0, 0)
         # Sums of the first value, two, three …: not by cumsum, which a GPU has no deterministic way for.
         reached = torch.stack(list(accumulate(windows.detach().unbind(2))), 2)
-        threshold = _rng.uniform(reached[:, :, :1]) * reached[:, :, -1:]
+        threshold = random_numbers.uniform(reached[:, :, :1]) * reached[:, :, -1:]
         # argmax finds the first of equals.
         drawn = (reached >= threshold).to(torch.uint8).argmax(2, keepdim=True)
         return windows.gather(2, drawn).squeeze(2)

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from caffe import _device, _rng
+from caffe._data.image import decode_image, resize
+from caffe._data.image_list import parse_int32
+from caffe._data.transformer import DataTransformer
+from caffe._device import device, random_numbers
 from caffe._error import DataError
-from caffe._image import decode_image, resize
-from caffe._image_list import parse_int32
+from caffe._files.read_file import IMAGE, MESSAGE, read_file
 from caffe._layers.base import Layer, register
 from caffe._log import logger
-from caffe._read_file import IMAGE, MESSAGE, read_file
-from caffe._transformer import DataTransformer
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ class WindowData(Layer):
         self.foreground = int(np.float32(param.batch_size) * np.float32(param.fg_fraction))
         if not 0 <= self.foreground <= param.batch_size:
             raise self.error(f"fg_fraction must be from 0 to 1, not {param.fg_fraction:g}")
-        self._random = _rng.spawn()
+        self._random = random_numbers.spawn()
         self._files: dict[str, bytes] = {}
         if param.cache_images:
             self._files = {path: self._content(path) for path in self.windows.images}
@@ -182,7 +182,7 @@ class WindowData(Layer):
             mirror = bool(self.param.transform_param.mirror and self._random.integers(2))
             labels[item] = window.label
             self._fill(data[item], window, mirror)
-        return [torch.from_numpy(top).to(_device.current()) for top in (data, labels)]
+        return [torch.from_numpy(top).to(device.current()) for top in (data, labels)]
 
     def _fill(self, data: np.ndarray, window: Window, mirror: bool) -> None:
         content = self._files.get(window.image) or self._content(window.image)
@@ -232,10 +232,10 @@ class WindowData(Layer):
         return (x1, y1, x2, y2), (above, left, right), (height, width)
 
     def get_state(self):
-        return {"random": _rng.get_state(self._random)}
+        return {"random": random_numbers.get_state(self._random)}
 
     def set_state(self, state):
-        _rng.set_state(self._random, state["random"])
+        random_numbers.set_state(self._random, state["random"])
 
 
 def _round(value: np.float32) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from caffe._gflags import GFLAGS, Flag
+from caffe._commands.gflags import GFLAGS, Flag
 from caffe._log_flags import HEEDED, LOG_FLAGS
 
 _TYPES = {bool: "bool", int: "int32", str: "string"}

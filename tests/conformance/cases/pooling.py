@@ -45,7 +45,7 @@ CASES = cases(
     ("engine CAFFE", "pool: AVE kernel_size: 2 engine: CAFFE", (2, 3, 4, 5)),
 )
 
-# SPP's STOCHASTIC and Pooling's are not on real Caffe's CPU; see tests/engine/test_pooling.py.
+# SPP's STOCHASTIC and Pooling's are not on real Caffe's CPU; see tests/engine/layers/test_pooling.py.
 CASES += cases(
     "SPP",
     "spp_param { %s }",

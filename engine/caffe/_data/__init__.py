@@ -1,0 +1,1 @@
+"""Records and images: LMDBs of Datum, lists of images, decoding, resizing, the data layers' transformation."""

@@ -1,0 +1,1 @@
+"""The device that computes: mode, precision, determinism, memory, random numbers, time."""

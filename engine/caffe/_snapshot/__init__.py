@@ -1,0 +1,1 @@
+"""Snapshots: writing one, resuming from one, and the files that belong to it."""

@@ -1,1 +1,0 @@
-"""The experiment: data, models, solvers and ensemble, with our engine behind the door."""

@@ -1,0 +1,135 @@
+"""What follows a training while it runs: its curves, the screen, TensorBoard.
+
+Caffe's output comes in as it comes, in pieces. Nothing here may stop a training: what fails is left out,
+and said once.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from training import InputError, caffe_log, journal
+from training.curves import Curves, read
+from training.keep import Keep
+from training.live_line import LiveLine
+from training.tensorboard_events import EventFile
+from training.terminal import Terminal, is_terminal
+from training.training_set import training_set
+
+_STOPPING = (
+    "training.run: stopping with a snapshot, after this iteration; Ctrl-C again ends Caffe at once, without one",
+    "training.run: ending Caffe at once",
+    "training.run: killing Caffe",
+)
+
+
+class Watch:
+    """Follows one run of Caffe.
+
+    Args:
+        curves: those of the runs before, which this one goes on with.
+        live: the live line; None where standard error is no terminal, and gets Caffe's words as they are.
+
+    Attributes:
+        keep: removes snapshots that need not stay; None where all stay.
+        fatal: Caffe's last words where it failed, "" otherwise.
+    """
+
+    def __init__(self, curves: Curves, live: LiveLine | None = None):
+        self._curves, self._live = curves, live
+        self.keep: Keep | None = None
+        self.fatal = ""
+        self._events: EventFile | None = None
+        self._rest = b""
+        self._deaf = False  # standard error is gone
+
+    def record(self, events: EventFile) -> None:
+        """Keep TensorBoard's file too, of what the curves have already and of what comes."""
+        self._events = events
+        self._write_events()
+
+    def feed(self, chunk: bytes) -> None:
+        """Some of Caffe's output."""
+        if self._live is None:
+            self._echo(chunk)
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        for line in lines:
+            self._line(line.decode(errors="replace").rstrip("\r"))
+
+    def tick(self) -> None:
+        """A moment passes."""
+        if self._live:
+            self._live.tick(self._curves)
+        if self.keep:
+            self.keep.tick()
+
+    def say(self, line: str) -> None:
+        """A line of the runner's own."""
+        if self._live:
+            self._live.say(line)
+        else:
+            self._echo(f"{line}\n".encode())
+
+    def stopping(self, times: int) -> None:
+        """Caffe was asked to stop, for the first time or again."""
+        self.say(_STOPPING[min(times, len(_STOPPING)) - 1])
+        if self._live:
+            self._live.stopping()
+
+    def close(self) -> None:
+        """Caffe has ended."""
+        if self._rest:
+            self.feed(b"\n")
+        if self._live:
+            self._live.close(self._curves)
+        if self.keep:
+            self.keep.prune()
+        self._write_events(last=True)
+
+    def _line(self, line: str) -> None:
+        event = self._curves.add(line)
+        if line.startswith("F") and (found := caffe_log.PREFIX.match(line)):
+            self.fatal = found[4].strip().rstrip(".")
+        if self._live:
+            self._live.line(line, event, self._curves)
+        if event:
+            self._write_events()
+
+    def _write_events(self, last: bool = False) -> None:
+        if self._events is None:
+            return
+        try:
+            self._events.add(self._curves, last)
+        except OSError as error:
+            self._events.give_up()
+            self._events = None
+            self.say(f"TensorBoard's events are not written from here on: {error}")
+
+    def _echo(self, chunk: bytes) -> None:
+        rest = memoryview(chunk)
+        try:
+            while rest and not self._deaf:
+                rest = rest[os.write(sys.stderr.fileno(), rest) :]
+        except OSError:  # a terminal that was closed, a full disk
+            self._deaf = True
+
+
+def of_run(name: str, solver, folder: Path, start: int, keep: int | None = None) -> Watch:
+    """What follows a run that begins at an iteration; its start stands in the journal already.
+
+    ``keep``: how many of the last snapshots stay, besides the best one; all by default.
+    """
+    curves, images = read(folder), training_set(solver)
+    curves.forget(start)
+    live = LiveLine(Terminal(sys.stderr.fileno()), name, solver.max_iter, images) if is_terminal(2) else None
+    watch, runs = Watch(curves, live), journal.read(folder)
+    if keep:
+        watch.keep = Keep(solver.snapshot_prefix, keep, curves, watch.say)
+        watch.keep.prune()
+    try:
+        watch.record(EventFile(folder, images, journal.edits(runs)))
+    except ImportError:
+        watch.say("training.run: no TensorBoard events are written: tensorboard is not installed (make setup does)")
+    except (OSError, InputError) as error:
+        watch.say(f"training.run: no TensorBoard events are written: {error}")
+    return watch

@@ -18,8 +18,7 @@ from bench import make_lmdb, real_blas, scores, training
 from bench.results import keep, say
 from bench.table import table
 from data_prep.dataset import find
-from data_prep.errors import DataError
-from harness.files import BadInput
+from harness.errors import UserError
 from harness.measurements import BENCH, check_place
 from tests.conformance.engines import REAL
 
@@ -56,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
         if out:
             so_far.replace(out)
             say(f"-> {out}")
-    except (DataError, BadInput, OSError) as error:
+    except (UserError, OSError) as error:
         raise SystemExit(f"bench: {error}") from error
 
 

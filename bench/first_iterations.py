@@ -23,7 +23,7 @@ from google.protobuf import text_format
 from bench import real_blas
 from bench.results import write_csv
 from harness import provenance
-from harness.files import BadInput
+from harness.errors import UserError
 from harness.measurements import check_place
 from models.render import HERE as MODELS
 from models.render import render
@@ -38,7 +38,7 @@ def checked(text: str) -> Path:
     """The value of --out, for argparse: a file outside results/."""
     try:
         check_place(Path(text))
-    except BadInput as error:
+    except UserError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
     return Path(text)
 

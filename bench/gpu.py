@@ -149,12 +149,12 @@ def main(arguments: list[str] | None = None) -> None:
         return
     from bench.results import keep, say
     from bench.table import table
-    from harness.files import BadInput
+    from harness.errors import UserError
     from harness.measurements import check_place
 
     try:
         check_place(options.out)
-    except BadInput as error:
+    except UserError as error:
         raise SystemExit(f"bench.gpu: {error}") from error
 
     rows = []

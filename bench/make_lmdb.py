@@ -27,9 +27,9 @@ import lmdb
 from bench.process import Finished, measured
 from bench.table import table
 from data_prep.dataset import find
-from data_prep.errors import DataError
 from data_prep.splits import split
 from data_prep.tiny_imagenet import LabelledImage, TinyImageNet
+from harness.errors import UserError
 from tests.conformance.engines import OURS, REAL, REPOSITORY, workspace
 
 CLASSES = 200
@@ -141,7 +141,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         print(table(measure(options.data or find(), options.images, options.rounds, print)))
-    except DataError as error:
+    except UserError as error:
         raise SystemExit(f"bench: {error}") from error
 
 

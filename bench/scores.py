@@ -25,7 +25,7 @@ from bench.process import Finished, measured
 from bench.table import table
 from ensemble.scoring import score_file
 from ensemble.scoring.scores import newest_snapshot
-from harness.files import BadInput
+from harness.errors import UserError
 from tests.conformance.engines import OURS, REAL, REPOSITORY, Engine, workspace
 
 IMAGES = 10_000
@@ -69,7 +69,7 @@ def prepare(name: str, data: Path, images: int, folder: Path) -> None:
     copy_records(data / "val_lmdb", folder / "lmdb" / "val_lmdb", images)
     try:
         shutil.copyfile(newest_snapshot(Path("runs", name), name), folder / "snapshot.caffemodel")
-    except BadInput:
+    except UserError:
         OURS.checked([*OURS.interpreter(folder), "-c", RANDOM], folder)
 
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from harness.files import BadInput
+from harness.errors import UserError
 
 #: How the works of whole benchmarks begin, by the file's name.
 WORKS = {
@@ -48,7 +48,7 @@ def machine(path: Path) -> str | None:
 def _rows(path: Path) -> list[dict]:
     rows = _about(path).get("rows")
     if not isinstance(rows, list) or not rows or not all(isinstance(row, dict) for row in rows):
-        raise BadInput(f"{path}: not what a benchmark writes; measure again")
+        raise UserError(f"{path}: not what a benchmark writes; measure again")
     return rows
 
 
@@ -64,4 +64,4 @@ def _about(path: Path) -> dict:
             return found
     except (ValueError, RecursionError):
         pass
-    raise BadInput(f"{path}: not what a benchmark writes; measure again")
+    raise UserError(f"{path}: not what a benchmark writes; measure again")

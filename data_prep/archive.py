@@ -12,7 +12,8 @@ import zlib
 from pathlib import Path
 from typing import NamedTuple
 
-from data_prep.errors import BadImage, DataError
+from data_prep.errors import BadImage
+from harness.errors import UserError
 
 MAX_FILE_BYTES = 16 << 20
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
@@ -36,7 +37,7 @@ class FolderReader:
         self.root = root
 
     def read(self, entry: Entry) -> bytes:
-        """The file's bytes. Raises ``DataError`` when it is gone, no file, or larger than ``MAX_FILE_BYTES``."""
+        """The file's bytes. Raises ``UserError`` when it is gone, no file, or larger than ``MAX_FILE_BYTES``."""
         path = f"{self.root}/{entry.name}"
         try:
             # Without a file object, which takes five times as long to make as the file to read. A pipe must not
@@ -47,17 +48,17 @@ class FolderReader:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+            raise UserError(f"{path}: cannot be read ({error.strerror})") from error
 
     def _read(self, descriptor: int, path: str) -> bytes:
         about = os.fstat(descriptor)
         if not stat.S_ISREG(about.st_mode):
-            raise DataError(f"{path}: not a file")
+            raise UserError(f"{path}: not a file")
         if about.st_size > MAX_FILE_BYTES:
-            raise DataError(f"{path}: larger than {MAX_FILE_BYTES} bytes, which no file of Tiny ImageNet is")
+            raise UserError(f"{path}: larger than {MAX_FILE_BYTES} bytes, which no file of Tiny ImageNet is")
         data = os.read(descriptor, about.st_size + 1)
         if len(data) != about.st_size:
-            raise DataError(f"{path}: its size changes while it is read; start again when it is at rest")
+            raise UserError(f"{path}: its size changes while it is read; start again when it is at rest")
         return data
 
     def size(self, entry: Entry) -> int:

@@ -24,7 +24,7 @@ import numpy as np
 from data_prep import built, source
 from data_prep.classes import write_labels
 from data_prep.dataset import DEFAULT_ZIP, find
-from data_prep.errors import DataError, exit_status
+from data_prep.errors import exit_status
 from data_prep.mean import write_mean
 from data_prep.record_writer import RecordWriter, count_records, disk_bytes
 from data_prep.records import PIXEL_COUNT, RecordBatch
@@ -33,6 +33,7 @@ from data_prep.staging import WriteBehind, put_back, remove_leftovers, staged_fo
 from data_prep.tiny_imagenet import TinyImageNet, no_search_for_garbage
 from data_prep.workers import Batches, Lists, decoders
 from harness import commands
+from harness.errors import UserError
 from harness.progress import bar
 
 DEFAULT_MAX_BAD = 0.001
@@ -53,7 +54,7 @@ def build(
     """Build everything under ``out`` and return what build.json says.
 
     ``max_bad`` is the share of all images that may fail to decode; these are left out and named. Without
-    ``test`` there is no test_lmdb. Raises ``DataError`` for a set that is not whole, more bad images, too little
+    ``test`` there is no test_lmdb. Raises ``UserError`` for a set that is not whole, more bad images, too little
     disk; ``out`` is then as before.
     """
     with ExitStack() as stack:
@@ -104,14 +105,14 @@ def _write_splits(
                     step()
                     bad += batch.bad
                     if len(bad) > allowed:
-                        raise DataError(f"{len(bad)} images do not decode, {allowed} are tolerated: {_some(bad)}")
+                        raise UserError(f"{len(bad)} images do not decode, {allowed} are tolerated: {_some(bad)}")
                     pixel_sums[name] += batch.pixel_sum
                     progress.update(len(batch.keys) + len(batch.bad))
             if not writer.count:
-                raise DataError(f"{environment}: not one image of {name} decodes")
+                raise UserError(f"{environment}: not one image of {name} decodes")
             counts[name] = count_records(environment)
             if counts[name] != writer.count:
-                raise DataError(f"{environment}: {writer.count} records were written and {counts[name]} are there")
+                raise UserError(f"{environment}: {writer.count} records were written and {counts[name]} are there")
             step()
     return pixel_sums, counts, bad
 
@@ -131,7 +132,7 @@ def _check_space(out: Path, needed: int) -> None:
         place = place.parent
     free = shutil.disk_usage(place).free
     if free < needed:
-        raise DataError(
+        raise UserError(
             f"{out}: needs {needed / 1e9:.2f} GB free and {place} has {free / 1e9:.2f} GB; make room, "
             "or choose another --out (--encoded takes about a third)"
         )
@@ -183,27 +184,27 @@ def _anew(args: argparse.Namespace, options: dict) -> str:
 def _wanted(args: argparse.Namespace) -> tuple[Path, dict] | None:
     """The source and the options to build with; None where what is asked for is there already.
 
-    Raises ``DataError`` where something else is there and nothing says that it may go.
+    Raises ``UserError`` where something else is there and nothing says that it may go.
     """
     out = args.out
     asked = {"holdout_per_class": args.holdout, "seed": args.seed, "encoded": args.encoded}
     put_back(out)
     if args.data and not args.data.exists():
-        raise DataError(f"{args.data}: no such zip or folder")
+        raise UserError(f"{args.data}: no such zip or folder")
     if args.replace:
         options = built.options_of(None, asked)
         data = args.data or find()
         try:
             found = built.read(out)
-        except DataError:
+        except UserError:
             found = None
         if found:
             print(f"{out}: replaces {built.told(out, found)}", file=sys.stderr)
         return data, options
     try:
         found = built.read(out)
-    except DataError as error:
-        raise DataError(
+    except UserError as error:
+        raise UserError(
             f"{error}; move it away, or build in its place: {_anew(args, built.options_of(None, asked))}"
         ) from error
     if found is None:
@@ -213,13 +214,13 @@ def _wanted(args: argparse.Namespace) -> tuple[Path, dict] | None:
     if data is None:
         try:
             data = find()
-        except DataError as error:
+        except UserError as error:
             if lost or source.named():
                 raise
             gone = error if source.remembered(DEFAULT_ZIP.parent) else None
     wrong = built.differences(found, data, asked, not args.without_test)
     if wrong:
-        raise DataError(
+        raise UserError(
             f"{out}: holds {built.told(out, found)}. That was built {', and '.join(wrong)}. Nothing was changed; this "
             f"removes it and builds what you ask for: {_anew(args, options)}"
         )
@@ -256,7 +257,7 @@ def main(argv: list[str] | None = None) -> int:
                 test=not args.without_test,
             )
         except lmdb.Error as error:
-            raise DataError(f"{args.out}: LMDB says: {error}") from error
+            raise UserError(f"{args.out}: LMDB says: {error}") from error
         for name in summary["left_out"]:
             print(f"warning: left out {name}", file=sys.stderr)
         print(f"{args.out}: {built.told(args.out, summary)}")

@@ -7,12 +7,12 @@ from datetime import datetime
 from pathlib import Path
 
 from data_prep.archive import Reader
-from data_prep.errors import DataError
 from data_prep.listing import files_digest
 from data_prep.records import record_key
 from data_prep.splits import split
 from data_prep.tiny_imagenet import LabelledImage, TinyImageNet
 from data_prep.workers import Lists
+from harness.errors import UserError
 
 NOTE = "build.json"
 #: Make's variables, the fields of build.json that they set, and what is built where neither says anything.
@@ -22,7 +22,7 @@ OPTIONS = {"HOLDOUT": ("holdout_per_class", 0), "SEED": ("seed", 0), "ENCODED": 
 def read(out: Path) -> dict | None:
     """What ``out/build.json`` says; None where ``out`` is not there, or empty.
 
-    Raises ``DataError`` where ``out`` holds something else: it may be the user's own.
+    Raises ``UserError`` where ``out`` holds something else: it may be the user's own.
     """
     if not out.exists() or out.is_dir() and not any(out.iterdir()):
         return None
@@ -33,7 +33,7 @@ def read(out: Path) -> dict | None:
             raise ValueError("records are no numbers")
         found = {"source": "an unknown set", **{key: default for key, default in OPTIONS.values()}, **found}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"{out}: holds something that make lmdb did not write whole ({NOTE}: {error})") from error
+        raise UserError(f"{out}: holds something that make lmdb did not write whole ({NOTE}: {error})") from error
     return found
 
 
@@ -63,7 +63,7 @@ def differences(found: dict, data: Path | None, asked: dict, test: bool) -> list
     """In words, what is built otherwise than asked for; an option that is None is not asked for.
 
     ``data`` is the source asked for, None where there is none. A zip that was renamed is the same source. Raises
-    ``DataError`` for a source that is not whole.
+    ``UserError`` for a source that is not whole.
     """
     wrong = [
         f"with {name}={int(found[key])}, not {name}={int(asked[key])}"

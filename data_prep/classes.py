@@ -9,23 +9,23 @@ from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 
-from data_prep.errors import DataError
+from harness.errors import UserError
 
 CLASS_COUNT = 200
 _WNID = re.compile(r"n\d{8}", re.ASCII)
 
 
 def parse_wnids(text: str, source: str) -> tuple[str, ...]:
-    """The ids in wnids.txt, sorted, so that the position is the label. Raises ``DataError`` unless 200
+    """The ids in wnids.txt, sorted, so that the position is the label. Raises ``UserError`` unless 200
     differ.
     """
     lines = text.split()
     for line in lines:
         if not _WNID.fullmatch(line):
-            raise DataError(f"{source}: {line[:40]!r} is not a WordNet id such as n01443537")
+            raise UserError(f"{source}: {line[:40]!r} is not a WordNet id such as n01443537")
     wnids = tuple(sorted(set(lines)))
     if len(lines) != CLASS_COUNT or len(wnids) != CLASS_COUNT:
-        raise DataError(
+        raise UserError(
             f"{source}: {len(lines)} classes, {len(wnids)} of them different; Tiny ImageNet has "
             f"{CLASS_COUNT}: restore the official list"
         )
@@ -42,7 +42,7 @@ def parse_words(text: str, wnids: Iterable[str], source: str) -> dict[str, str]:
             words[wnid] = names.strip()
     missing = sorted(wanted - words.keys())
     if missing:
-        raise DataError(f"{source}: no words for {missing[0]} ({len(missing)} of the classes miss theirs)")
+        raise UserError(f"{source}: no words for {missing[0]} ({len(missing)} of the classes miss theirs)")
     return words
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from data_prep import source
 from data_prep.download import download
-from data_prep.errors import DataError, exit_status
+from data_prep.errors import exit_status
 from data_prep.tiny_imagenet import TinyImageNet
 from harness import commands
+from harness.errors import UserError
 
 URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
 MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
@@ -26,19 +27,19 @@ DEFAULT_ZIP = Path("data/tiny-imagenet-200.zip")
 def find(zip_path: Path = DEFAULT_ZIP) -> Path:
     """Where the set is: what TINY_IMAGENET names, else what `make data` was given, else ``zip_path``.
 
-    Raises ``DataError`` when nothing is there, or when what `make data` was given has changed.
+    Raises ``UserError`` when nothing is there, or when what `make data` was given has changed.
     """
     named = source.named()
     path = Path(named) if named else source.recall(zip_path.parent) or zip_path
     if not path.exists():
         why = "TINY_IMAGENET names it, and" if named else "run `make data`, or set TINY_IMAGENET:"
-        raise DataError(f"{path}: {why} there is no such zip or folder")
+        raise UserError(f"{path}: {why} there is no such zip or folder")
     return path
 
 
 def fetch(zip_path: Path, url: str = URL, md5: str = MD5) -> Path:
     """The set's path, after downloading it to ``zip_path`` if need be, and verifying. May raise
-    ``DataError``.
+    ``UserError``.
     """
     if source.named():
         return find()
@@ -48,7 +49,7 @@ def fetch(zip_path: Path, url: str = URL, md5: str = MD5) -> Path:
     if not zip_path.exists():
         download(url, zip_path, md5)
     elif before is None and file_md5(zip_path) != md5:
-        raise DataError(
+        raise UserError(
             f"{zip_path}: its md5 is not the official zip's {md5}; if it is a packing of your own, take it as it is: "
             f"make data TINY_IMAGENET={zip_path}; else move it away, and make data downloads the official one"
         )

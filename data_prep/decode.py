@@ -11,7 +11,8 @@ import io
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from data_prep.errors import BadImage, DataError
+from data_prep.errors import BadImage
+from harness.errors import UserError
 from harness.orientation import upright
 
 try:
@@ -38,7 +39,7 @@ def new_scratch() -> np.ndarray:
 def decode_jpeg(data: bytes, name: str, scratch: np.ndarray | None = None) -> np.ndarray:
     """The pixels of a 64 x 64 JPEG: uint8 (3, 64, 64), channels B, G, R. They may lie in ``scratch``.
     Gray is repeated into three channels and CMYK converted, both as imread(IMREAD_COLOR) does. Raises
-    ``BadImage`` when the file does not decode, ``DataError`` when the image has another size (nothing is
+    ``BadImage`` when the file does not decode, ``UserError`` when the image has another size (nothing is
     decoded then).
     """
     pixels = _decode_ordinary(data, scratch)
@@ -65,7 +66,7 @@ def _decode_any(data: bytes, name: str) -> np.ndarray:
                 raise _wrong_size(name, f"{image.width}x{image.height}")
             image.load()
             return _planes(upright(image))
-    except DataError:
+    except UserError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _wrong_size(name, "enormous") from error
@@ -75,8 +76,8 @@ def _decode_any(data: bytes, name: str) -> np.ndarray:
         raise BadImage(f"{name}: does not decode as JPEG ({error})") from error
 
 
-def _wrong_size(name: str, size: str) -> DataError:
-    return DataError(f"{name}: the image is {size}; every image of Tiny ImageNet is {WIDTH}x{HEIGHT}")
+def _wrong_size(name: str, size: str) -> UserError:
+    return UserError(f"{name}: the image is {size}; every image of Tiny ImageNet is {WIDTH}x{HEIGHT}")
 
 
 def _planes(image: Image.Image) -> np.ndarray:

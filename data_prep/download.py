@@ -10,7 +10,7 @@ import urllib.request
 from pathlib import Path
 from typing import BinaryIO
 
-from data_prep.errors import DataError
+from harness.errors import UserError
 from harness.progress import bar
 
 MAX_BYTES = 2 << 30
@@ -23,7 +23,7 @@ def download(url: str, path: Path, md5: str, *, wait_s: float = 1.0) -> None:
     """Fetch ``url`` to ``path``; the bytes gather in ``<path>.part``, from where a later call goes on.
 
     A connection that breaks is taken up again, at most ``TRIES`` times in a row without a new byte. Raises
-    ``DataError`` when it stays broken (the .part file is kept) or the md5 is wrong (it is deleted).
+    ``UserError`` when it stays broken (the .part file is kept) or the md5 is wrong (it is deleted).
     """
     part = path.with_name(path.name + ".part")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,13 +34,13 @@ def download(url: str, path: Path, md5: str, *, wait_s: float = 1.0) -> None:
             _fetch_rest(url, part)
             break
         except urllib.error.HTTPError as error:
-            raise DataError(f"{url}: the server says {error.code} {error.reason}; {_advice(path)}") from error
+            raise UserError(f"{url}: the server says {error.code} {error.reason}; {_advice(path)}") from error
         except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
             failures = 1 if _size(part) > before else failures + 1
             if failures == TRIES:
                 reason = getattr(error, "reason", None) or error
                 kept = f"{_size(part)} bytes are kept in {part}; run it again to go on, or " if _size(part) else ""
-                raise DataError(
+                raise UserError(
                     f"{url}: no network, or the connection broke ({reason}); {kept}{_advice(path)}"
                 ) from error
             time.sleep(wait_s * 2 ** (failures - 1))
@@ -75,7 +75,7 @@ def _copy(response: http.client.HTTPResponse, file: BinaryIO, total: int | None,
         while chunk := response.read1(_CHUNK):
             have += len(chunk)
             if have > MAX_BYTES:
-                raise DataError(f"{url}: the server sends more than {MAX_BYTES} bytes; this is not the official zip")
+                raise UserError(f"{url}: the server sends more than {MAX_BYTES} bytes; this is not the official zip")
             file.write(chunk)
             progress.update(len(chunk))
 
@@ -92,7 +92,7 @@ def _finish(url: str, part: Path, path: Path, md5: str) -> None:
             os.fsync(file.fileno())
     if found != md5:
         part.unlink()
-        raise DataError(f"{url}: md5 {found} instead of {md5}; what came was deleted, run it again or {_advice(path)}")
+        raise UserError(f"{url}: md5 {found} instead of {md5}; what came was deleted, run it again or {_advice(path)}")
     part.replace(path)
 
 

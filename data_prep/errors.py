@@ -3,12 +3,10 @@
 import sys
 from collections.abc import Callable
 
-
-class DataError(Exception):
-    """Bad input, told in one line for the person who typed the command."""
+from harness.errors import UserError
 
 
-class BadImage(DataError):
+class BadImage(UserError):
     """One image file cannot be used; a build may leave out a few of these."""
 
 
@@ -16,7 +14,7 @@ def exit_status(command: Callable[[], None]) -> int:
     """Run ``command``; return 0, 1 after an error a person can act on, or 130 after Ctrl-C."""
     try:
         command()
-    except (DataError, OSError) as error:
+    except (UserError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from data_prep.archive import MAX_FILE_BYTES, Entry, FolderReader, Reader, ZipReader
-from data_prep.errors import DataError
 from data_prep.zip_directory import Place, plain_members
+from harness.errors import UserError
 
 TOP_FOLDER = "tiny-imagenet-200"
 MAX_MEMBERS = 1_000_000
@@ -33,14 +33,14 @@ _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"7z\xbc\xaf
 def list_files(path: Path) -> tuple[Reader, dict[str, Entry]]:
     """A reader for the set at ``path`` (zip or folder) and its entries by path below the top folder.
 
-    Raises ``DataError`` when there is nothing at ``path``, the zip is cut or damaged, or it holds something a
+    Raises ``UserError`` when there is nothing at ``path``, the zip is cut or damaged, or it holds something a
     data set never does: a name that leaves its folder, a link, encryption, a giant member, too many members.
     """
     if path.is_dir():
         return _list_folder(path)
     if path.is_file():
         return _list_zip(path)
-    raise DataError(f"{path}: no such zip or folder; run `make data`, or set TINY_IMAGENET to where the set is")
+    raise UserError(f"{path}: no such zip or folder; run `make data`, or set TINY_IMAGENET to where the set is")
 
 
 def _list_folder(path: Path) -> tuple[Reader, dict[str, Entry]]:
@@ -85,7 +85,7 @@ def _list_zip(path: Path) -> tuple[Reader, dict[str, Entry]]:
 def _directory_count(path: Path) -> int | None:
     """How many members the end of a zip tells of; None where it has no end, which is zipfile's to say.
 
-    Raises ``DataError`` where the directory is so long that reading it takes the memory.
+    Raises ``UserError`` where the directory is so long that reading it takes the memory.
     """
     with open(path, "rb") as file:
         size = file.seek(0, os.SEEK_END)
@@ -103,7 +103,7 @@ def _directory_count(path: Path) -> int | None:
             if len(end) == _ZIP64_END.size:
                 *_, count, directory_bytes, _ = _ZIP64_END.unpack(end)
     if directory_bytes > MAX_DIRECTORY_BYTES:
-        raise DataError(f"{path}: its directory takes {directory_bytes} bytes; this is not the official zip")
+        raise UserError(f"{path}: its directory takes {directory_bytes} bytes; this is not the official zip")
     return count
 
 
@@ -118,13 +118,13 @@ def _check_places(files: dict[str, Place], path: Path) -> None:
         total += size
         total_stored += _LOCAL_HEADER_BYTES + stored
         if not 0 <= offset <= zip_bytes - _LOCAL_HEADER_BYTES - stored:
-            raise DataError(f"{path}: member {name!r:.80} lies outside it, so the zip is damaged; {_OTHER}")
+            raise UserError(f"{path}: member {name!r:.80} lies outside it, so the zip is damaged; {_OTHER}")
         if size > MAX_RATIO * stored + 1024:
-            raise DataError(f"{path}: member {name!r:.80} has {size} bytes in {stored}; this is not the official zip")
+            raise UserError(f"{path}: member {name!r:.80} has {size} bytes in {stored}; this is not the official zip")
     if total > MAX_TOTAL_BYTES:
-        raise DataError(f"{path}: holds more than {MAX_TOTAL_BYTES} bytes; this is not the official zip")
+        raise UserError(f"{path}: holds more than {MAX_TOTAL_BYTES} bytes; this is not the official zip")
     if total_stored > zip_bytes:
-        raise DataError(f"{path}: its members are larger than itself; this is not the official zip")
+        raise UserError(f"{path}: its members are larger than itself; this is not the official zip")
 
 
 def _any_members(path: Path, said: int | None) -> dict[str, Place]:
@@ -133,10 +133,10 @@ def _any_members(path: Path, said: int | None) -> dict[str, Place]:
             members = archive.infolist()
     # Its own error for a damaged one, and also struct.error, ValueError, OverflowError, OSError, NotImplementedError.
     except Exception as error:
-        raise DataError(f"{path}: {_no_zip(path, error)}; {_OTHER}") from error
+        raise UserError(f"{path}: {_no_zip(path, error)}; {_OTHER}") from error
     # A damaged length in the directory makes zipfile skip what comes after.
     if said is not None and len(members) != said:
-        raise DataError(
+        raise UserError(
             f"{path}: {said} members are said to be there, and {len(members)} are, so the zip is damaged; {_OTHER}"
         )
     files: dict[str, Place] = {}
@@ -144,7 +144,7 @@ def _any_members(path: Path, said: int | None) -> dict[str, Place]:
         _check_member(member, path)
         name = member.filename
         if name in files:
-            raise DataError(f"{path}: member {name!r} is there twice; this is not the official zip")
+            raise UserError(f"{path}: member {name!r} is there twice; this is not the official zip")
         if not member.is_dir():
             size, stored, method = member.file_size, member.compress_size, member.compress_type
             files[name] = (size, member.header_offset, stored, method, member.CRC)
@@ -175,7 +175,7 @@ def _no_zip(path: Path, error: Exception) -> str:
 
 def _check_count(count: int, path: Path) -> None:
     if count > MAX_MEMBERS:
-        raise DataError(f"{path}: more than {MAX_MEMBERS} files; Tiny ImageNet has about 120,000")
+        raise UserError(f"{path}: more than {MAX_MEMBERS} files; Tiny ImageNet has about 120,000")
 
 
 def _check_member(member: zipfile.ZipInfo, path: Path) -> None:
@@ -195,4 +195,4 @@ def _check_member(member: zipfile.ZipInfo, path: Path) -> None:
         wrong = f"is larger than {MAX_FILE_BYTES} bytes"
     else:
         return
-    raise DataError(f"{path}: member {member.orig_filename!r} {wrong}; this is not the official zip")
+    raise UserError(f"{path}: member {member.orig_filename!r} {wrong}; this is not the official zip")

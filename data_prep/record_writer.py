@@ -6,10 +6,10 @@ from pathlib import Path
 import lmdb
 
 from data_prep.archive import Reader
-from data_prep.errors import DataError
 from data_prep.records import RECORD_BYTES, RecordBatch
 from data_prep.staging import WriteBehind
 from data_prep.tiny_imagenet import LabelledImage
+from harness.errors import UserError
 
 _PAGE = 4096
 
@@ -44,7 +44,7 @@ class RecordWriter:
     def append(self, batch: RecordBatch) -> None:
         """Write one batch, in one transaction, and read it back. Keys must come after all that are there.
 
-        Raises ``DataError`` when they do not, and when what is read is not what was written.
+        Raises ``UserError`` when they do not, and when what is read is not what was written.
         """
         values = memoryview(batch.values)
         items = [(key, values[start:end]) for key, (start, end) in zip(batch.keys, batch.bounds, strict=True)]
@@ -53,7 +53,7 @@ class RecordWriter:
             for key, value in items:
                 # As bytes: they compare ten times as fast as memoryviews do.
                 if transaction.get(key) != bytes(value):
-                    raise DataError(
+                    raise UserError(
                         f"{self._folder}: record {key.decode()} is read back as another; is the disk sound?"
                     )
         self.count += len(items)
@@ -65,7 +65,7 @@ class RecordWriter:
                 with self._environment.begin(write=True) as transaction:
                     _, added = transaction.cursor().putmulti(items, append=True)
                 if added != len(items):
-                    raise DataError(f"{self._folder}: keys are not in order")
+                    raise UserError(f"{self._folder}: keys are not in order")
                 return
             except lmdb.MapFullError:
                 self._environment.set_mapsize(2 * self._environment.info()["map_size"])

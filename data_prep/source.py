@@ -5,8 +5,8 @@ import os
 import shlex
 from pathlib import Path
 
-from data_prep.errors import DataError
 from data_prep.listing import files_digest, list_files
+from harness.errors import UserError
 
 FILE = "source.json"
 #: The command that names a set, as messages show it.
@@ -35,17 +35,17 @@ def remember(path: Path, folder: Path) -> None:
 def recall(folder: Path) -> Path | None:
     """The set that ``folder`` remembers; None where it remembers none.
 
-    Raises ``DataError`` where the set has gone or changed since, with the command that puts it right.
+    Raises ``UserError`` where the set has gone or changed since, with the command that puts it right.
     """
     path, kept = remembered(folder), _read(folder)
     if path is None:
         return None
     if not path.exists():
-        raise DataError(f"{path}: make data was given this set, and it is gone; bring it back, or name one: {COMMAND}")
+        raise UserError(f"{path}: make data was given this set, and it is gone; bring it back, or name one: {COMMAND}")
     as_it_was = path.is_file() and _stat(path) == {name: kept.get(name) for name in ("bytes", "mtime_ns")}
     if not as_it_was and _digest(path) != kept["digest"]:
         again = f"make data TINY_IMAGENET={shlex.quote(str(path))}"
-        raise DataError(f"{path}: has changed since make data was given it; check it and take it as it is now: {again}")
+        raise UserError(f"{path}: has changed since make data was given it; check it and take it as it is now: {again}")
     return path
 
 
@@ -67,7 +67,7 @@ def _read(folder: Path) -> dict | None:
         if not all(isinstance(kept[name], str) for name in ("path", "digest")):
             raise ValueError("no path or digest")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DataError(f"{file}: not what make data writes ({error}); name the set again: {COMMAND}") from error
+        raise UserError(f"{file}: not what make data writes ({error}); name the set again: {COMMAND}") from error
     return kept
 
 

@@ -9,8 +9,8 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable
 
-from data_prep.errors import DataError
 from data_prep.tiny_imagenet import LabelledImage, TinyImageNet
+from harness.errors import UserError
 
 
 def split(dataset: TinyImageNet, seed: int, holdout_per_class: int = 0) -> dict[str, list[LabelledImage]]:
@@ -18,7 +18,7 @@ def split(dataset: TinyImageNet, seed: int, holdout_per_class: int = 0) -> dict[
 
     The held-out images leave train and keep their labels: a local stand-in for the judge's test set, as many
     of each class. Val is never touched. A set opened without its test images has no ``test``. Raises
-    ``DataError`` when a class would have no image left to train on.
+    ``UserError`` when a class would have no image left to train on.
     """
     train, held_out = dataset.train, []
     if holdout_per_class:
@@ -40,7 +40,7 @@ def _hold_out(
     chosen: set[str] = set()
     for label, images in classes.items():
         if len(images) <= per_class:
-            raise DataError(
+            raise UserError(
                 f"cannot hold out {per_class} images a class: {wnids[label]} has {len(images)}, "
                 "and needs one to train on"
             )

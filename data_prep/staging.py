@@ -16,7 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from data_prep.errors import DataError
+from harness.errors import UserError
 
 _steps_to_live = int(os.environ.get("DATA_PREP_KILL_AT_STEP", 0))
 
@@ -36,7 +36,7 @@ def staged_folder(final: Path, *, durable: bool = True) -> Iterator[Path]:
 
     After an exception it is removed and ``final`` is as before. A process that is killed leaves
     ``<name>.partial``, which the next run clears. ``durable=False`` spares the fsync of every file, for what
-    is quickly made again. Raises ``DataError`` when another process is making the same folder.
+    is quickly made again. Raises ``UserError`` when another process is making the same folder.
     """
     partial, old = _beside(final, "partial"), _beside(final, "old")
     with _alone(final):
@@ -57,7 +57,7 @@ def staged_folder(final: Path, *, durable: bool = True) -> Iterator[Path]:
 def put_back(final: Path) -> None:
     """Give ``final`` its name again where a process died between the two renames that replace it.
 
-    Raises ``DataError`` when another process is making the same folder.
+    Raises ``UserError`` when another process is making the same folder.
     """
     if _beside(final, "old").exists() and not final.exists():
         with _alone(final):
@@ -72,7 +72,7 @@ def _put_back(final: Path) -> None:
 
 @contextmanager
 def _alone(final: Path) -> Iterator[None]:
-    """No other process makes ``final`` meanwhile; ``DataError`` where one does. <name>.partial is there then."""
+    """No other process makes ``final`` meanwhile; ``UserError`` where one does. <name>.partial is there then."""
     final.parent.mkdir(parents=True, exist_ok=True)
     partial = _beside(final, "partial")
     partial.mkdir(exist_ok=True)
@@ -81,7 +81,7 @@ def _alone(final: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise DataError(f"{final}: another process is making it now; wait for it or stop it") from error
+            raise UserError(f"{final}: another process is making it now; wait for it or stop it") from error
         yield
     finally:
         os.close(lock)

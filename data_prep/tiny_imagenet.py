@@ -20,8 +20,8 @@ from typing import NamedTuple
 
 from data_prep.archive import Entry, Reader
 from data_prep.classes import official_classes, parse_wnids, parse_words
-from data_prep.errors import DataError
 from data_prep.listing import list_files
+from harness.errors import UserError
 
 UNKNOWN_LABEL = -1
 _IMAGE = re.compile(r"(?:train/(\w+)|(val|test))/images/(\w+)_(\d{1,9})\.JPEG", re.ASCII)
@@ -52,7 +52,7 @@ class TinyImageNet:
 
     @classmethod
     def open(cls, path: Path, test: bool = True) -> "TinyImageNet":
-        """Read the lists of the zip or folder at ``path``. Raises ``DataError`` when the set is not whole.
+        """Read the lists of the zip or folder at ``path``. Raises ``UserError`` when the set is not whole.
 
         Without ``test`` the set need have no test images, and no words.txt where its classes are the official ones:
         what is left out where only training and val are wanted.
@@ -66,11 +66,11 @@ class TinyImageNet:
 
         def text(name: str) -> str:
             if name not in entries:
-                raise DataError(f"{path}: {name} is missing; this is not Tiny ImageNet in its official layout")
+                raise UserError(f"{path}: {name} is missing; this is not Tiny ImageNet in its official layout")
             try:
                 return reader.read(entries[name]).decode("utf-8")
             except UnicodeDecodeError as error:
-                raise DataError(f"{path}: {name} is not text") from error
+                raise UserError(f"{path}: {name} is not text") from error
 
         wnids = parse_wnids(text("wnids.txt"), f"{path}: wnids.txt")
         if with_test or "words.txt" in entries:
@@ -83,7 +83,7 @@ class TinyImageNet:
         val = _val_list(text("val/val_annotations.txt"), images["val"], wnids, path)
         test = [LabelledImage(entry, UNKNOWN_LABEL) for _, entry in sorted(images["test"]) if with_test]
         if with_test and not test:
-            raise DataError(f"{path}: no image in test/images")
+            raise UserError(f"{path}: no image in test/images")
         return cls(path, reader, wnids, words, train, val, test)
 
 
@@ -108,7 +108,7 @@ def _group_images(entries: dict[str, Entry], path: Path) -> dict[str, list[tuple
             continue
         match = _IMAGE.fullmatch(name)
         if match is None or match[3] != (match[1] or match[2]):
-            raise DataError(f"{path}: image {name!r} is not where, or not named as, the official layout has it")
+            raise UserError(f"{path}: image {name!r} is not where, or not named as, the official layout has it")
         groups[match[3]].append((int(match[4]), entry))
     return groups
 
@@ -116,10 +116,10 @@ def _group_images(entries: dict[str, Entry], path: Path) -> dict[str, list[tuple
 def _train_list(images: dict[str, list[tuple[int, Entry]]], wnids: tuple[str, ...], path: Path) -> list[LabelledImage]:
     for wnid in wnids:
         if not images[wnid]:
-            raise DataError(f"{path}: class {wnid} of wnids.txt has no image in train/{wnid}/images")
+            raise UserError(f"{path}: class {wnid} of wnids.txt has no image in train/{wnid}/images")
     strangers = images.keys() - set(wnids) - {"val", "test"}
     if strangers:
-        raise DataError(f"{path}: train/{min(strangers)} is a class that wnids.txt does not list")
+        raise UserError(f"{path}: train/{min(strangers)} is a class that wnids.txt does not list")
     return [LabelledImage(entry, label) for label, wnid in enumerate(wnids) for _, entry in sorted(images[wnid])]
 
 
@@ -133,13 +133,13 @@ def _val_list(
     for number, line in enumerate(annotations.splitlines(), start=1):
         fields = line.split("\t")
         if len(fields) < 2 or fields[1] not in labels:
-            raise DataError(f"{where} line {number}: not an image and a class of wnids.txt: {line[:60]!r}")
+            raise UserError(f"{where} line {number}: not an image and a class of wnids.txt: {line[:60]!r}")
         entry = present.pop(f"val/images/{fields[0]}", None)
         if entry is None:
-            raise DataError(f"{where} line {number}: {fields[0][:40]!r} is not in val/images, or is listed twice")
+            raise UserError(f"{where} line {number}: {fields[0][:40]!r} is not in val/images, or is listed twice")
         listed.append(LabelledImage(entry, labels[fields[1]]))
     if present:
-        raise DataError(f"{where}: no line for {min(present)} ({len(present)} images are not annotated)")
+        raise UserError(f"{where}: no line for {min(present)} ({len(present)} images are not annotated)")
     if not listed:
-        raise DataError(f"{where}: empty")
+        raise UserError(f"{where}: empty")
     return listed

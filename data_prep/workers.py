@@ -10,9 +10,9 @@ from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
 
 from data_prep.archive import Entry, Reader
-from data_prep.errors import DataError
 from data_prep.records import BATCH_IMAGES, RECORD_BYTES, RecordBatch, make_records, new_room
 from data_prep.tiny_imagenet import LabelledImage
+from harness.errors import UserError
 
 Lists = dict[str, list[LabelledImage]]
 Batches = Generator[tuple[str, RecordBatch], None, None]
@@ -27,7 +27,7 @@ def decoders(workers: int) -> Iterator[Callable[[Reader, Lists, bool], Batches]]
 
     With more than one worker, images are decoded by that many processes, which lay the records out in memory
     that this process sees. They start at once and load while the caller goes on, to list the images. A few
-    batches each are under way at a time, so memory stays small however slow the disk is. Raises ``DataError``
+    batches each are under way at a time, so memory stays small however slow the disk is. Raises ``UserError``
     when a process is killed.
     """
     if workers == 1:
@@ -39,7 +39,7 @@ def decoders(workers: int) -> Iterator[Callable[[Reader, Lists, bool], Batches]]
             crew += [_Worker() for _ in range(workers)]
         yield partial(_in_order, crew)
     except (EOFError, ConnectionError) as error:
-        raise DataError("a decoding process was killed (out of memory?); build again with fewer --workers") from error
+        raise UserError("a decoding process was killed (out of memory?); build again with fewer --workers") from error
     finally:
         for worker in crew:
             worker.end()

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from harness import commands
-from training import InputError
+from harness.errors import UserError
 from training.options import check_gpu, check_precision
 
 HERE = Path(__file__).resolve().parent
@@ -115,7 +115,7 @@ def main() -> int:
     try:
         check_precision()
         check_gpu(options.gpu)
-    except InputError as error:
+    except UserError as error:
         print(f"demo: error: {error}", file=sys.stderr)
         return 1
     try:

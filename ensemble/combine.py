@@ -26,7 +26,8 @@ from ensemble.scoring import views
 from ensemble.scoring.score_data import DATA, OtherData
 from ensemble.scoring.score_file import Scores, check_same_records, load, score_path
 from harness import commands
-from harness.files import BadInput, whole_file
+from harness.errors import UserError
+from harness.files import whole_file
 
 
 @dataclass
@@ -57,15 +58,15 @@ def load_labelled(runs: Path, models: Sequence[str], split: str, view: str = vie
     for model, file in zip(models, files):
         if np.isnan(file.accuracy) or file.labels.min() < 0:
             path = score_path(runs, model, split, view)
-            raise BadInput(f"{path}: has images without a label; `make lmdb` labels {split}")
+            raise UserError(f"{path}: has images without a label; `make lmdb` labels {split}")
     return files
 
 
 def check_same_snapshots(models: Sequence[str], digests: Sequence[str], files: Sequence[Scores]) -> None:
-    """Raise BadInput unless each file's scores come from the snapshot whose val scores give the weight."""
+    """Raise UserError unless each file's scores come from the snapshot whose val scores give the weight."""
     for model, digest, file in zip(models, digests, files):
         if file.snapshot_sha256 != digest:
-            raise BadInput(
+            raise UserError(
                 f"{file.split} scores of {model} (iteration {file.iteration}) are of another snapshot than "
                 f"those on val; `make ensemble{_option(file.view)}` makes them all again"
             )
@@ -156,7 +157,7 @@ def _write(out: Path, rank_cut: int, models: Sequence[str], val: Sequence[Scores
 def _run(options: argparse.Namespace) -> None:
     models = options.models
     if len(set(models)) != len(models):
-        raise BadInput(f"{' '.join(models)}: a model is named twice")
+        raise UserError(f"{' '.join(models)}: a model is named twice")
     view = views.named(options.view)
     val = load_labelled(options.runs, models, "val", view, options.data)
     holdout = held_out(options.runs, models, val, options.data)
@@ -200,7 +201,7 @@ def main(arguments: list[str] | None = None) -> str | None:
     options = parser.parse_args(arguments)
     try:
         _run(options)
-    except (BadInput, OSError) as error:
+    except (UserError, OSError) as error:
         return f"ensemble.combine: {error}"
     return None
 

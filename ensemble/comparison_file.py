@@ -12,7 +12,8 @@ from ensemble import comparison_words
 from ensemble.comparison import Balanced, Comparison, Difference, Row
 from ensemble.scoring import views
 from ensemble.scoring.score_data import check_records
-from harness.files import BadInput, read_text, whole_file
+from harness.errors import UserError
+from harness.files import read_text, whole_file
 
 #: What methods.json says besides the comparison itself.
 ABOUT = ("command", "commit", "machine", "time", "seconds")
@@ -40,13 +41,13 @@ def write(out: Path, found: Comparison, about: Mapping[str, object]) -> None:
 
 
 def read(path: Path, view: str = views.CENTER, data: Path | None = None) -> tuple[Comparison, dict]:
-    """The comparison of a methods.json, and what else it says; BadInput where it is missing or not one.
+    """The comparison of a methods.json, and what else it says; UserError where it is missing or not one.
 
     ``view``: of the scores compared there, for the command that makes it. ``data``: LMDBs whose records it must be of.
     """
     command = "make methods" if view == views.CENTER else f"make methods VIEW={view}"
     if not path.is_file():
-        raise BadInput(f"{path}: no methods were compared yet: {command}")
+        raise UserError(f"{path}: no methods were compared yet: {command}")
     again = f"`{command}` writes it anew"
     try:
         stored = json.loads(read_text(path, again))
@@ -61,7 +62,7 @@ def read(path: Path, view: str = views.CENTER, data: Path | None = None) -> tupl
         found = Comparison(**{**stored, "rows": rows, "balanced": balanced})
         comparison_words.page(found)  # every number of it is one
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BadInput(f"{path}: not what `make methods` writes ({str(error)[:200]!r}); {again}") from error
+        raise UserError(f"{path}: not what `make methods` writes ({str(error)[:200]!r}); {again}") from error
     if data is not None:
         check_records(data, about.get("records"), path, command)
     return found, about

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from harness.files import BadInput
+from harness.errors import UserError
 
 FOLDS = 5
 Combine = Callable[[Sequence[np.ndarray]], np.ndarray]
@@ -17,13 +17,13 @@ def folds(labels: np.ndarray, count: int = FOLDS, seed: int = 0) -> np.ndarray:
     """The fold of each image, int (N,) in [0, count): of every class as many in each fold as can be.
 
     Images are shuffled within their class and dealt out in turn, so folds differ by one image at most, and so do
-    the images of a class in them. A class of fewer than `count` images is absent from some folds. Raises BadInput
+    the images of a class in them. A class of fewer than `count` images is absent from some folds. Raises UserError
     for fewer images than folds, or fewer than 2 folds.
     """
     if count < 2:
-        raise BadInput(f"{count} folds: at least 2 are needed, one to fit and one to score")
+        raise UserError(f"{count} folds: at least 2 are needed, one to fit and one to score")
     if len(labels) < count:
-        raise BadInput(f"{len(labels)} labelled images are too few for {count} folds; ask for fewer with --folds")
+        raise UserError(f"{len(labels)} labelled images are too few for {count} folds; ask for fewer with --folds")
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     by_class = shuffled[np.argsort(labels[shuffled], kind="stable")]
     fold = np.empty(len(labels), dtype=np.int64)

@@ -84,7 +84,7 @@ def halves(name: str, models: Sequence[str], val: Sequence[Scores], seed: int = 
         seed: of the split.
 
     Raises:
-        BadInput: there are fewer than two images.
+        UserError: there are fewer than two images.
     """
     labels, scores = val[0].labels, [file.scores for file in val]
     half = folds(labels, 2, seed)

@@ -25,24 +25,25 @@ from ensemble.scoring import views
 from ensemble.scoring.score_data import check_records
 from ensemble.scoring.score_file import Scores
 from harness import commands
-from harness.files import BadInput, read_text, whole_file
+from harness.errors import UserError
+from harness.files import read_text, whole_file
 
 #: How many test images the judge wants a line for.
 TEST_IMAGES = 10_000
 
 
 def read_wnids(path: Path) -> list[str]:
-    """The 200 wnids of labels.txt, by label; raises BadInput if they are not 200 different ones."""
+    """The 200 wnids of labels.txt, by label; raises UserError if they are not 200 different ones."""
     if not path.is_file():
-        raise BadInput(f"{path}: no list of labels; `make lmdb` makes it")
+        raise UserError(f"{path}: no list of labels; `make lmdb` makes it")
     text = read_text(path, "`make lmdb` makes it")
     wnids = [line.split()[0] for line in text.splitlines() if line.strip()]
     if len(wnids) != rule.CLASSES or len(set(wnids)) != rule.CLASSES:
         found = f"{len(wnids)} entries, {len(set(wnids))} different"
-        raise BadInput(f"{path}: {found}, not {rule.CLASSES}; `make lmdb` makes it")
+        raise UserError(f"{path}: {found}, not {rule.CLASSES}; `make lmdb` makes it")
     for number, wnid in enumerate(wnids, 1):
         if not re.fullmatch(r"n\d{8}", wnid):
-            raise BadInput(f"{path}:{number}: {wnid!r} is not a wnid as n01443537; `make lmdb`")
+            raise UserError(f"{path}:{number}: {wnid!r} is not a wnid as n01443537; `make lmdb`")
     return wnids
 
 
@@ -52,10 +53,10 @@ def numeric_order(names: Sequence[str]) -> np.ndarray:
     for name in names:
         found = re.fullmatch(r"test_(\d+)\.JPEG", name.rpartition("/")[2])
         if not found:
-            raise BadInput(f"test scores: {name} is not named test_<number>.JPEG; `make lmdb` names it")
+            raise UserError(f"test scores: {name} is not named test_<number>.JPEG; `make lmdb` names it")
         numbers.append(int(found.group(1)))
     if len(set(numbers)) != len(numbers):
-        raise BadInput("test scores: an image appears twice; `make lmdb`, then `make ensemble`")
+        raise UserError("test scores: an image appears twice; `make lmdb`, then `make ensemble`")
     return np.argsort(numbers)
 
 
@@ -66,20 +67,20 @@ def lines(scores: np.ndarray, names: Sequence[str], wnids: Sequence[str]) -> lis
 
 
 def read_best(runs: Path, view: str = views.CENTER, data: Path | None = None) -> dict:
-    """What `make ensemble` chose: models, their weights and snapshots, the rank cut; BadInput without it.
+    """What `make ensemble` chose: models, their weights and snapshots, the rank cut; UserError without it.
 
     With `data`, also where it was chosen on other val images than its LMDB holds.
     """
     path = folder(runs, view) / "best.json"
     command = "`make ensemble`" if view == views.CENTER else f"`make ensemble VIEW={view}`"
     if not path.is_file():
-        raise BadInput(f"{path}: no chosen ensemble; {command} chooses one")
+        raise UserError(f"{path}: no chosen ensemble; {command} chooses one")
     again = f"{command} writes it anew"
     try:
         best = json.loads(read_text(path, again), parse_constant=_no_number)
         _check_best(best, view)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise BadInput(f"{path}: not what `make ensemble` writes ({str(error)[:200]!r}); {again}") from error
+        raise UserError(f"{path}: not what `make ensemble` writes ({str(error)[:200]!r}); {again}") from error
     if data is not None:
         check_records(data, best.get("records"), path, command.strip("`"))
     return best
@@ -124,7 +125,7 @@ def _merged(options: argparse.Namespace, view: str) -> tuple[list[str], list[Sco
     """The models, their scores on test, and what they are merged to: (N, 200)."""
     if options.method:
         if options.rank_cut is not None:
-            raise BadInput(f"--rank-cut is of the report's rule, and not of --method {options.method}")
+            raise UserError(f"--rank-cut is of the report's rule, and not of --method {options.method}")
         from ensemble.methods.follow import follow  # methods need packages that the report's rule does not
 
         return follow(options.method, options.runs, options.models, view, options.data)
@@ -182,7 +183,7 @@ def main(arguments: list[str] | None = None) -> str | None:
         if (error.name or "").partition(".")[0] not in ("scipy", "sklearn"):
             raise
         return f"ensemble.submission: {error.name} is missing, --method {options.method} needs it; `make setup` installs it"
-    except (BadInput, OSError) as error:
+    except (UserError, OSError) as error:
         return f"ensemble.submission: {error}"
     return None
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble import rule
-from harness.files import BadInput
+from harness.errors import UserError
 
 ITERATIONS = 100  # of Lloyd's at most; what comes later moves the error by less than its interval
 
@@ -34,14 +34,14 @@ def fit(pixels: np.ndarray, labels: np.ndarray, clusters: int, seed: int) -> Clu
     copy of `pixels`: 300 MB for the train set, but a fit does not depend on those before it.
 
     Raises:
-        BadInput: scikit-learn is missing, or there are fewer images than clusters.
+        UserError: scikit-learn is missing, or there are fewer images than clusters.
     """
     try:
         from sklearn.cluster import KMeans
     except ImportError as error:
-        raise BadInput("scikit-learn is missing; make setup installs it") from error
+        raise UserError("scikit-learn is missing; make setup installs it") from error
     if clusters > len(pixels):
-        raise BadInput(f"{clusters} clusters of {len(pixels)} train images; take fewer: CLUSTERS={rule.CLASSES}")
+        raise UserError(f"{clusters} clusters of {len(pixels)} train images; take fewer: CLUSTERS={rule.CLASSES}")
     model = KMeans(clusters, n_init=1, max_iter=ITERATIONS, random_state=seed).fit(pixels)
     votes = np.zeros((clusters, rule.CLASSES), np.int64)
     np.add.at(votes, (model.labels_, labels), 1)

@@ -3,23 +3,23 @@
 import os
 import subprocess
 
-from training import InputError
+from harness.errors import UserError
 
 
 def devices(gpu: str, jobs: int) -> list[str]:
     """A value of caffe's --gpu for each place: `jobs` on each GPU of "0,1" or "all", or on the CPU ("").
 
     Raises:
-        InputError: no GPU is found for "all", or a word is no number.
+        UserError: no GPU is found for "all", or a word is no number.
     """
     if gpu == "all":
         found = _all()
         if not found:
-            raise InputError("GPU=all: nvidia-smi finds no GPU; GPU= takes the CPU")
+            raise UserError("GPU=all: nvidia-smi finds no GPU; GPU= takes the CPU")
     else:
         found = list(dict.fromkeys(gpu.replace(",", " ").split())) or [""]
     if wrong := next((word for word in found if word and not word.isdecimal()), None):
-        raise InputError(f'GPU="{gpu}": {wrong} is no GPU\'s number; as GPU=0,1 or GPU=all')
+        raise UserError(f'GPU="{gpu}": {wrong} is no GPU\'s number; as GPU=0,1 or GPU=all')
     # All first places before the second ones: two tries go to two GPUs.
     return [device for _ in range(jobs) for device in found]
 

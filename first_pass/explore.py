@@ -19,9 +19,8 @@ from first_pass.runner import STOPPED, Runner
 from first_pass.tries import FOLDER, parse_rates, plan, prepare
 from harness import commands
 from harness.duration import duration
-from harness.files import BadInput
+from harness.errors import UserError
 from report.full_runs import TRAIN_IMAGES
-from training import InputError
 from training.options import check_precision
 from training.run import locked
 from training.status import table
@@ -44,19 +43,19 @@ def command_of(options: argparse.Namespace) -> str:
 
 def _run(options: argparse.Namespace) -> int:
     if not options.epochs.isdecimal() or not 1 <= int(options.epochs) <= 10_000:
-        raise InputError(f'EPOCHS="{options.epochs}": wants a whole number of epochs from 1 on, as EPOCHS=3')
+        raise UserError(f'EPOCHS="{options.epochs}": wants a whole number of epochs from 1 on, as EPOCHS=3')
     if not (options.jobs or "1").isdecimal() or int(options.jobs or 1) < 1:
-        raise InputError(f'JOBS="{options.jobs}": wants how many are trained at once on a device, 1 or more')
+        raise UserError(f'JOBS="{options.jobs}": wants how many are trained at once on a device, 1 or more')
     rates = parse_rates(options.rates, "RATES", 1e-9, 1e3)
     dropouts = parse_rates(options.dropouts, "DROPOUTS", 0, 0.999) if options.dropouts else [None]
     models = list(dict.fromkeys(options.models.replace(",", " ").split()))
     if not models:
-        raise InputError('MODELS="": names no model; as MODELS="alexnet1 nin1"')
+        raise UserError('MODELS="": names no model; as MODELS="alexnet1 nin1"')
     check_precision()
     places = devices(options.gpu, int(options.jobs or 1))
     caffe = shutil.which(options.caffe)
     if caffe is None:
-        raise InputError(f"{options.caffe}: no such command; make setup installs it, CAFFE= names another")
+        raise UserError(f"{options.caffe}: no such command; make setup installs it, CAFFE= names another")
     caffe = os.path.abspath(caffe)  # the tries are trained in another folder
     planned = plan(models, rates, dropouts, int(options.epochs))
     tries = [each.one for each in planned]
@@ -122,7 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
     here = Path.cwd()
     try:
         return _run(options)
-    except (InputError, BadInput, OSError) as error:
+    except (UserError, OSError) as error:
         say(f"error: {error}")
         return 1
     finally:

@@ -20,7 +20,8 @@ from ensemble import rule
 from ensemble.scoring.records import read_mean
 from first_pass import clusters, pixels
 from harness import commands, intervals, provenance
-from harness.files import BadInput, whole_file
+from harness.errors import UserError
+from harness.files import whole_file
 from report import paper
 
 NAME = "kmeans.json"
@@ -67,7 +68,7 @@ class Row:
 
 
 def read(path: Path) -> list[Row]:
-    """The rows of a file by clusters and seed; none without a file. BadInput for one that is broken."""
+    """The rows of a file by clusters and seed; none without a file. UserError for one that is broken."""
     if not path.is_file():
         return []
     try:
@@ -78,7 +79,7 @@ def read(path: Path) -> list[Row]:
         ]
         return sorted(whole, key=lambda row: (row.clusters, row.seed))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise BadInput(f"{path}: not what `make kmeans` writes ({error!r}); remove it") from error
+        raise UserError(f"{path}: not what `make kmeans` writes ({error!r}); remove it") from error
 
 
 def write(path: Path, rows: list[Row]) -> None:
@@ -165,12 +166,12 @@ def _say(line: str) -> None:
 
 
 def _numbers(name: str, text: str, least: int, most: int) -> list[int]:
-    """Numbers as typed, each once; BadInput for one that is none or not between the bounds."""
+    """Numbers as typed, each once; UserError for one that is none or not between the bounds."""
     words = text.replace(",", " ").split()
     if wrong := next((word for word in words if not word.isdecimal() or not least <= int(word) <= most), None):
-        raise BadInput(f'{name}="{text}": {wrong} is no number from {least} to {most}')
+        raise UserError(f'{name}="{text}": {wrong} is no number from {least} to {most}')
     if not words:
-        raise BadInput(f'{name}="": names no number; as {name}="{least}"')
+        raise UserError(f'{name}="": names no number; as {name}="{least}"')
     return list(dict.fromkeys(map(int, words)))
 
 
@@ -184,7 +185,7 @@ def main(arguments: list[str] | None = None) -> str | None:
     options = parser.parse_args(arguments)
     try:
         _run(options)
-    except (BadInput, OSError) as error:
+    except (UserError, OSError) as error:
         return f"first_pass.kmeans: {error}"
     return None
 

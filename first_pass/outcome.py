@@ -9,8 +9,9 @@ from pathlib import Path
 
 from first_pass.tries import Try
 from harness import intervals
-from harness.files import BadInput, whole_file
-from training import InputError, curves, journal
+from harness.errors import UserError
+from harness.files import whole_file
+from training import curves, journal
 from training.falling import Trend, begun, verdict
 from training.solver_file import parse_solver, read
 from training.training_set import test_set, training_set
@@ -71,7 +72,7 @@ def outcome(one: Try) -> Outcome:
     """Of a try that has come to its end; what it was trained beyond it does not count.
 
     Raises:
-        InputError: its log does not tell of the end.
+        UserError: its log does not tell of the end.
     """
     seen = curves.read(one.run)
     solver = parse_solver(read(one.solver_file), one.solver_file)
@@ -82,7 +83,7 @@ def outcome(one: Try) -> Outcome:
         if test.net == 0 and "accuracy" in test.outputs and test.iteration <= one.until
     ]
     if not shown or not tests or tests[-1][0] < one.until:
-        raise InputError(
+        raise UserError(
             f"{one.run / curves.LOG}: tells of no test at iteration {one.until}; remove {one.run} to train it again"
         )
     window = min(one.epoch, one.until / _WINDOWS)
@@ -133,7 +134,7 @@ def write(path: Path, found: Exploration) -> None:
 
 
 def load(path: Path) -> Exploration | None:
-    """What a file holds, None without one; BadInput for one that is broken."""
+    """What a file holds, None without one; UserError for one that is broken."""
     if not path.is_file():
         return None
     try:
@@ -143,7 +144,7 @@ def load(path: Path) -> Exploration | None:
             raise ValueError("no outcome, or none of its own")
         return Exploration(**found, outcomes=outcomes)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise BadInput(f"{path}: not what `make explore` writes ({error!r}); remove it, and explore again") from error
+        raise UserError(f"{path}: not what `make explore` writes ({error!r}); remove it, and explore again") from error
 
 
 def _checked(row: dict) -> Outcome:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ensemble import rule
 from ensemble.scoring.records import Split
-from harness.files import BadInput
+from harness.errors import UserError
 
 LARGEST_SIDE = 16
 _BATCH = 1000
@@ -25,7 +25,7 @@ def read(split: Path, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarr
         shape: (C, H, W) of its images.
 
     Raises:
-        BadInput: no LMDB, a damaged one, or one without labels of the 200 classes.
+        UserError: no LMDB, a damaged one, or one without labels of the 200 classes.
     """
     height, width = averaged(shape)
     with Split(split) as records:
@@ -39,7 +39,7 @@ def read(split: Path, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarr
             labels[at:end] = batch.labels
             at = end
     if labels.min() < 0 or labels.max() >= rule.CLASSES:
-        raise BadInput(f"{split}: labels from {labels.min()} to {labels.max()}, not of {rule.CLASSES} classes")
+        raise UserError(f"{split}: labels from {labels.min()} to {labels.max()}, not of {rule.CLASSES} classes")
     return pixels, labels
 
 

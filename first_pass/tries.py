@@ -12,8 +12,9 @@ from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
 from harness import provenance
+from harness.errors import UserError
 from harness.files import whole_file
-from training import InputError, fit_test_iter, journal
+from training import fit_test_iter, journal
 from training.edits import changes
 from training.snapshots import newest_whole, snapshots
 from training.solver_file import check_net, parse, parse_solver, read, solver_path
@@ -79,18 +80,16 @@ class Planned:
 
 
 def plan(models: Sequence[str], rates: Sequence[float], dropouts: Sequence[float | None], epochs: int) -> list[Planned]:
-    """All tries, from the folder that solvers/ is in; InputError where a model, its net or its data is missing."""
+    """All tries, from the folder that solvers/ is in; UserError where a model, its net or its data is missing."""
     planned = [_plan(*each, epochs) for each in itertools.product(models, rates, dropouts)]
     names = Counter(each.one.name for each in planned)
     if twice := [name for name, count in names.items() if count > 1]:
-        raise InputError(
-            f"two tries are called {twice[0]}: a rate or dropout is told by six digits, so give them apart"
-        )
+        raise UserError(f"two tries are called {twice[0]}: a rate or dropout is told by six digits, so give them apart")
     return planned
 
 
 def prepare(planned: Sequence[Planned]) -> None:
-    """Write their files into the exploration's folder; InputError where a try was begun with other settings."""
+    """Write their files into the exploration's folder; UserError where a try was begun with other settings."""
     for each in planned:  # all are looked at before anything is written
         _check_begun(each.one, each.solver, each.net)
     for each in planned:
@@ -106,7 +105,7 @@ def _plan(model: str, rate: float, dropout: float | None, epochs: int) -> Planne
     check_net(solver)
     images = training_set(solver)
     if images is None or not images.iterations:
-        raise InputError(f"{solver.net}: does not tell how many images an epoch has; explore wants an LMDB")
+        raise UserError(f"{solver.net}: does not tell how many images an epoch has; explore wants an LMDB")
     epoch = max(1, round(images.iterations))
     one = Try(model, rate, dropout, epoch, epochs * epoch)
     net = read(Path(solver.net))
@@ -128,32 +127,32 @@ def _with_dropout(text: str, ratio: float, path: Path) -> str:
     net = parse(text, caffe_pb2.NetParameter(), path)
     layers = [layer for layer in net.layer if layer.type == "Dropout"]
     if not layers:
-        raise InputError(f"{path}: has no Dropout layer, so DROPOUTS= says nothing about it")
+        raise UserError(f"{path}: has no Dropout layer, so DROPOUTS= says nothing about it")
     for layer in layers:
         layer.dropout_param.dropout_ratio = ratio
     return text_format.MessageToString(net)
 
 
 def _check_begun(one: Try, solver, net: str) -> None:
-    """InputError where a try that has begun was of other settings, or of other images."""
+    """UserError where a try that has begun was of other settings, or of other images."""
     folder = FOLDER / one.run
     if not snapshots(str(FOLDER / one.prefix)):
         return
     again = f"remove {folder} to begin it again, or take the setting back"
     path = FOLDER / one.solver_file
     if not path.is_file() or not (FOLDER / one.net_file).is_file():
-        raise InputError(f"{folder}: its solver or net is gone; {again}")
+        raise UserError(f"{folder}: its solver or net is gone; {again}")
     before = parse_solver(read(path), path)
     before.max_iter = solver.max_iter
     if edited := changes(before, solver):
         told = ", ".join(f"{field}: {change}" for field, change in edited.items())
-        raise InputError(f"{folder}: was begun with other settings ({told}); {again}")
+        raise UserError(f"{folder}: was begun with other settings ({told}); {again}")
     if read(FOLDER / one.net_file) != net:
-        raise InputError(f"{folder}: was begun with another net than {one.model}'s is now; {again}")
+        raise UserError(f"{folder}: was begun with another net than {one.model}'s is now; {again}")
     trained_on = {run["data"] for run in journal.read(folder) if run.get("data")}
     here = provenance.data(_seen_from_here(solver, one))
     if here and trained_on and trained_on != {here}:
-        raise InputError(f"{folder}: was begun on other images than data/lmdb has; {again}")
+        raise UserError(f"{folder}: was begun on other images than data/lmdb has; {again}")
 
 
 def _seen_from_here(solver, one: Try):
@@ -177,7 +176,7 @@ def _link_data() -> None:
     if link.is_symlink() and os.readlink(link) == target:
         return
     if link.exists() and not link.is_symlink():
-        raise InputError(f"{link}: is no link to data/; move it away")
+        raise UserError(f"{link}: is no link to data/; move it away")
     beside = FOLDER / ".data.link"
     beside.unlink(missing_ok=True)
     beside.symlink_to(target)
@@ -185,7 +184,7 @@ def _link_data() -> None:
 
 
 def parse_rates(text: str, name: str, least: float, most: float) -> list[float]:
-    """Numbers as typed, each once; InputError for one that is none or not between the bounds."""
+    """Numbers as typed, each once; UserError for one that is none or not between the bounds."""
     values = []
     for word in text.replace(",", " ").split():
         try:
@@ -193,8 +192,8 @@ def parse_rates(text: str, name: str, least: float, most: float) -> list[float]:
         except ValueError:
             value = math.nan
         if not least <= value <= most:
-            raise InputError(f'{name}="{text}": {word} is no number from {least:g} to {most:g}')
+            raise UserError(f'{name}="{text}": {word} is no number from {least:g} to {most:g}')
         values.append(value)
     if not values:
-        raise InputError(f'{name}="{text}": no number; as {name}="0.01 0.001"')
+        raise UserError(f'{name}="{text}": no number; as {name}="0.01 0.001"')
     return list(dict.fromkeys(values))

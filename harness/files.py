@@ -10,32 +10,30 @@ from typing import IO
 
 from google.protobuf.message import DecodeError
 
+from harness.errors import UserError
+
 #: Bytes of a file of text or a message; a message cannot have more.
 LARGEST = 2**31 - 1
 
 
-class BadInput(Exception):
-    """Something the user can put right; its text is one line: what, where, what to do."""
-
-
 def read_text(path: Path, remedy: str) -> str:
-    """The content of a text file; raises BadInput, which ends with the remedy, where it is no text or too large."""
+    """The content of a text file; raises UserError, which ends with the remedy, where it is no text or too large."""
     try:
         if path.stat().st_size > LARGEST:
-            raise BadInput(f"{path}: larger than {LARGEST} bytes; {remedy}")
+            raise UserError(f"{path}: larger than {LARGEST} bytes; {remedy}")
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: not a text file; {remedy}") from error
+        raise UserError(f"{path}: not a text file; {remedy}") from error
 
 
 def read_message(path: Path, kind, what: str, remedy: str):
-    """The protobuf message that a file holds; raises BadInput, which ends with the remedy, where it holds none."""
+    """The protobuf message that a file holds; raises UserError, which ends with the remedy, where it holds none."""
     if path.stat().st_size > LARGEST:
-        raise BadInput(f"{path}: larger than {LARGEST} bytes, which no {what} is; {remedy}")
+        raise UserError(f"{path}: larger than {LARGEST} bytes, which no {what} is; {remedy}")
     try:
         return kind.FromString(path.read_bytes())
     except DecodeError as error:
-        raise BadInput(f"{path}: not a whole {what}; {remedy}") from error
+        raise UserError(f"{path}: not a whole {what}; {remedy}") from error
 
 
 @contextmanager

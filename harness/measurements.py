@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness.files import BadInput, whole_file
+from harness.errors import UserError
+from harness.files import whole_file
 
 KEPT = "results"  #: committed; `make results` alone writes there
 BENCH = Path("runs", "bench")  #: what the benchmarks measured
@@ -13,18 +14,18 @@ _REPOSITORY = Path(__file__).resolve().parents[1]
 
 
 def check_place(path: Path) -> None:
-    """Raise BadInput for a file in results/, here or in the repository."""
+    """Raise UserError for a file in results/, here or in the repository."""
     folder = path.absolute().parent.resolve()
     for kept in {Path(KEPT).resolve(), _REPOSITORY / KEPT}:
         if kept == folder or kept in folder.parents:
-            raise BadInput(
+            raise UserError(
                 f"{path}: only `make results` writes into {KEPT}/, after a check; give --out another folder, as "
                 f"runs/{path.name}, then `make results`"
             )
 
 
 def write(path: Path, found: dict) -> None:
-    """Write a measurement as JSON, whole or not at all; BadInput for a file in results/."""
+    """Write a measurement as JSON, whole or not at all; UserError for a file in results/."""
     check_place(path)
     with whole_file(path) as file:
         json.dump(found, file, indent=1)

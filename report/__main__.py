@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 from harness import commands
-from harness.files import BadInput, whole_file
+from harness.errors import UserError
+from harness.files import whole_file
 from report.experiment import open_experiment
 
 NEEDED = {"matplotlib": "the plots", "jinja2": "the page"}
@@ -20,7 +21,7 @@ NEEDED = {"matplotlib": "the plots", "jinja2": "the page"}
 def _run(options: argparse.Namespace) -> Path:
     experiment = open_experiment(options.runs, options.data)
     if not (experiment.models or experiment.untrained or experiment.scored or experiment.problems):
-        raise BadInput(
+        raise UserError(
             f"{Path.cwd()}: nothing to report: no solvers/*.prototxt and no {options.runs}/<model>/train.log here; "
             "start in the repository, or in a folder like demo/out"
         )
@@ -29,7 +30,7 @@ def _run(options: argparse.Namespace) -> Path:
     except ModuleNotFoundError as error:
         if error.name not in NEEDED:
             raise
-        raise BadInput(f"{error.name} is missing, {NEEDED[error.name]} need it; make setup installs it") from error
+        raise UserError(f"{error.name} is missing, {NEEDED[error.name]} need it; make setup installs it") from error
     text = page(experiment)
     for problem in experiment.problems:
         print(f"report: left out: {problem}", file=sys.stderr)
@@ -48,7 +49,7 @@ def main(arguments: list[str] | None = None) -> str | None:
     options = parser.parse_args(arguments)
     try:
         out = _run(options)
-    except (BadInput, OSError) as error:
+    except (UserError, OSError) as error:
         return f"report: {error}"
     print(f"-> {out}, {out.stat().st_size / 1e6:.1f} MB")
     return None

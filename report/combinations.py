@@ -12,7 +12,7 @@ from ensemble.combine import Combination, check_same_snapshots, combinations, he
 from ensemble.scoring.score_data import OtherData
 from ensemble.scoring.score_file import Scores, score_path
 from ensemble.submission import read_best
-from harness.files import BadInput
+from harness.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,15 @@ class Ensembles:
 
 
 def read_ensembles(runs: Path, data: Path, tell: Callable[[str], None]) -> Ensembles:
-    """From the score files, by the rule in best.json. BadInput where they are missing or not of one kind.
+    """From the score files, by the rule in best.json. UserError where they are missing or not of one kind.
 
     Scores of records that `data` does not hold any more are left out: on held-out or test images with a line to
-    `tell`, on val with BadInput.
+    `tell`, on val with UserError.
     """
     best = read_best(runs, data=data)
     models = _models(runs / "ensemble" / "combinations.csv")
     if not set(best["models"]) <= set(models):
-        raise BadInput(f"{runs / 'ensemble'}: best.json and combinations.csv are of two runs; `make ensemble`")
+        raise UserError(f"{runs / 'ensemble'}: best.json and combinations.csv are of two runs; `make ensemble`")
     cut = best["rank_cut"]
     val = _cut(load_labelled(runs, models, "val", data=data), cut)
     chosen = [val[models.index(model)] for model in best["models"]]
@@ -85,7 +85,7 @@ def _models(path: Path) -> list[str]:
             raise ValueError("no combination")
         return models
     except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise BadInput(f"{path}: not what `make ensemble` writes ({error!r}); run it again") from error
+        raise UserError(f"{path}: not what `make ensemble` writes ({error!r}); run it again") from error
 
 
 def _cut(files: list[Scores], rank_cut: int) -> list[Scores]:

@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from harness import commands, intervals, measurements
-from harness.files import BadInput
+from harness.errors import UserError
 from report import trainings
 from report.experiment import Experiment, open_experiment
 from report.trainings import Training
@@ -72,23 +72,23 @@ def verdict(compared: Compared) -> list[str]:
 
 
 def compare(experiment: Experiment, name: str, names: list[str], title: str, note: str) -> Compared:
-    """The runs of those names; BadInput where one is not there, or the data are not known."""
+    """The runs of those names; UserError where one is not there, or the data are not known."""
     if experiment.build is None:
-        raise BadInput(f"{experiment.data}: no build.json, so it is not known what was trained on; `make lmdb`")
+        raise UserError(f"{experiment.data}: no build.json, so it is not known what was trained on; `make lmdb`")
     models = {model.name: model for model in experiment.models}
     for missing in (each for each in names if each not in models):
-        raise BadInput(f"{experiment.runs / missing}: no run; those here: {', '.join(models) or 'none'}")
+        raise UserError(f"{experiment.runs / missing}: no run; those here: {', '.join(models) or 'none'}")
     tested = {each: experiment.tested(models[each]) for each in names}
     if len(set(tested.values())) > 1:
         said = ", ".join(f"{each} {images:,}" for each, images in tested.items())
-        raise BadInput(f"{name}: their tests average different val images ({said}), so they cannot be compared")
+        raise UserError(f"{name}: their tests average different val images ({said}), so they cannot be compared")
     records, now = experiment.build["records"], datetime.now(UTC).isoformat(timespec="seconds")
     runs = [trainings.of(models[each]) for each in names]
     return Compared(name, title, note, records["train"], tested[names[0]], now, runs)
 
 
 def read(path: Path) -> Compared:
-    """A file that this wrote; BadInput for one that is broken."""
+    """A file that this wrote; UserError for one that is broken."""
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
         runs = [Training.read(run) for run in fields.pop("runs")]
@@ -96,7 +96,7 @@ def read(path: Path) -> Compared:
             raise ValueError("fewer than two runs")
         return Compared(**fields, runs=runs)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise BadInput(
+        raise UserError(
             f"{path}: not what report.compared writes ({error!r}); make it again, or restore it from git"
         ) from error
 
@@ -112,15 +112,15 @@ def main(arguments: list[str] | None = None) -> str | None:
     options = parser.parse_args(arguments)
     try:
         if len(set(options.runs)) < max(2, len(options.runs)):
-            raise BadInput("name two runs or more, each once")
+            raise UserError("name two runs or more, each once")
         if not re.fullmatch(r"\w+", options.name):
-            raise BadInput(f"{options.name!r}: a name of letters, digits and _ is wanted")
+            raise UserError(f"{options.name!r}: a name of letters, digits and _ is wanted")
         path = options.out / f"compared_{options.name}.json"
         measurements.check_place(path)
         experiment = open_experiment(RUNS, Path("data/lmdb"))
         found = compare(experiment, options.name, options.runs, options.title, options.note)
         measurements.write(path, asdict(found))
-    except (BadInput, OSError) as error:
+    except (UserError, OSError) as error:
         return f"report.compared: {error}"
     print("\n".join([*verdict(found), f"-> {path}"]))
     return None

@@ -15,11 +15,11 @@ from ensemble.scoring.score_data import OtherData, check_records, identity, same
 from ensemble.scoring.score_file import Scores, load, score_path
 from ensemble.scoring.train_accuracy import Row
 from ensemble.scoring.train_accuracy import read as read_train_accuracy
-from harness.files import BadInput
+from harness.errors import UserError
 from report import Missing
 from report.combinations import Ensembles, read_ensembles
 from report.verdicts import Verdicts, verdicts
-from training import InputError, curves, journal
+from training import curves, journal
 from training.solver_file import REHEARSAL, parse_solver, read
 from training.training_set import TrainingSet, test_set, training_set
 
@@ -126,7 +126,7 @@ class Experiment:
             if score_path(self.runs, model, split).is_file():
                 try:
                     self._scores[key] = load(self.runs, model, split, data=self.data)
-                except BadInput as error:
+                except UserError as error:
                     self.unread[key] = str(error)
                     self.problem(str(error))
         return self._scores[key]
@@ -140,7 +140,7 @@ class Experiment:
         """All combinations of the models; None where there are none, or where they cannot be read."""
         try:
             return read_ensembles(self.runs, self.data, self.problem)
-        except BadInput as error:
+        except UserError as error:
             if (self.runs / "ensemble" / "best.json").is_file():
                 self.problem(str(error))
             return None
@@ -198,7 +198,7 @@ def open_experiment(runs: Path, data: Path, solvers: Path = Path("solvers")) -> 
     for name in sorted(files.keys() | trained):
         try:
             model = _model(name, runs, data, files.get(name), found.problems)
-        except (InputError, OSError) as error:
+        except (UserError, OSError) as error:
             found.problems.append(str(error))
             continue
         except ValueError as error:  # a time that is none, in the journal
@@ -237,11 +237,11 @@ def _model(name: str, runs: Path, data: Path, file: Path | None, problems: list[
     elif file:
         text, path = read(file), file
     else:
-        raise InputError(f"{folder}: a log without a journal and without solvers/{name}.prototxt; left out")
+        raise UserError(f"{folder}: a log without a journal and without solvers/{name}.prototxt; left out")
     try:
         here = identity(data, "train")
         rows = [row for row in read_train_accuracy(folder) if same(row.records, here)]
-    except BadInput as error:
+    except UserError as error:
         problems.append(str(error))
         rows = []
     solver = parse_solver(text, path)

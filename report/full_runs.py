@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ensemble.scoring.trained_on import other_images
-from harness.files import BadInput
+from harness.errors import UserError
 from report.experiment import Experiment, Model
 
 TRAIN_IMAGES = 100_000  # of all Tiny ImageNet (section 2), those held out among them
@@ -74,7 +74,7 @@ def of_training(model: Model, experiment: Experiment, iteration: int) -> list[Re
     try:
         if other_images(model.folder, experiment.data):
             found.append(Reason(f"{model.name} was trained on other images than those of {experiment.data}"))
-    except (BadInput, OSError) as error:
+    except (UserError, OSError) as error:
         found.append(Reason(str(error)))
     if model.reached < model.solver.max_iter:
         found.append(Reason(f"{model.name} was trained for {_length(model, model.reached)}", SHORT))

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from first_pass import kmeans, outcome
 from harness import commands
-from harness.files import BadInput, whole_file
+from harness.errors import UserError
+from harness.files import whole_file
 from report import full_runs, kept_files, paper, trainings
 from report.experiment import Experiment, open_experiment
 from report.measure.first_pass import explored, kmeans_rows
@@ -49,16 +50,16 @@ class Kept:
 
 
 def read(path: Path) -> dict[str, Kept]:
-    """By name in the report's order; empty without a file. BadInput for one that is broken."""
+    """By name in the report's order; empty without a file. UserError for one that is broken."""
     if not path.is_file():
         return {}
     try:
         found = {name: Kept(**fields) for name, fields in json.loads(path.read_text(encoding="utf-8")).items()}
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise BadInput(f"{path}: not what `make results` writes ({error!r}); restore it from git") from error
+        raise UserError(f"{path}: not what `make results` writes ({error!r}); restore it from git") from error
     known = [number.name for number in paper.numbers()]
     if stranger := next((name for name in found if name not in known), None):
-        raise BadInput(f"{path}: {stranger} is no number of report/paper.toml")
+        raise UserError(f"{path}: {stranger} is no number of report/paper.toml")
     return {name: found[name] for name in known if name in found}
 
 
@@ -113,7 +114,7 @@ def _run(options: argparse.Namespace) -> None:
     experiment.price = options.price
     rehearsed = [model.name for model in experiment.models if model.rehearsal]
     if rehearsed:
-        raise BadInput(f"{options.runs}: {', '.join(rehearsed)} were rehearsed at a part of their length; not kept")
+        raise UserError(f"{options.runs}: {', '.join(rehearsed)} were rehearsed at a part of their length; not kept")
     for problem in experiment.problems:
         print(f"report.kept: {problem}", file=sys.stderr)
     of_data = full_runs.standing(full_runs.of_data(experiment), options.allow)
@@ -127,11 +128,11 @@ def _run(options: argparse.Namespace) -> None:
             files.append(options.out.with_name(one.target))
             print(f"{one.path} -> {files[-1]}")
     if of_data and not files:
-        raise BadInput(f"{'; '.join(map(str, of_data))}; not kept")
+        raise UserError(f"{'; '.join(map(str, of_data))}; not kept")
     if of_data:
         _refuse(options.runs, of_data)
     elif not numbers and not files:
-        raise BadInput(f"{options.runs}: nothing of a full run to keep; make train-nin1 trains one")
+        raise UserError(f"{options.runs}: nothing of a full run to keep; make train-nin1 trains one")
 
 
 def _rules(options: argparse.Namespace) -> dict:
@@ -280,7 +281,7 @@ def main(arguments: list[str] | None = None) -> str | None:
     options = parser.parse_args(arguments)
     try:
         _run(options)
-    except (BadInput, OSError) as error:
+    except (UserError, OSError) as error:
         return f"report.kept: {error}"
     return None
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from bench import whole
 from ensemble import comparison_file
-from harness.files import BadInput, whole_file
+from harness.errors import UserError
+from harness.files import whole_file
 from report import compared, full_runs, results_files
 from report.experiment import Experiment
 from report.full_runs import Reason, of_commits, of_model, of_val_images
@@ -47,7 +48,7 @@ def keep(one: Candidate, folder: Path, allowed: Sequence[str], replace: bool) ->
             return reasons
         if target.is_file() and not replace and (reason := _no_better(one, target)):
             return [reason]
-    except BadInput as error:
+    except UserError as error:
         return [Reason(str(error))]
     with whole_file(target, "wb") as file:
         file.write(one.path.read_bytes())
@@ -71,7 +72,7 @@ def _gap(path: Path, experiment: Experiment) -> list[Reason]:
     try:
         images = found["splits"]["val"]["images"]
     except (KeyError, TypeError) as error:
-        raise BadInput(f"{path}: not what `make gap-MODEL` writes ({error!r}); measure again") from error
+        raise UserError(f"{path}: not what `make gap-MODEL` writes ({error!r}); measure again") from error
     return _of_one_model(found, images, experiment)
 
 
@@ -80,7 +81,7 @@ def _views(path: Path, experiment: Experiment) -> list[Reason]:
     try:
         images = next(row["images"] for row in found["rows"] if row["split"] == "val")
     except (KeyError, TypeError, StopIteration) as error:
-        raise BadInput(f"{path}: not what `make views-MODEL` writes ({error!r}); measure again") from error
+        raise UserError(f"{path}: not what `make views-MODEL` writes ({error!r}); measure again") from error
     return _of_one_model(found, images, experiment)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
+from harness.errors import UserError
 from report import Missing
-from training import InputError
 from training.solver_file import parse, read
 
 #: What a picture shows of a layer; those that change no size (ReLU, Dropout, Softmax) are left out.
@@ -42,7 +42,7 @@ def read_net(deploy: Path) -> Net:
         raise Missing(f"{deploy}: no deploy net; `make models` renders it")
     try:
         definition = parse(read(deploy), caffe_pb2.NetParameter(), deploy)
-    except InputError as error:
+    except UserError as error:
         raise Missing(str(error)) from error
     for layer in definition.layer:
         for shape in layer.input_param.shape:

@@ -8,7 +8,7 @@ import jinja2
 from markupsafe import Markup
 from tqdm import tqdm
 
-from harness.files import BadInput
+from harness.errors import UserError
 from report import Missing, about, chance, paper
 from report.experiment import Experiment
 from report.palette import DARK, LIGHT
@@ -27,7 +27,6 @@ from report.sections import (
     training,
     views,
 )
-from training import InputError
 
 SECTIONS: tuple[tuple[str, str, ModuleType], ...] = (
     ("numbers", "The report beside ours", numbers),
@@ -61,7 +60,7 @@ def page(experiment: Experiment, progress: Callable = tqdm) -> str:
             values = module.build(experiment)
         except Missing as error:
             missing = str(error)
-        except (BadInput, InputError, OSError) as error:
+        except (UserError, OSError) as error:
             missing = str(error)
             if missing not in experiment.problems:
                 experiment.problems.append(missing)

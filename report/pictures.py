@@ -12,7 +12,7 @@ from ensemble.scoring.records import Split, read_mean
 
 
 def data_uris(data: Path, split: str, names: Collection[str]) -> dict[str, str]:
-    """JPEG data URIs by image name; those that are not in the LMDB are left out. BadInput without the LMDB."""
+    """JPEG data URIs by image name; those that are not in the LMDB are left out. UserError without the LMDB."""
     if not names:
         return {}
     shape = read_mean(data / "mean.binaryproto").shape

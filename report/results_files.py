@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from harness.files import BadInput
+from harness.errors import UserError
 from harness.measurements import KEPT
 
 #: What each says of itself.
@@ -22,7 +22,7 @@ def whence(path: Path) -> str:
 
 
 def load(path: Path, *needed: str) -> dict:
-    """One file with these fields; BadInput where it is broken."""
+    """One file with these fields; UserError where it is broken."""
     try:
         one = json.loads(path.read_text(encoding="utf-8"))
         if missing := [name for name in (*_ABOUT, *needed) if name not in one]:
@@ -30,12 +30,12 @@ def load(path: Path, *needed: str) -> dict:
     except (ValueError, TypeError, RecursionError) as error:
         kept = path.parent == Path(KEPT)
         remedy = "restore it from git" if kept else "measure again"
-        raise BadInput(f"{path}: not what the commands write ({error}); {remedy}, or remove it") from error
+        raise UserError(f"{path}: not what the commands write ({error}); {remedy}, or remove it") from error
     return one
 
 
 def read(kind: str, runs: Path, *needed: str) -> list[dict]:
-    """The files of a kind by name, each with these fields, `whence` and `kept`; BadInput for one that is broken."""
+    """The files of a kind by name, each with these fields, `whence` and `kept`; UserError for one that is broken."""
     return [
         {**load(path, *needed), "whence": whence(path), "kept": path.parent == Path(KEPT)} for path in paths(kind, runs)
     ]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from harness import commands
 from harness.duration import duration
-from harness.files import BadInput, whole_file
+from harness.errors import UserError
+from harness.files import whole_file
 from report import chance, kept, paper
 
 BEGIN, END = "<!-- report: made by make report-table -->", "<!-- /report -->"
@@ -43,10 +44,10 @@ def _where(number: kept.Kept) -> str:
 
 
 def with_table(readme: str, measured: dict[str, kept.Kept]) -> str:
-    """README's text with the table between its two marks; BadInput where they are not there."""
+    """README's text with the table between its two marks; UserError where they are not there."""
     pattern = re.compile(f"{re.escape(BEGIN)}\n.*?{re.escape(END)}", re.DOTALL)
     if not pattern.search(readme):
-        raise BadInput(f"README has no lines {BEGIN} and {END} for the table to stand between")
+        raise UserError(f"README has no lines {BEGIN} and {END} for the table to stand between")
     return pattern.sub(lambda _: f"{BEGIN}\n\n{table(measured)}\n\n{END}", readme)
 
 
@@ -59,7 +60,7 @@ def main(arguments: list[str]) -> str | None:
         text = with_table(path.read_text(encoding="utf-8"), kept.read(path.parent / kept.FILE))
         with whole_file(path) as file:
             file.write(text)
-    except (BadInput, OSError, UnicodeDecodeError) as error:
+    except (UserError, OSError, UnicodeDecodeError) as error:
         return f"report.table: {error}"
     return None
 

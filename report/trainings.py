@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Self
 
 from ensemble.scoring.trained_on import other_images
-from harness.files import BadInput, whole_file
+from harness.errors import UserError
+from harness.files import whole_file
 from report.experiment import Model, open_experiment
 from training.solver_file import parse_solver
 from training.solver_file import read as read_file
@@ -52,10 +53,10 @@ class Training:
 
 
 def of(model: Model) -> Training:
-    """What is kept of a run; BadInput where it is not known what an epoch is."""
+    """What is kept of a run; UserError where it is not known what an epoch is."""
     curves, set_ = model.curves, model.set
     if set_ is None or not set_.iterations:
-        raise BadInput(f"runs/{model.name}: its net's train set is not here, so it is not known what an epoch is")
+        raise UserError(f"runs/{model.name}: its net's train set is not here, so it is not known what an epoch is")
     means: dict[int, list[float]] = {}
     for point in curves.displayed:
         means.setdefault(int(model.epoch(max(point.iteration - 1, 0))) + 1, []).append(point.loss)
@@ -106,14 +107,14 @@ def _policy(solver) -> str:
 
 
 def read(path: Path) -> dict[str, Training]:
-    """By the model's name; empty without a file. BadInput for one that is broken."""
+    """By the model's name; empty without a file. UserError for one that is broken."""
     if not path.is_file():
         return {}
     try:
         found = [Training.read(fields) for fields in json.loads(path.read_text(encoding="utf-8"))]
         return {training.name: training for training in found}
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise BadInput(f"{path}: not what `make results` writes ({error!r}); restore it from git") from error
+        raise UserError(f"{path}: not what `make results` writes ({error!r}); restore it from git") from error
 
 
 def merge(kept: Mapping[str, Training], new: Iterable[Training], replace: bool = False) -> dict[str, Training]:

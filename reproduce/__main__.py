@@ -18,14 +18,13 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from data_prep.errors import DataError
 from first_pass.devices import devices
 from harness import commands, provenance
-from harness.files import BadInput
+from harness.errors import UserError
 from reproduce import cost, images, place, status, steps
 from reproduce.runner import Runner
 from reproduce.speed import Speeds, precision
-from training import InputError, run
+from training import run
 from training.options import check_keep, check_precision
 
 MARGIN_S = 45
@@ -98,10 +97,10 @@ def reproduce(options: argparse.Namespace) -> int:
     check_keep(options.keep)
     places = devices(options.gpu, options.jobs)
     if options.data != place.DATA and not (options.data / "train_lmdb" / "data.mdb").is_file():
-        raise InputError(f"{options.data}: no train_lmdb there; DATA=… names a folder that make lmdb made")
+        raise UserError(f"{options.data}: no train_lmdb there; DATA=… names a folder that make lmdb made")
     caffe = shutil.which(options.caffe)
     if caffe is None:
-        raise InputError(f"{options.caffe}: no such command; make setup installs it, --caffe names another")
+        raise UserError(f"{options.caffe}: no such command; make setup installs it, --caffe names another")
     _absolute_environment()
     data = options.data.absolute()
     door = steps.Door(caffe=os.path.abspath(caffe), keep=options.keep, deterministic=options.deterministic,
@@ -125,7 +124,7 @@ def reproduce(options: argparse.Namespace) -> int:
             found = _steps(where, door, options, places)
             if refused:
                 _say_time(found, calculated)
-                raise InputError(refused)
+                raise UserError(refused)
             print(status.told(found, working))
             return 0
         folder.mkdir(parents=True, exist_ok=True)
@@ -145,7 +144,7 @@ def _names_data(options: argparse.Namespace, data: Path, root: Path) -> str | No
     """
     try:
         found = images.images(data, root)
-    except DataError as error:
+    except UserError as error:
         if not options.status:
             raise
         say(f"data: {error}")
@@ -172,7 +171,7 @@ def _steps(where: place.Place, door: steps.Door, options: argparse.Namespace, pl
     left_out = set(options.leave_out.split())
     if strangers := left_out - {step.name for step in found} - {"explore", "methods"}:
         names = ", ".join(step.name for step in found if " " not in step.name)
-        raise InputError(f"LEAVE_OUT: no step {min(strangers)}; those of one word are {names}")
+        raise UserError(f"LEAVE_OUT: no step {min(strangers)}; those of one word are {names}")
     return [step for step in found if step.name not in left_out]
 
 
@@ -201,7 +200,7 @@ def main(argv: list[str] | None = None) -> int:
     options = arguments().parse_args(argv)
     try:
         return reproduce(options)
-    except (InputError, BadInput, DataError, OSError) as error:
+    except (UserError, OSError) as error:
         say(f"error: {error}")
         return 1
 

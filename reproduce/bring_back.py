@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import commands
+from harness.errors import UserError
 from harness.files import whole_file
-from training import InputError
 from training.snapshots import newest_whole
 
 NAME = "reproduction.tar"
@@ -83,12 +83,12 @@ def pack(folder: Path, others: list[Path], out: Path, room: int = PIECE * PIECES
 
 
 def unpack(out: Path, folder: Path) -> list[str]:
-    """Put the files of the pieces in `out` into a new folder; InputError where a piece is missing or damaged."""
+    """Put the files of the pieces in `out` into a new folder; UserError where a piece is missing or damaged."""
     pieces = [out / f"{NAME}.{number}" for number in range(len(list(out.glob(f"{NAME}.*"))))]
     if not pieces or not all(piece.is_file() for piece in pieces):
-        raise InputError(f"{out}: no {NAME}.0, or a gap after it; give the folder that reproduce/loan.sh wrote to")
+        raise UserError(f"{out}: no {NAME}.0, or a gap after it; give the folder that reproduce/loan.sh wrote to")
     if folder.exists():
-        raise InputError(f"{folder}: is there already; name a new folder")
+        raise UserError(f"{folder}: is there already; name a new folder")
     whole = io.BytesIO(b"".join(piece.read_bytes() for piece in pieces))
     beside = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(beside, ignore_errors=True)
@@ -103,7 +103,7 @@ def unpack(out: Path, folder: Path) -> list[str]:
             path.unlink()
         beside.replace(folder)
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise InputError(f"{out}: the pieces are damaged: {error}; bring them back again") from error
+        raise UserError(f"{out}: the pieces are damaged: {error}; bring them back again") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
     return [str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file()]
@@ -115,7 +115,7 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, out: P
     if member.isdir():
         return
     if not member.isreg() or path.is_absolute() or ".." in path.parts:
-        raise InputError(f"{out}: the pieces hold {member.name!r}, no file of a reproduction; bring them back again")
+        raise UserError(f"{out}: the pieces hold {member.name!r}, no file of a reproduction; bring them back again")
     (folder / path).parent.mkdir(parents=True, exist_ok=True)
     with tar.extractfile(member) as source, (folder / path).open("wb") as target:
         shutil.copyfileobj(source, target)
@@ -128,7 +128,7 @@ def main(argv: list[str] | None = None) -> str | None:
     options = parser.parse_args(argv)
     try:
         files = unpack(options.out, options.folder)
-    except (InputError, OSError) as error:
+    except (UserError, OSError) as error:
         return f"reproduce.bring_back: {error}"
     print(f"{options.folder}: {len(files)} files; its numbers: make results RUNS={options.folder / 'runs'}")
     return None

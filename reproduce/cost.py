@@ -14,11 +14,10 @@ from pathlib import Path
 
 from harness import commands
 from harness.duration import duration
-from harness.files import BadInput
+from harness.errors import UserError
 from harness.measurements import BENCH, benchmark
 from report.kept import price
 from reproduce import schedule
-from training import InputError
 from training.status import table
 
 BENCHES = {"CPU": "bench_cpu.json", "GPU": "bench_gpu.json"}
@@ -38,7 +37,7 @@ class Calculated:
 
 
 def calculated(path: Path) -> list[Calculated]:
-    """What a benchmark's file gives; [] without one. BadInput for one that is broken."""
+    """What a benchmark's file gives; [] without one. UserError for one that is broken."""
     if not path.is_file():
         return []
     try:
@@ -50,7 +49,7 @@ def calculated(path: Path) -> list[Calculated]:
                   for row in rows if row["work"].startswith("class scores")}  # fmt: skip
         machine = str(found["machine"])
     except (ValueError, KeyError, TypeError, AttributeError, ZeroDivisionError, RecursionError) as error:
-        raise BadInput(f"{path}: not what the benchmark writes ({error!r}); measure again, or restore it") from error
+        raise UserError(f"{path}: not what the benchmark writes ({error!r}); measure again, or restore it") from error
     precisions = dict.fromkeys(precision for _, precision in training)
     sums = ((precision, _seconds(training, scores, precision)) for precision in precisions)
     return [Calculated(machine, precision, *sum_) for precision, sum_ in sums if sum_]
@@ -104,7 +103,7 @@ def main(argv: list[str] | None = None) -> str | None:
     options = parser.parse_args(argv)
     try:
         print(told({"CPU": options.price, "GPU": options.gpu_price}))
-    except (BadInput, InputError, OSError) as error:
+    except (UserError, OSError) as error:
         return f"reproduce.cost: {error}"
     return None
 

@@ -41,7 +41,7 @@ def images(data: Path, root: Path) -> Images:
     """Those of the LMDBs in `data`; else of the source that `root` builds them from, downloaded where there is none.
 
     Raises:
-        DataError: the source is gone, has changed, or is not whole.
+        UserError: the source is gone, has changed, or is not whole.
     """
     if (built := steps.records(data)) is not None:
         build = json.loads((data / "build.json").read_text(encoding="utf-8"))

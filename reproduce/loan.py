@@ -22,10 +22,9 @@ import time
 from pathlib import Path
 
 from harness import commands, measurements
-from harness.files import BadInput
+from harness.errors import UserError
 from reproduce import __main__ as whole
 from reproduce import bring_back, parts, place
-from training import InputError
 
 PACKING_S = 30
 BENCH_S = 150
@@ -53,10 +52,10 @@ def prepared(given: Path, holdout: int | None) -> Path | None:
     elif given.exists():
         options += ["--data", str(given)]
     else:
-        raise InputError(f"{given}: no such data; name LMDBs, the official zip or folder, or a folder with part-0 …")
+        raise UserError(f"{given}: no such data; name LMDBs, the official zip or folder, or a folder with part-0 …")
     done = subprocess.run([sys.executable, "-m", "data_prep.build_lmdb", "--out", str(place.DATA), *options])
     if done.returncode:
-        raise InputError(f"{given}: make lmdb failed with status {done.returncode}; what it said stands above")
+        raise UserError(f"{given}: make lmdb failed with status {done.returncode}; what it said stands above")
     return place.DATA
 
 
@@ -148,7 +147,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--jobs is 1 or more, --holdout 0 or more")
     try:
         return lend(options)
-    except (InputError, BadInput, OSError) as error:
+    except (UserError, OSError) as error:
         say(f"error: {error}")
         return 1
 

@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 from data_prep.staging import staged_folder
+from harness.errors import UserError
 from harness.files import whole_file
-from training import InputError
 
 UNIT = 1 << 20  # what a whole part's size is a multiple of: `split -b 55M`
 
@@ -39,13 +39,13 @@ def missing(found: list[Path]) -> str | None:
         return gap or "part-0"
     sizes = [path.stat().st_size for path in found]
     if len(set(sizes[:-1])) > 1 or sizes[-1] > sizes[0]:
-        raise InputError(f"{found[0].parent}: the parts are not of one split: their sizes are {sizes}")
+        raise UserError(f"{found[0].parent}: the parts are not of one split: their sizes are {sizes}")
     whole = sizes[-1] < sizes[0] or len(sizes) == 1 and sizes[0] % UNIT
     return None if whole else f"part-{len(found)}"
 
 
 def unpack(found: list[Path], out: Path) -> None:
-    """Unpack the parts into a folder that appears whole or not at all; InputError where they are damaged."""
+    """Unpack the parts into a folder that appears whole or not at all; UserError where they are damaged."""
     with staged_folder(out, durable=False) as folder:
         # tar itself: 110,000 files take Python's tarfile minutes. It refuses names that leave the folder.
         with subprocess.Popen(["tar", "xz", "-C", str(folder)], stdin=subprocess.PIPE, stderr=subprocess.PIPE) as tar:
@@ -60,4 +60,4 @@ def unpack(found: list[Path], out: Path) -> None:
             said = tar.stderr.read()
         if tar.returncode:
             reason = " ".join(said.decode(errors="replace").split())
-            raise InputError(f"{found[0].parent}: the parts do not unpack: {reason}; remove them and bring them again")
+            raise UserError(f"{found[0].parent}: the parts do not unpack: {reason}; remove them and bring them again")

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import provenance
+from harness.errors import UserError
 from harness.files import whole_file
 from reproduce import schedule
 from reproduce.schedule import Schedule
-from training import InputError, journal
+from training import journal
 from training.snapshots import newest_whole
 from training.solver_file import parse_solver, read
 
@@ -60,15 +61,15 @@ def reached(prefix: str) -> int:
 
 
 def plan(folder: Path, length: float, models: list[str]) -> Place:
-    """The place as it will be; InputError for a model that has no schedule or no solver here."""
+    """The place as it will be; UserError for a model that has no schedule or no solver here."""
     schedules = schedule.read()
     for model in models:
         if model not in schedules:
-            raise InputError(f"{model}: has no schedule; reproduce/{schedule.FILE} has {', '.join(schedules)}")
+            raise UserError(f"{model}: has no schedule; reproduce/{schedule.FILE} has {', '.join(schedules)}")
     chosen = {model: of.scaled(length) for model, of in schedules.items() if not models or model in models}
     for model in chosen:
         if not solver_file(model).is_file():
-            raise InputError(f"{solver_file(model)}: no such solver, but reproduce/{schedule.FILE} names it")
+            raise UserError(f"{solver_file(model)}: no such solver, but reproduce/{schedule.FILE} names it")
     return Place(Path.cwd(), folder.absolute(), length, chosen)
 
 
@@ -79,7 +80,7 @@ def make(place: Place, data: Path) -> None:
         data: the LMDBs that it trains on, as `make lmdb` makes them; they may be still to come.
 
     Raises:
-        InputError: the folder is of another length, or its runs are of other images than `data`.
+        UserError: the folder is of another length, or its runs are of other images than `data`.
     """
     for model in place.schedules:
         source, file = place.root / solver_file(model), place.folder / solver_file(model)
@@ -88,11 +89,11 @@ def make(place: Place, data: Path) -> None:
                 opened.write(schedule.scaled_solver(read(source), place.length, source))
         found = schedule.length_of(read(file))
         if found != place.length:
-            raise InputError(f"{file}: of length {found:g}, not {place.length:g}; take another folder: WORK=…")
+            raise UserError(f"{file}: of length {found:g}, not {place.length:g}; take another folder: WORK=…")
         for net in NETS:
             copied = Path("models", model, net)
             if not (place.root / copied).is_file():
-                raise InputError(f"{copied}: no such net; render it: make models")
+                raise UserError(f"{copied}: no such net; render it: make models")
             if not (place.folder / copied).exists():
                 (place.folder / copied).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(place.root / copied, place.folder / copied)
@@ -105,7 +106,7 @@ def _link(link: Path, data: Path) -> None:
     if link.is_symlink() and os.readlink(link) == target:
         return
     if link.exists() and not link.is_symlink():
-        raise InputError(f"{link}: is no link to the data; move it away")
+        raise UserError(f"{link}: is no link to the data; move it away")
     link.parent.mkdir(parents=True, exist_ok=True)
     beside = link.with_name(".lmdb.link")
     beside.unlink(missing_ok=True)
@@ -114,14 +115,14 @@ def _link(link: Path, data: Path) -> None:
 
 
 def _check_images(place: Place, data: Path) -> None:
-    """InputError where a run was trained on other images: by the mean, which its journal remembers."""
+    """UserError where a run was trained on other images: by the mean, which its journal remembers."""
     mean = data / "mean.binaryproto"
     here = provenance.digest_of_mean(mean) if mean.is_file() else None
     for model in place.schedules:
         folder = place.folder / run_of(model)
         for entry in journal.read(folder):
             if here and entry.get("data") not in (None, here):
-                raise InputError(
+                raise UserError(
                     f"{folder}: was trained on other images than {data} holds; name its own with DATA=…, or take "
                     "another folder with WORK=…"
                 )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training import InputError
+from harness.errors import UserError
 from training.set_rate import with_rate
 from training.solver_file import REHEARSAL, parse_solver
 
@@ -51,32 +51,32 @@ class Schedule:
 
 
 def read(path: Path | None = None) -> dict[str, Schedule]:
-    """The schedule of each model, in the order of the file; InputError where it makes no sense."""
+    """The schedule of each model, in the order of the file; UserError where it makes no sense."""
     where = str(path or FILE)
     try:
         text = path.read_text() if path else resources.files(__package__).joinpath(FILE).read_text()
         tables = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{where}: not a table of schedules: {error}") from error
+        raise UserError(f"{where}: not a table of schedules: {error}") from error
     if not tables:
-        raise InputError(f"{where}: names no model")
+        raise UserError(f"{where}: names no model")
     return {model: _schedule(model, table, f"{where}, [{model}]") for model, table in tables.items()}
 
 
 def _schedule(model: str, table: object, where: str) -> Schedule:
     if not isinstance(table, dict) or table.keys() != {"rates", "until"}:
-        raise InputError(f"{where}: wants rates = [[0, 0.01], ...] and until = 100_000, and nothing else")
+        raise UserError(f"{where}: wants rates = [[0, 0.01], ...] and until = 100_000, and nothing else")
     points, until = table["rates"], table["until"]
     pairs = isinstance(points, list) and all(isinstance(point, list) and len(point) == 2 for point in points)
     if not pairs or not points or type(until) is not int:
-        raise InputError(f"{where}: rates are pairs [iteration, rate], until is an iteration")
+        raise UserError(f"{where}: rates are pairs [iteration, rate], until is an iteration")
     starts, rates = [point[0] for point in points], [point[1] for point in points]
     ends = [*starts[1:], until]
     whole = all(type(start) is int for start in starts)
     if not whole or starts[0] != 0 or any(start >= end for start, end in zip(starts, ends)):
-        raise InputError(f"{where}: iterations begin at 0 and rise, up to until")
+        raise UserError(f"{where}: iterations begin at 0 and rise, up to until")
     if any(type(rate) not in (int, float) or not 1e-30 < rate < 1e30 for rate in rates):
-        raise InputError(f"{where}: a rate is a number above 0")
+        raise UserError(f"{where}: a rate is a number above 0")
     return Schedule(model, tuple(Phase(*phase) for phase in zip(starts, ends, map(float, rates))))
 
 
@@ -84,11 +84,11 @@ def solver_of(text: str, phase: Phase, path: Path) -> str:
     """A solver's text with a phase's rate and end, edited as by `make lr-MODEL`: all else stays.
 
     Raises:
-        InputError: the solver has no base_lr or max_iter to edit, or a policy that would not obey.
+        UserError: the solver has no base_lr or max_iter to edit, or a policy that would not obey.
     """
     solver = parse_solver(text, path)
     if solver.lr_policy != "fixed":
-        raise InputError(f'{path}: lr_policy "{solver.lr_policy}" would not obey the schedule; write "fixed"')
+        raise UserError(f'{path}: lr_policy "{solver.lr_policy}" would not obey the schedule; write "fixed"')
     if not same_rate(solver.base_lr, phase.rate):
         text = with_rate(text, f"{phase.rate:g}", path)
     return _with_number(text, "max_iter", phase.end, path)
@@ -120,6 +120,6 @@ def same_rate(one: float, other: float) -> bool:
 def _with_number(text: str, field: str, value: int, path: Path) -> str:
     edited, count = re.subn(rf"^(\s*{field}\s*:\s*)\d+", rf"\g<1>{value}", text, flags=re.MULTILINE)
     if count != 1:
-        raise InputError(f"{path}: {count} lines with {field}; the reproduction needs one that it can edit")
+        raise UserError(f"{path}: {count} lines with {field}; the reproduction needs one that it can edit")
     parse_solver(edited, path)
     return edited

@@ -12,10 +12,11 @@ from pathlib import Path
 from caffe.proto import caffe_pb2
 
 from harness import provenance
+from harness.errors import UserError
 from harness.measurements import BENCH, KEPT
 from report.paper import family_of
 from reproduce.place import Place, run_of, solver_file
-from training import InputError, curves
+from training import curves
 from training.fit_test_iter import fitted
 from training.solver_file import parse, parse_solver, read
 
@@ -77,7 +78,7 @@ class Speeds:
     def _own(self, model: str) -> Time | None:
         try:
             seen = curves.read(run_of(model))
-        except (InputError, ValueError, OSError):
+        except (UserError, ValueError, OSError):
             return None
         last = [point for point in seen.displayed if point.run is seen.runs[-1]] if seen.runs else []
         for points in (last, seen.displayed):
@@ -109,7 +110,7 @@ class Speeds:
             if path.is_file():
                 try:
                     layers = parse(read(path), caffe_pb2.NetParameter(), path).layer
-                except InputError:
+                except UserError:
                     return None
                 return next((layer.input_param.shape[0].dim[-1] for layer in layers if layer.type == "Input"), None)
         return None

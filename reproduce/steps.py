@@ -9,17 +9,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data_prep.dataset import DEFAULT_ZIP, find
-from data_prep.errors import DataError
 from ensemble.scoring import views
 from ensemble.scoring.score_file import load, score_path
 from first_pass import kmeans, outcome
 from first_pass.tries import FOLDER
 from harness import provenance
-from harness.files import BadInput
+from harness.errors import UserError
 from report.full_runs import TRAIN_IMAGES
 from reproduce.place import DATA, RUNS, Place, prefix, reached, run_of, solver_file
 from reproduce.speed import Speeds, Time
-from training import InputError
 from training.snapshots import newest_whole, snapshots
 from training.solver_file import parse_solver, read
 
@@ -89,7 +87,7 @@ def _data(place: Place, door: Door) -> Iterable[Step]:
     def images() -> bool:
         try:
             return find(place.root / DEFAULT_ZIP).exists()
-        except DataError:
+        except UserError:
             return False
 
     def built() -> bool:
@@ -117,7 +115,7 @@ def records(data: Path) -> dict[str, int] | None:
 
 
 def check_built(door: Door) -> None:
-    """InputError where LMDBs are there that were built with another holdout or seed than what was asked for."""
+    """UserError where LMDBs are there that were built with another holdout or seed than what was asked for."""
     if records(door.data) is None:
         return  # still to be built, as asked
     build = json.loads((door.data / "build.json").read_text(encoding="utf-8"))
@@ -125,7 +123,7 @@ def check_built(door: Door) -> None:
     anew = " ".join(f"{option}={build.get(key, 0) if asked is None else asked}" for option, asked, key in options)
     for option, asked, key in options:
         if asked is not None and (built := build.get(key, 0)) != asked:
-            raise InputError(
+            raise UserError(
                 f"{door.data}: was built with {option}={built}, not {option}={asked}; leave {option} out to take it as it "
                 f"is, name other LMDBs with DATA=…, or build it anew: make lmdb {anew} REPLACE=1"
             )
@@ -138,7 +136,7 @@ def _kmeans(place: Place, door: Door) -> Step:
         try:
             rows = kmeans.read(RUNS / kmeans.NAME)
             return any(row.data == provenance.digest_of_mean(mean) for row in rows)
-        except (BadInput, OSError):
+        except (UserError, OSError):
             return False
 
     return Step("k-means", ["first_pass.kmeans"], place.folder, done, ("lmdb",), "sklearn")
@@ -152,7 +150,7 @@ def _explore(place: Place, door: Door) -> Iterable[Step]:
     def done() -> bool:
         try:
             return outcome.load(FOLDER / outcome.NAME) is not None
-        except (BadInput, InputError, OSError):
+        except (UserError, OSError):
             return False
 
     yield Step("explore", ["first_pass.explore", "--caffe", door.caffe], place.folder, done, ("lmdb",), takes_gpu=True)
@@ -166,7 +164,7 @@ def _train(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
     def at() -> int:
         try:
             return reached(prefix(model))
-        except (InputError, OSError):  # no folder yet
+        except (UserError, OSError):  # no folder yet
             return 0
 
     def left() -> Time | None:
@@ -215,7 +213,7 @@ def _newest_digest(model: str) -> str | None:
     """SHA-256 of the newest whole snapshot's weights."""
     try:
         newest, _ = newest_whole(prefix(model))
-    except (InputError, OSError):
+    except (UserError, OSError):
         return None
     return hashlib.sha256(newest.model.read_bytes()).hexdigest() if newest else None
 
@@ -224,7 +222,7 @@ def _scored(model: str, split: str, data: Path, view: str = views.CENTER) -> str
     """SHA-256 of the snapshot that a split of `data` was scored with."""
     try:
         return load(RUNS, model, split, view, data).snapshot_sha256
-    except BadInput:
+    except UserError:
         return None
 
 
@@ -259,7 +257,7 @@ def _train_accuracy(place: Place, door: Door, speeds: Speeds, model: str) -> Ste
     def weights() -> list[Path]:
         try:
             return [snapshot.model for snapshot in snapshots(prefix(model))]
-        except (InputError, OSError):
+        except (UserError, OSError):
             return []
 
     def left() -> Time | None:

@@ -12,11 +12,12 @@ import os
 from pathlib import Path
 
 from harness import commands
+from harness.errors import UserError
 from harness.files import whole_file
 from reproduce import schedule
 from reproduce.place import reached
 from reproduce.schedule import Schedule
-from training import InputError, journal, run, running, set_rate
+from training import journal, run, running, set_rate
 from training.edits import changes
 from training.snapshots import snapshots
 from training.solver_file import parse_solver, read, solver_path
@@ -28,12 +29,12 @@ def own_schedule(model: str) -> Schedule:
     """The schedule of a model here, at the length of its solver."""
     schedules = schedule.read()
     if model not in schedules:
-        raise InputError(f"{model}: has no schedule; reproduce/{schedule.FILE} has {', '.join(schedules)}")
+        raise UserError(f"{model}: has no schedule; reproduce/{schedule.FILE} has {', '.join(schedules)}")
     return schedules[model].scaled(schedule.length_of(read(solver_path(model))))
 
 
 def check_history(model: str, folder: Path, plan: Schedule, now: int) -> None:
-    """InputError where the journal tells of a run, which stands at iteration `now`, that left the schedule."""
+    """UserError where the journal tells of a run, which stands at iteration `now`, that left the schedule."""
     entries = journal.read(folder)
     for entry, went_to in zip(entries, [*(after["iteration"] for after in entries[1:]), now]):
         solver = parse_solver(entry.get("solver", ""), Path(f"{entry['where']}, solver"))
@@ -45,7 +46,7 @@ def check_history(model: str, folder: Path, plan: Schedule, now: int) -> None:
             wrong = f"from iteration {begin} on base_lr was {solver.base_lr:.7g}, not {phase.rate:g}"
         else:
             continue
-        raise InputError(
+        raise UserError(
             f"{folder}: was not trained by the schedule: {wrong} ({entry['where']}); "
             f"move that folder away, and {model} is trained anew"
         )
@@ -103,12 +104,12 @@ def main(argv: list[str] | None = None) -> int:
     given += ["--deterministic"] if options.deterministic else []
     try:
         if options.gpu and not options.gpu.isdecimal():
-            raise InputError(
+            raise UserError(
                 f"--gpu {options.gpu}: over several GPUs an iteration has a batch of each, which is another experiment "
                 "than the schedule's; name one, as --gpu 0"
             )
         return train(options.model, given)
-    except (InputError, OSError) as error:
+    except (UserError, OSError) as error:
         run.say(f"error: {error}")
         return 1
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from training import InputError
+from harness.errors import UserError
 from training.edits import POLICY_FIELDS
 from training.solver_file import field_values
 
@@ -43,9 +43,9 @@ _NEEDS: dict[str, tuple[Callable[[float], bool], str]] = {
 
 
 def check_values(text: str, solver, path: Path) -> None:
-    """InputError for the first field whose value makes no sense, with its line."""
+    """UserError for the first field whose value makes no sense, with its line."""
     if not solver.HasField("base_lr"):
-        raise InputError(f"{path}: base_lr is missing; {_NEEDS['base_lr'][1]}")
+        raise UserError(f"{path}: base_lr is missing; {_NEEDS['base_lr'][1]}")
     for field, given in solver.ListFields():
         if field.name in _OF_POLICIES - set(POLICY_FIELDS.get(solver.lr_policy, ())):
             continue
@@ -54,7 +54,7 @@ def check_values(text: str, solver, path: Path) -> None:
         for number, value in enumerate(values):
             if not is_right(value):
                 said = f"{value:.7g}" if isinstance(value, float) else value
-                raise InputError(f"{path}{_line(text, field.name, number)}: {field.name}: {said}; {needs}")
+                raise UserError(f"{path}{_line(text, field.name, number)}: {field.name}: {said}; {needs}")
 
 
 def _line(text: str, name: str, number: int) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from google.protobuf import text_format
 
+from harness.errors import UserError
 from harness.files import whole_file
-from training import InputError
 from training.solver_file import REHEARSAL, field_values, parse_solver
 from training.training_set import TrainingSet, test_sets
 
@@ -80,10 +80,10 @@ def _with_test_iter(text: str, values: list[int], path: Path) -> str:
 
 
 def write_copy(folder: Path, text: str, source: Path) -> Path:
-    """Write what Caffe reads in place of a solver into the run folder; InputError where another file is there."""
+    """Write what Caffe reads in place of a solver into the run folder; UserError where another file is there."""
     path = folder / COPY
     if path.exists() and not path.read_bytes().startswith(_HEADER.encode()):
-        raise InputError(f"{path}: is in the way of this run's copy of {source}; move it, then run this again")
+        raise UserError(f"{path}: is in the way of this run's copy of {source}; move it, then run this again")
     with whole_file(path) as file:
         file.write(f"{_HEADER}{source}, not this.\n{text}")
     return path

@@ -12,7 +12,7 @@ import shlex
 from datetime import UTC, datetime
 from pathlib import Path
 
-from training import InputError
+from harness.errors import UserError
 from training.edits import changes
 from training.solver_file import parse_solver
 
@@ -69,25 +69,25 @@ def read(folder: Path) -> list[dict]:
 
 
 def _check(entry: object, where: str) -> None:
-    """InputError unless an entry is of the kind that a run writes."""
+    """UserError unless an entry is of the kind that a run writes."""
     if not isinstance(entry, dict) or not {"event", "time", "iteration"} <= entry.keys():
-        raise InputError(f"{where}: not to be read: it is not what a run writes there; mend or remove that line")
+        raise UserError(f"{where}: not to be read: it is not what a run writes there; mend or remove that line")
     for name, kind in _KINDS.items():
         if name in entry and not isinstance(entry[name], kind):
-            raise InputError(f"{where}: {name} is of another kind than a run writes; mend or remove that line")
+            raise UserError(f"{where}: {name} is of another kind than a run writes; mend or remove that line")
     try:
         datetime.fromisoformat(entry["time"])
     except ValueError as error:
-        raise InputError(f"{where}: not to be read: {error}; mend or remove that line") from error
+        raise UserError(f"{where}: not to be read: {error}; mend or remove that line") from error
     if entry["event"] == "start" and entry["iteration"] is None:
-        raise InputError(f"{where}: iteration is missing; mend or remove that line")
+        raise UserError(f"{where}: iteration is missing; mend or remove that line")
 
 
 def _need(run: dict, *names: str) -> None:
-    """InputError unless a run tells these."""
+    """UserError unless a run tells these."""
     for name in names:
         if name not in run:
-            raise InputError(f"{run['where']}: {name} is missing; mend or remove that line")
+            raise UserError(f"{run['where']}: {name} is missing; mend or remove that line")
 
 
 def _solver(run: dict):

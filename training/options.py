@@ -7,7 +7,7 @@ import shlex
 import sys
 
 from harness import provenance
-from training import InputError
+from harness.errors import UserError
 
 #: What the Makefile's GPU and CAFFE are where a person gives none, so that `make` need not be told them.
 MAKES_GPU, MAKES_CAFFE = "0", provenance.ROOT / ".venv/bin/caffe"
@@ -54,7 +54,7 @@ def _makes_variables(options: argparse.Namespace) -> list[str]:
 
 
 def check(verb: str, options: argparse.Namespace) -> None:
-    """InputError for an option that Caffe would refuse, with the command that it takes."""
+    """UserError for an option that Caffe would refuse, with the command that it takes."""
     for is_right, changed in (
         (check_precision, {"precision": ""}),
         (lambda: check_gpu(options.gpu), {"gpu": MAKES_GPU}),
@@ -62,33 +62,33 @@ def check(verb: str, options: argparse.Namespace) -> None:
     ):
         try:
             is_right()
-        except InputError as error:
-            raise InputError(f"{error}; run: {own_command(verb, options, **changed)}") from error
+        except UserError as error:
+            raise UserError(f"{error}; run: {own_command(verb, options, **changed)}") from error
 
 
 def check_precision() -> None:
-    """InputError where the environment names a precision that our engine does not have."""
+    """UserError where the environment names a precision that our engine does not have."""
     given = os.environ.get(PRECISION)
     if given and given not in PRECISIONS:
         known = f"{', '.join(PRECISIONS[:-1])} and {PRECISIONS[-1]}"
-        raise InputError(f"{_as_given('PRECISION', f'{PRECISION}=', given)}: no such precision; there are {known}")
+        raise UserError(f"{_as_given('PRECISION', f'{PRECISION}=', given)}: no such precision; there are {known}")
 
 
 def check_gpu(given: str) -> None:
-    """InputError unless a text names GPUs as caffe's own --gpu does, or none."""
+    """UserError unless a text names GPUs as caffe's own --gpu does, or none."""
     numbers = given.split(",")
     are_numbers = all(map(str.isdecimal, numbers)) and len(set(map(int, numbers))) == len(numbers)
     if given not in ("", "all") and not are_numbers:
-        raise InputError(
+        raise UserError(
             f"{_as_given('GPU', '--gpu ', given)}: give numbers of GPUs, each once, such as 0 or 0,1; or all; "
             "or nothing for the CPU"
         )
 
 
 def check_keep(given: str) -> None:
-    """InputError unless a text is a number of snapshots, or empty."""
+    """UserError unless a text is a number of snapshots, or empty."""
     if given and (not given.isdecimal() or int(given) < 1):
-        raise InputError(f"{_as_given('KEEP', '--keep ', given)}: not a number of snapshots, 1 or more")
+        raise UserError(f"{_as_given('KEEP', '--keep ', given)}: not a number of snapshots, 1 or more")
 
 
 def blamed(reason: str, options: argparse.Namespace) -> dict[str, str]:

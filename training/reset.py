@@ -10,7 +10,8 @@ import argparse
 from pathlib import Path
 
 from harness import commands
-from training import InputError, run, running
+from harness.errors import UserError
+from training import run, running
 from training.committed import committed
 from training.edits import changes
 from training.set_rate import write
@@ -24,7 +25,7 @@ def reset(name: str) -> None:
     """Restore a model's solver.
 
     Raises:
-        InputError: nothing is committed, or the model is being trained; the file is then as it was.
+        UserError: nothing is committed, or the model is being trained; the file is then as it was.
     """
     path = solver_path(name)
     now, before = path.read_bytes(), committed(path)
@@ -34,7 +35,7 @@ def reset(name: str) -> None:
     prefix = parse_solver(before, path).snapshot_prefix
     for folder in {Path(prefix).parent, *_own_folder(path)}:
         if (process := running.process(folder)) is not None:
-            raise InputError(
+            raise UserError(
                 f"{path}: process {process} trains with it in {folder}; stop that run (Ctrl-C there, or "
                 f"kill -INT {process}), then: make reset-{name}"
             )
@@ -54,14 +55,14 @@ def _own_folder(path: Path) -> list[Path]:
     """Where the edited solver trains, [] where it cannot be read."""
     try:
         return [Path(parse_solver(read(path), path).snapshot_prefix).parent]
-    except InputError:
+    except UserError:
         return []
 
 
 def _edited(now: bytes, before: str, path: Path) -> dict[str, str]:
     try:
         return changes(parse_solver(now.decode(), path), parse_solver(before, path))
-    except (InputError, UnicodeDecodeError):
+    except (UserError, UnicodeDecodeError):
         return {}
 
 
@@ -83,7 +84,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("name", help="a solver: solvers/<name>.prototxt")
     try:
         reset(parser.parse_args(argv).name)
-    except (InputError, OSError) as error:
+    except (UserError, OSError) as error:
         run.say(f"error: {error}")
         return 1
     return 0

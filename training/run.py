@@ -20,7 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness import commands, provenance
-from training import InputError, caffe_log, caffe_process, curves, fit_test_iter, journal, watch
+from harness.errors import UserError
+from training import caffe_log, caffe_process, curves, fit_test_iter, journal, watch
 from training import options as run_options
 from training.check_values import check_values, doubts
 from training.committed import edited_since_commit
@@ -47,7 +48,7 @@ def engine_version(caffe: str) -> str | None:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[int]:
-    """Hold the run folder's lock; InputError when another run, or a Caffe it left behind, holds it."""
+    """Hold the run folder's lock; UserError when another run, or a Caffe it left behind, holds it."""
     with (folder / ".lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -55,7 +56,7 @@ def locked(folder: Path) -> Iterator[int]:
             file.seek(0)
             holder = file.read().strip()
             how = f": Ctrl-C there, or kill -INT {holder}" if holder else ""
-            raise InputError(
+            raise UserError(
                 f"{folder}: in use by another run, process {holder or 'unknown'}; stop it first{how}"
             ) from error
         file.truncate(0)
@@ -64,20 +65,20 @@ def locked(folder: Path) -> Iterator[int]:
         yield file.fileno()
 
 
-def no_snapshot(folder: Path, options: argparse.Namespace) -> InputError:
+def no_snapshot(folder: Path, options: argparse.Namespace) -> UserError:
     """The error of a resume without a snapshot: the command that starts anew, or the one that takes the zoo's weights."""
     name = options.name
     zoo = f"; or from the weights in zoo/{name}: make resume-{name} ZOO=1" if Path("zoo", name).is_dir() else ""
-    return InputError(f"{folder}: no snapshot to resume from; start with: {own_command('train', options)}{zoo}")
+    return UserError(f"{folder}: no snapshot to resume from; start with: {own_command('train', options)}{zoo}")
 
 
 def starting_point(options: argparse.Namespace, solver) -> Snapshot | None:
-    """The snapshot to resume from, None to train from the start; InputError where the verb does not fit."""
+    """The snapshot to resume from, None to train from the start; UserError where the verb does not fit."""
     folder = Path(solver.snapshot_prefix).parent
     found = snapshots(solver.snapshot_prefix)
     if options.verb == "train":
         if found:
-            raise InputError(
+            raise UserError(
                 f"{folder}: has snapshots up to iteration {found[0].iteration}; go on with: "
                 f"{own_command('resume', options)}; or remove the folder to start again"
             )
@@ -87,12 +88,10 @@ def starting_point(options: argparse.Namespace, solver) -> Snapshot | None:
         say(f"skipped: {fault}")
     if snapshot is None:
         if found:
-            raise InputError(
-                f"{folder}: no snapshot is whole; remove the folder, then: {own_command('train', options)}"
-            )
+            raise UserError(f"{folder}: no snapshot is whole; remove the folder, then: {own_command('train', options)}")
         raise no_snapshot(folder, options)
     if snapshot.iteration >= solver.max_iter:
-        raise InputError(
+        raise UserError(
             f"{snapshot.state}: has reached max_iter {solver.max_iter}; to go on, raise it in "
             f"{solver_path(options.name)}, then: {own_command('resume', options)}"
         )
@@ -154,14 +153,14 @@ def train(options: argparse.Namespace) -> int:
     written = read(path)
     solver = edited = parse_solver(written, path)
     if solver.lr_policy not in POLICY_FIELDS:
-        raise InputError(f"{path}: lr_policy {solver.lr_policy!r}; Caffe has {', '.join(POLICY_FIELDS)}")
+        raise UserError(f"{path}: lr_policy {solver.lr_policy!r}; Caffe has {', '.join(POLICY_FIELDS)}")
     check_values(written, solver, path)
     check_net(solver)
     text, fits = fit_test_iter.fitted(written, path)
     solver = parse_solver(text, path)
     caffe = shutil.which(options.caffe)
     if caffe is None:
-        raise InputError(f"{options.caffe}: no such command; make setup installs it, --caffe names another")
+        raise UserError(f"{options.caffe}: no such command; make setup installs it, --caffe names another")
     folder = Path(solver.snapshot_prefix).parent
     if options.verb == "train":
         folder.mkdir(parents=True, exist_ok=True)
@@ -246,7 +245,7 @@ def show_journal(options: argparse.Namespace) -> int:
     folder = Path(parse_solver(read(path), path).snapshot_prefix).parent
     runs = journal.read(folder)
     if not runs:
-        raise InputError(f"{folder}: no run yet; start with make train-{options.name}")
+        raise UserError(f"{folder}: no run yet; start with make train-{options.name}")
     print(journal.told(runs))
     return 0
 
@@ -264,7 +263,7 @@ def main(argv: list[str] | None = None) -> int:
     options.precision = os.environ.get(PRECISION, "")
     try:
         return show_journal(options) if options.verb == "journal" else train(options)
-    except (InputError, OSError) as error:
+    except (UserError, OSError) as error:
         say(f"error: {error}")
         return 1
     except KeyboardInterrupt:

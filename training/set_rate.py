@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from harness import commands
-from training import InputError, curves, run, running
+from harness.errors import UserError
+from training import curves, run, running
 from training import options as run_options
 from training.check_values import check_values, is_rate
 from training.snapshots import newest_whole
@@ -30,28 +31,26 @@ def with_rate(text: str, rate: str, path: Path) -> str:
     """A solver's text with another base_lr, everything else as it was.
 
     Raises:
-        InputError: the text has no base_lr, or none that can be edited alone.
+        UserError: the text has no base_lr, or none that can be edited alone.
     """
     found = field_values(text, "base_lr")
     if not found:
-        raise InputError(f"{path}: has no base_lr; write one into it, then run this again")
+        raise UserError(f"{path}: has no base_lr; write one into it, then run this again")
     begin, end = found[-1].span("value")
     edited = text[:begin] + rate + text[end:]
     before, after = parse_solver(text, path), parse_solver(edited, path)
     before.base_lr = float(rate)
     if after != before:
-        raise InputError(
-            f"{path}: base_lr cannot be told from the rest; edit it by hand, then: make resume-{path.stem}"
-        )
+        raise UserError(f"{path}: base_lr cannot be told from the rest; edit it by hand, then: make resume-{path.stem}")
     return edited
 
 
 def parse_rate(text: str) -> float:
-    """A learning rate as typed; InputError where it is none."""
+    """A learning rate as typed; UserError where it is none."""
     if not re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|nan|-?inf", text):
-        raise InputError(f"LR={text}: not a number; give a learning rate, such as LR=0.001")
+        raise UserError(f"LR={text}: not a number; give a learning rate, such as LR=0.001")
     if not is_rate(float(text)) or text.startswith("+"):  # a prototxt's number has no plus
-        raise InputError(f"LR={text}: a learning rate is a plain number above 0, such as LR=0.001")
+        raise UserError(f"LR={text}: a learning rate is a plain number above 0, such as LR=0.001")
     return float(text)
 
 
@@ -63,7 +62,7 @@ def set_rate(options: argparse.Namespace) -> int:
     """Stop, edit, resume; returns Caffe's exit status.
 
     Raises:
-        InputError: the rate or the solver does not fit, or there is no snapshot to go on from; the solver
+        UserError: the rate or the solver does not fit, or there is no snapshot to go on from; the solver
             file is then as it was.
     """
     name, text = options.name, options.lr
@@ -72,9 +71,9 @@ def set_rate(options: argparse.Namespace) -> int:
     solver = parse_solver(read(path), path)
     folder = Path(solver.snapshot_prefix).parent
     if _same(solver.base_lr, rate):
-        raise InputError(f"{path}: base_lr is {solver.base_lr:.7g} already; to go on with it: make resume-{name}")
+        raise UserError(f"{path}: base_lr is {solver.base_lr:.7g} already; to go on with it: make resume-{name}")
     if solver.lr_policy != "fixed":
-        raise InputError(
+        raise UserError(
             f'{path}: lr_policy "{solver.lr_policy}" computes the rate from base_lr and the iteration '
             f'(BVLC/caffe#2786); write lr_policy: "fixed" there, then run this again'
         )
@@ -106,22 +105,22 @@ def stop(process: int, folder: Path) -> None:
 
 
 def check_snapshot(path: Path, solver, folder: Path) -> None:
-    """InputError where the run could not go on from where it stopped."""
+    """UserError where the run could not go on from where it stopped."""
     untouched = f"{path} is as it was"
     snapshot, faults = newest_whole(solver.snapshot_prefix)
     for fault in faults:
         run.say(f"not whole: {fault}")
     if snapshot is None:
-        raise InputError(f"{folder}: no whole snapshot to go on from; {untouched}; start with make train-{path.stem}")
+        raise UserError(f"{folder}: no whole snapshot to go on from; {untouched}; start with make train-{path.stem}")
     reached = curves.read(folder).iteration
     if snapshot.iteration < reached:
-        raise InputError(
+        raise UserError(
             f"{snapshot.state} is the newest whole snapshot, but training had reached iteration {reached}; {untouched}. "
             f"See the end of {folder / curves.LOG}; to go on from iteration {snapshot.iteration} all the same, edit "
             f"base_lr by hand, then: make resume-{path.stem}"
         )
     if snapshot.iteration >= solver.max_iter:
-        raise InputError(f"{snapshot.state}: has reached max_iter {solver.max_iter}; {untouched}; raise max_iter first")
+        raise UserError(f"{snapshot.state}: has reached max_iter {solver.max_iter}; {untouched}; raise max_iter first")
 
 
 def _text(path: Path) -> str:
@@ -152,7 +151,7 @@ def main(argv: list[str] | None = None) -> int:
     options.precision, options.go_on = os.environ.get(run_options.PRECISION, ""), None
     try:
         return set_rate(options)
-    except (InputError, OSError) as error:
+    except (UserError, OSError) as error:
         run.say(f"error: {error}")
         return 1
     except KeyboardInterrupt:

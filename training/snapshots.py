@@ -16,7 +16,7 @@ from pathlib import Path
 from caffe.proto import caffe_pb2
 from google.protobuf.message import DecodeError
 
-from training import InputError
+from harness.errors import UserError
 
 _LARGEST = 2**31 - 1  # bytes of a protobuf message
 
@@ -84,11 +84,11 @@ def fault(snapshot: Snapshot) -> str | None:
 
 
 def read_model(snapshot: Snapshot):
-    """The NetParameter with a snapshot's weights; InputError where the file is cut or damaged."""
+    """The NetParameter with a snapshot's weights; UserError where the file is cut or damaged."""
     try:
         return _read(snapshot.model, caffe_pb2.NetParameter)
     except _Fault as error:
-        raise InputError(str(error)) from error
+        raise UserError(str(error)) from error
 
 
 class _Fault(Exception):

@@ -7,7 +7,7 @@ from pathlib import Path
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
-from training import InputError
+from harness.errors import UserError
 
 #: How a solver begins whose lengths are a part of the report's; its numbers are no results.
 REHEARSAL = "# A rehearsal: every length is the report's times "
@@ -24,28 +24,28 @@ _GIVE = {
 
 
 def solver_path(name: str) -> Path:
-    """solvers/<name>.prototxt in the working folder; InputError with the names there are."""
+    """solvers/<name>.prototxt in the working folder; UserError with the names there are."""
     path = Path("solvers", f"{name}.prototxt")
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.prototxt"))) or "none"
-        raise InputError(f"{path}: no such solver; those here: {known}")
+        raise UserError(f"{path}: no such solver; those here: {known}")
     return path
 
 
 def read(path: Path) -> str:
-    """The text of a prototxt; InputError when it is no text."""
+    """The text of a prototxt; UserError when it is no text."""
     try:
         return path.read_text()
     except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not a text file") from error
+        raise UserError(f"{path}: not a text file") from error
 
 
 def parse(text: str, message, path: Path):
-    """The message that a prototxt holds; InputError names an unknown field and the nearest known one."""
+    """The message that a prototxt holds; UserError names an unknown field and the nearest known one."""
     try:
         return text_format.Parse(text, message)
     except text_format.ParseError as error:
-        raise InputError(f"{path}:{error}{_nearest_field(str(error))}") from error
+        raise UserError(f"{path}:{error}{_nearest_field(str(error))}") from error
 
 
 def _nearest_field(error: str) -> str:
@@ -68,30 +68,30 @@ def parse_solver(text: str, path: Path):
     solver = parse(text, caffe_pb2.SolverParameter(), path)
     for field in _GIVE:
         if not getattr(solver, field):
-            raise InputError(
+            raise UserError(
                 f"{path}: {field} is {'empty or 0' if solver.HasField(field) else 'missing'}; {_GIVE[field]}"
             )
     if solver.snapshot_format == caffe_pb2.SolverParameter.HDF5:
-        raise InputError(f"{path}: snapshot_format HDF5 cannot be checked before a resume; remove that line")
+        raise UserError(f"{path}: snapshot_format HDF5 cannot be checked before a resume; remove that line")
     if Path(solver.snapshot_prefix).parent == Path("."):
-        raise InputError(f'{path}: snapshot_prefix names no folder; "runs/{path.stem}/{path.stem}" would')
+        raise UserError(f'{path}: snapshot_prefix names no folder; "runs/{path.stem}/{path.stem}" would')
     return solver
 
 
 def check_net(solver) -> None:
-    """InputError where the solver's net, an LMDB of it, or its mean is missing."""
+    """UserError where the solver's net, an LMDB of it, or its mean is missing."""
     path = Path(solver.net)
     if not path.is_file():
-        raise InputError(f"{path}: no such net; make models renders those of models/variants.toml, others are yours")
+        raise UserError(f"{path}: no such net; make models renders those of models/variants.toml, others are yours")
     for layer in parse(read(path), caffe_pb2.NetParameter(), path).layer:
         if layer.type != "Data":
             continue
         mean, source = layer.transform_param.mean_file, layer.data_param.source
         is_lmdb = layer.data_param.backend == caffe_pb2.DataParameter.LMDB
         if is_lmdb and not Path(source, "data.mdb").is_file():
-            raise InputError(f"{source}: no LMDB there, {path} reads it; {_made_by(source, 'convert_imageset')}")
+            raise UserError(f"{source}: no LMDB there, {path} reads it; {_made_by(source, 'convert_imageset')}")
         if mean and not Path(mean).is_file():
-            raise InputError(f"{mean}: no mean there, {path} reads it; {_made_by(mean, 'compute_image_mean')}")
+            raise UserError(f"{mean}: no mean there, {path} reads it; {_made_by(mean, 'compute_image_mean')}")
 
 
 def _made_by(data: str, tool: str) -> str:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import commands
-from training import InputError, curves, running
+from harness.errors import UserError
+from training import curves, running
 from training.falling import Trend, Verdict, last_good, rises, verdict
 from training.snapshots import newest_whole, snapshots
 from training.solver_file import parse_solver, read, solver_path
@@ -36,7 +37,7 @@ class Status:
 
 
 def status(name: str) -> Status | None:
-    """How the run of solvers/<name>.prototxt stands, None without one; InputError where the solver cannot be read."""
+    """How the run of solvers/<name>.prototxt stands, None without one; UserError where the solver cannot be read."""
     path = solver_path(name)
     solver = parse_solver(read(path), path)
     folder = Path(solver.snapshot_prefix).parent
@@ -165,7 +166,7 @@ def main(argv: list[str] | None = None) -> int:
     for name in names:
         try:
             found = status(name)
-        except (InputError, OSError) as error:
+        except (UserError, OSError) as error:
             print(f"training.status: error: {error}", file=sys.stderr)
             wrong = 1
         else:

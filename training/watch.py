@@ -8,7 +8,8 @@ import os
 import sys
 from pathlib import Path
 
-from training import InputError, caffe_log, journal
+from harness.errors import UserError
+from training import caffe_log, journal
 from training.curves import Curves, read
 from training.keep import Keep
 from training.live_line import LiveLine
@@ -130,6 +131,6 @@ def of_run(name: str, solver, folder: Path, start: int, keep: int | None = None)
         watch.record(EventFile(folder, images, journal.edits(runs)))
     except ImportError:
         watch.say("training.run: no TensorBoard events are written: tensorboard is not installed (make setup does)")
-    except (OSError, InputError) as error:
+    except (OSError, UserError) as error:
         watch.say(f"training.run: no TensorBoard events are written: {error}")
     return watch

@@ -21,9 +21,10 @@ from pathlib import Path
 from caffe.proto import caffe_pb2
 
 from harness import commands
+from harness.errors import UserError
 from harness.files import whole_file
 from harness.provenance import ROOT
-from training import InputError, caffe_log, curves, journal
+from training import caffe_log, curves, journal
 from training.run import locked, say
 from training.set_rate import with_rate
 from training.snapshots import Snapshot, newest_whole, read_model, snapshots
@@ -46,7 +47,7 @@ def start(name: str, resume: bool = False) -> bool:
         resume: set base_lr of the solver file to the rate at which the zoo's run stopped.
 
     Raises:
-        InputError: another run holds the folder, or the weights are not those that the readme names.
+        UserError: another run holds the folder, or the weights are not those that the readme names.
     """
     path = solver_path(name)
     text = read(path)
@@ -85,10 +86,10 @@ def _checked_sha1(found: Snapshot) -> str:
     readme = found.model.with_name(README)
     wanted = _SHA1.search(readme.read_text()) if readme.is_file() else None
     if wanted is None:
-        raise InputError(f"{readme}: names no sha1 of the weights; restore it with: git checkout {readme}")
+        raise UserError(f"{readme}: names no sha1 of the weights; restore it with: git checkout {readme}")
     digest = _sha1(found.model)
     if digest != wanted[1]:
-        raise InputError(
+        raise UserError(
             f"{found.model}: sha1 {digest}, but {readme} names {wanted[1]}; restore it with: git checkout {found.model}"
         )
     return digest
@@ -108,7 +109,7 @@ def keep(name: str) -> None:
     """Put the newest whole snapshot of a model's run into the zoo, in place of an older one.
 
     Raises:
-        InputError: there is no whole snapshot, none with a test of val, or none newer than the zoo's.
+        UserError: there is no whole snapshot, none with a test of val, or none newer than the zoo's.
     """
     path = solver_path(name)
     solver = parse_solver(read(path), path)
@@ -117,14 +118,14 @@ def keep(name: str) -> None:
     for fault in faults:
         say(f"skipped: {fault}")
     if newest is None:
-        raise InputError(f"{folder}: no whole snapshot to keep; train with: make train-{name}")
+        raise UserError(f"{folder}: no whole snapshot to keep; train with: make train-{name}")
     before = weights(name)
     if before and before.iteration >= newest.iteration:
-        raise InputError(f"{before.model}: the zoo has iteration {before.iteration} already; nothing is newer")
+        raise UserError(f"{before.model}: the zoo has iteration {before.iteration} already; nothing is newer")
     told = curves.read(folder)
     tests = [test for test in told.tested if test.iteration <= newest.iteration and "accuracy" in test.outputs]
     if not tests:
-        raise InputError(f"{folder / curves.LOG}: no accuracy on val up to iteration {newest.iteration}")
+        raise UserError(f"{folder / curves.LOG}: no accuracy on val up to iteration {newest.iteration}")
     place = ZOO / name
     place.mkdir(parents=True, exist_ok=True)
     kept = Snapshot(str(place / name), newest.iteration)
@@ -202,7 +203,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         for name in options.names:
             keep(name) if options.verb == "keep" else start(name, resume=options.verb == "resume")
-    except (InputError, OSError) as error:
+    except (UserError, OSError) as error:
         print(f"training.zoo: error: {error}", file=sys.stderr)
         return 1
     return 0

@@ -21,7 +21,7 @@ from ensemble.crossfit import FOLDS
 from ensemble.scoring import views
 from ensemble.scoring.score_data import DATA
 from harness import commands
-from harness.files import BadInput
+from harness.errors import UserError
 
 NEEDED = {"scipy": "the temperatures", "sklearn": "stacking"}
 
@@ -31,9 +31,9 @@ def _run(options: argparse.Namespace) -> None:
 
     models = options.models
     if len(set(models)) != len(models):
-        raise BadInput(f"{' '.join(models)}: a model is named twice")
+        raise UserError(f"{' '.join(models)}: a model is named twice")
     if len(models) < 2:
-        raise BadInput(f"{models[0]} alone: an ensemble needs two models or more; `make scores-MODEL` makes scores")
+        raise UserError(f"{models[0]} alone: an ensemble needs two models or more; `make scores-MODEL` makes scores")
     begun = time.perf_counter()
     view = views.named(options.view)
     val = load_labelled(options.runs, models, "val", view, options.data)
@@ -75,14 +75,14 @@ def main(arguments: list[str] | None = None) -> str | None:
     options = parser.parse_args(arguments)
     try:
         if options.seed < 0:
-            raise BadInput(f"--seed {options.seed}: a seed is 0 or more")
+            raise UserError(f"--seed {options.seed}: a seed is 0 or more")
         _run(options)
     except ModuleNotFoundError as error:
         name = (error.name or "").partition(".")[0]
         if name not in NEEDED:
             raise
         return f"ensemble.methods: {name} is missing, {NEEDED[name]} need it; `make setup` installs it"
-    except (BadInput, OSError) as error:
+    except (UserError, OSError) as error:
         return f"ensemble.methods: {error}"
     return None
 

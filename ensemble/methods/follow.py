@@ -11,7 +11,7 @@ from ensemble import comparison_file
 from ensemble.combine import check_same_snapshots, folder, load_all, load_labelled
 from ensemble.methods import METHODS
 from ensemble.scoring.score_file import Scores
-from harness.files import BadInput
+from harness.errors import UserError
 
 
 def follow(
@@ -19,7 +19,7 @@ def follow(
 ) -> tuple[list[str], list[Scores], np.ndarray]:
     """The models, their scores on test, and those merged: (N, C). Without names the models that were compared."""
     if method not in METHODS:
-        raise BadInput(f"--method {method}: not one of {', '.join(METHODS)}")
+        raise UserError(f"--method {method}: not one of {', '.join(METHODS)}")
     chosen = list(models or comparison_file.read(folder(runs, view) / "methods.json", view, data)[0].models)
     val = load_labelled(runs, chosen, "val", view, data)
     test = load_all(runs, chosen, "test", view, data)

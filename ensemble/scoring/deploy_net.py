@@ -12,7 +12,8 @@ from google.protobuf import text_format
 
 from ensemble.rule import CLASSES
 from ensemble.scoring import views
-from harness.files import BadInput, read_message, read_text
+from harness.errors import UserError
+from harness.files import read_message, read_text
 
 # Real Caffe prints every layer of every net it builds unless this is set before it is imported.
 os.environ.setdefault("GLOG_minloglevel", "2")
@@ -33,7 +34,7 @@ class Outputs(NamedTuple):
 def use(gpu: str) -> None:
     """Run the nets to come where caffe's own --gpu says, on the first where it names several; "" is the CPU.
 
-    Raises BadInput for what is no GPU's number.
+    Raises UserError for what is no GPU's number.
     """
     first = "0" if gpu == "all" else gpu.partition(",")[0]
     if not gpu:
@@ -42,13 +43,13 @@ def use(gpu: str) -> None:
         caffe.set_device(int(first))
         caffe.set_mode_gpu()
     else:
-        raise BadInput(f"--gpu {gpu}: not a GPU's number; as 0, or 0,1 or all, of which the first is taken")
+        raise UserError(f"--gpu {gpu}: not a GPU's number; as 0, or 0,1 or all, of which the first is taken")
 
 
 class DeployNet:
     """models/<name>/deploy.prototxt with the weights of a snapshot and the mean image (C, H, W) of its data.
 
-    Raises BadInput for a net without exactly one image input and 200 classes in `prob`, or a snapshot of
+    Raises UserError for a net without exactly one image input and 200 classes in `prob`, or a snapshot of
     another net. The weights are compared here, since real Caffe ends the process where they do not fit.
     """
 
@@ -57,7 +58,7 @@ class DeployNet:
         try:
             self._net = caffe.Net(str(deploy), caffe.TEST)
         except RuntimeError as error:
-            raise BadInput(f"{deploy}: Caffe does not build this net: {error}") from error
+            raise UserError(f"{deploy}: Caffe does not build this net: {error}") from error
         self._before = _softmax_bottom(deploy, definition)
         self._input = _image_input(deploy, self._net)
         self._prob_has_all_classes(deploy)
@@ -65,7 +66,9 @@ class DeployNet:
         self._net.copy_from(str(snapshot))
         channels, height, width = self._net.blobs[self._input].data.shape[1:]
         if channels != mean.shape[0] or height > mean.shape[1] or width > mean.shape[2]:
-            raise BadInput(f"{deploy}: takes {(channels, height, width)}, more than images of {tuple(mean.shape)} have")
+            raise UserError(
+                f"{deploy}: takes {(channels, height, width)}, more than images of {tuple(mean.shape)} have"
+            )
         self._mean = mean
         self._deploy = deploy
         self._one_size = _one_size(definition)
@@ -75,7 +78,7 @@ class DeployNet:
     def _prob_has_all_classes(self, deploy: Path) -> None:
         blob = self._net.blobs["prob"].data
         if blob.size != len(blob) * CLASSES:
-            raise BadInput(f"{deploy}: `prob` is {blob.shape}, not {CLASSES} classes an image; `make models`")
+            raise UserError(f"{deploy}: `prob` is {blob.shape}, not {CLASSES} classes an image; `make models`")
 
     @property
     def whole(self) -> views.Window | None:
@@ -85,11 +88,11 @@ class DeployNet:
         return self.windows("whole")[0]
 
     def windows(self, view: str) -> list[views.Window]:
-        """The windows of a view for this net; raises BadInput for one that is unknown or that it cannot take."""
+        """The windows of a view for this net; raises UserError for one that is unknown or that it cannot take."""
         found = views.windows(view, self.image, self.crop)
         size = (found[0].height, found[0].width)
         if size != self.crop and self._one_size:
-            raise BadInput(
+            raise UserError(
                 f"--view {view}: layer {self._one_size} of {self._deploy} takes images of {self.crop[0]} x {self.crop[1]} "
                 f"alone, not of {size[0]} x {size[1]}; 10crop and dense move that window over the image"
             )
@@ -120,11 +123,11 @@ class DeployNet:
 
 def _definition(deploy: Path):
     if not deploy.is_file():
-        raise BadInput(f"{deploy}: no deploy net; `make models` renders it")
+        raise UserError(f"{deploy}: no deploy net; `make models` renders it")
     try:
         return text_format.Parse(read_text(deploy, "`make models` renders it"), caffe_pb2.NetParameter())
     except (text_format.ParseError, RecursionError) as error:
-        raise BadInput(f"{deploy}: not a net: {error}") from error
+        raise UserError(f"{deploy}: not a net: {error}") from error
 
 
 def _one_size(definition) -> str | None:
@@ -141,13 +144,13 @@ def _softmax_bottom(deploy: Path, definition) -> str:
     for layer in definition.layer:
         if layer.type == "Softmax" and list(layer.top) == ["prob"]:
             return layer.bottom[0]
-    raise BadInput(f"{deploy}: no Softmax layer with top `prob`; `make models` renders one")
+    raise UserError(f"{deploy}: no Softmax layer with top `prob`; `make models` renders one")
 
 
 def _image_input(deploy: Path, net) -> str:
     inputs = list(net.inputs)
     if len(inputs) != 1 or net.blobs[inputs[0]].data.ndim != 4:
-        raise BadInput(f"{deploy}: inputs {inputs}, not one of images; `make models` renders a deploy net")
+        raise UserError(f"{deploy}: inputs {inputs}, not one of images; `make models` renders a deploy net")
     return inputs[0]
 
 
@@ -157,13 +160,13 @@ def _check_weights(net, name: str, snapshot: Path) -> None:
     another = f"it is a snapshot of another net than {name!r}: name the right one with --snapshot"
     # nin1 and nin2 differ in dropout alone, so only the name tells their snapshots apart.
     if weights.name and name and weights.name != name:
-        raise BadInput(f"{snapshot}: holds the net {weights.name!r}; {another}")
+        raise UserError(f"{snapshot}: holds the net {weights.name!r}; {another}")
     for layer, blobs in net.params.items():
         if layer not in stored:
-            raise BadInput(f"{snapshot}: no weights for layer {layer}; {another}")
+            raise UserError(f"{snapshot}: no weights for layer {layer}; {another}")
         here, there = [blob.data.shape for blob in blobs], [_shape(blob) for blob in stored[layer]]
         if [_legacy(shape) for shape in here] != [_legacy(shape) for shape in there]:
-            raise BadInput(f"{snapshot}: layer {layer} has weights {there}, the net {here}; {another}")
+            raise UserError(f"{snapshot}: layer {layer} has weights {there}, the net {here}; {another}")
 
 
 def _shape(blob) -> tuple[int, ...]:

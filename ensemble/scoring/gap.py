@@ -24,7 +24,7 @@ from ensemble import rule
 from ensemble.scoring import gap_reasons, score_data, trained_on, views
 from ensemble.scoring.scores import DATA, iteration_of, newest_snapshot
 from harness import commands, intervals, measurements
-from harness.files import BadInput
+from harness.errors import UserError
 from harness.progress import bar
 
 LABELLED = ("train", "val", "holdout")
@@ -47,7 +47,7 @@ def measure(net, split, name: str, size: int, draws: int, seed: int) -> dict:
         if name not in LABELLED:
             continue
         if batch.labels.min() < 0 or batch.labels.max() >= rule.CLASSES:
-            raise BadInput(f"{split.path}: a label not in 0 to {rule.CLASSES - 1}; `make lmdb` makes it")
+            raise UserError(f"{split.path}: a label not in 0 to {rule.CLASSES - 1}; `make lmdb` makes it")
         right["center"].append(rule.hits(before, batch.labels))
         drawn = (views.at_random(len(batch.names), net.image, net.crop, random) for _ in range(draws))
         right["random"].append(np.array([rule.hits(net(batch.images, each).before, batch.labels) for each in drawn]))
@@ -55,7 +55,7 @@ def measure(net, split, name: str, size: int, draws: int, seed: int) -> dict:
             right["whole"].append(rule.hits(net(batch.images, whole).prob, batch.labels))
     confidence = np.concatenate(sure).astype(np.float64)
     if not np.isfinite(confidence).all():
-        raise BadInput(f"{split.path}: scores that are not finite numbers; did the training diverge?")
+        raise UserError(f"{split.path}: scores that are not finite numbers; did the training diverge?")
     found = {
         "images": len(confidence),
         "confidence": intervals.mean(confidence),
@@ -87,7 +87,7 @@ def _run(options: argparse.Namespace) -> None:
     measurements.check_place(out)
     snapshot = options.snapshot or newest_snapshot(run, options.model)
     if not snapshot.is_file():
-        raise BadInput(f"{snapshot}: no such snapshot; without --snapshot the newest in {run} is taken")
+        raise UserError(f"{snapshot}: no such snapshot; without --snapshot the newest in {run} is taken")
     from ensemble.scoring import deploy_net, records  # after the cheap checks: importing Caffe takes seconds
 
     deploy_net.use(options.gpu)
@@ -159,9 +159,9 @@ def main(arguments: list[str] | None = None) -> str | None:
     options = parser.parse_args(arguments)
     try:
         if min(options.batch, options.images, options.draws) < 1 or not 0 <= options.seed < 2**32:
-            raise BadInput("--batch, --images and --draws are 1 or more, --seed 0 to 2^32 - 1")
+            raise UserError("--batch, --images and --draws are 1 or more, --seed 0 to 2^32 - 1")
         _run(options)
-    except (BadInput, OSError) as error:
+    except (UserError, OSError) as error:
         return f"ensemble.scoring.gap: {error}"
     return None
 

@@ -13,7 +13,7 @@ from math import sqrt
 from typing import NamedTuple
 
 from harness import intervals
-from harness.files import BadInput
+from harness.errors import UserError
 from harness.intervals import Interval
 
 #: The report's accuracies (section 5), each on 10,000 images.
@@ -57,11 +57,11 @@ def points(one: Interval) -> str:
 
 
 def reasons(found: dict) -> list[Reason]:
-    """What follows from a file of `ensemble.scoring.gap`; BadInput where it is not one."""
+    """What follows from a file of `ensemble.scoring.gap`; UserError where it is not one."""
     try:
         return [_chance(), _forward(found), _choice(), _held_out(found), _memory(found), _another_set(found)]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise BadInput(f"not what `python -m ensemble.scoring.gap` writes ({error!r}); run it again") from error
+        raise UserError(f"not what `python -m ensemble.scoring.gap` writes ({error!r}); run it again") from error
 
 
 def _chance() -> Reason:

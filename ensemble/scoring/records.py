@@ -16,8 +16,9 @@ from caffe.proto import caffe_pb2
 from google.protobuf.message import DecodeError
 from PIL import Image
 
+from harness.errors import UserError
+from harness.files import read_message
 from harness.orientation import upright
-from harness.files import BadInput, read_message
 
 try:
     from lmdb import verify
@@ -36,14 +37,14 @@ class Batch(NamedTuple):
 def read_mean(path: Path) -> np.ndarray:
     """The mean image of a binaryproto, float32 (C, H, W)."""
     if not path.is_file():
-        raise BadInput(f"{path}: no mean image; `make lmdb` makes it")
+        raise UserError(f"{path}: no mean image; `make lmdb` makes it")
     blob = read_message(path, caffe_pb2.BlobProto, "mean image", "`make lmdb` makes it")
     # Caffe 1.0 itself writes the four old fields; other writers use `shape`.
     dims = tuple(blob.shape.dim) or (blob.num, blob.channels, blob.height, blob.width)
     mean = np.array(blob.data, dtype=np.float32)
     # Python's integers: sizes made to overflow must not pass for the right ones.
     if len(dims) < 3 or min(dims) < 1 or math.prod(dims[:-3]) != 1 or mean.size != math.prod(dims):
-        raise BadInput(f"{path}: {mean.size} numbers of shape {dims}, not one image; `make lmdb` makes it")
+        raise UserError(f"{path}: {mean.size} numbers of shape {dims}, not one image; `make lmdb` makes it")
     return mean.reshape(dims[-3:])
 
 
@@ -73,17 +74,17 @@ class Split:
         self._seed = seed
         target = "`make lmdb HOLDOUT=50`" if path.name.startswith("holdout") else "`make lmdb`"
         if not (path / "data.mdb").is_file():
-            raise BadInput(f"{path}: no LMDB; {target} makes it")
+            raise UserError(f"{path}: no LMDB; {target} makes it")
         self._again = f"{target} builds it again"
         self._check_pages()
         with self._reading():
             self._env = lmdb.open(str(path), readonly=True, lock=False)
         if len(self) == 0:
             self._env.close()
-            raise BadInput(f"{path}: an empty LMDB; {target} makes it")
+            raise UserError(f"{path}: an empty LMDB; {target} makes it")
 
     def _check_pages(self) -> None:
-        """Raise BadInput if the file is cut or its pages are damaged; liblmdb believes them, and ends the process.
+        """Raise UserError if the file is cut or its pages are damaged; liblmdb believes them, and ends the process.
 
         With py-lmdb 3 its own verifier looks at each of them; before, nothing but the length is looked at.
         """
@@ -93,15 +94,15 @@ class Split:
         except Exception as error:
             problems = [str(error)]
         if problems:
-            raise BadInput(f"{path}: cut or damaged ({problems[0]}); {self._again}")
+            raise UserError(f"{path}: cut or damaged ({problems[0]}); {self._again}")
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """What liblmdb finds wrong becomes BadInput."""
+        """What liblmdb finds wrong becomes UserError."""
         try:
             yield
         except lmdb.Error as error:
-            raise BadInput(f"{self.path}: not a whole LMDB ({error}); {self._again}") from error
+            raise UserError(f"{self.path}: not a whole LMDB ({error}); {self._again}") from error
 
     def __len__(self) -> int:
         entries = self._env.stat()["entries"]
@@ -161,7 +162,7 @@ class Split:
         try:
             datum = caffe_pb2.Datum.FromString(value)
         except DecodeError as error:
-            raise BadInput(f"{self.path}: record {key} is not a Datum; `make lmdb`") from error
+            raise UserError(f"{self.path}: record {key} is not a Datum; `make lmdb`") from error
         data = datum.data
         if datum.encoded:
             return self._decode(key, data, shape), datum.label
@@ -175,15 +176,15 @@ class Split:
                 image = upright(file) if 3 * file.height * file.width <= math.prod(shape) else file
                 self._check(key, (3, image.height, image.width), 3 * image.height * image.width, shape)
                 rgb = np.asarray(image.convert("RGB"))
-        except BadInput:
+        except UserError:
             raise
         except Exception as error:  # a damaged file makes Pillow raise nearly anything
-            raise BadInput(f"{self.path}: record {key} does not decode ({error}); `make lmdb`") from error
+            raise UserError(f"{self.path}: record {key} does not decode ({error}); `make lmdb`") from error
         return rgb[:, :, ::-1].transpose(2, 0, 1)
 
     def _check(self, key: str, found: tuple[int, ...], size: int, shape: tuple[int, ...]) -> None:
         if found != shape or size != math.prod(shape):
-            raise BadInput(
+            raise UserError(
                 f"{self.path}: record {key} is {found} with {size} bytes, the mean image {shape}; "
                 f"`make lmdb` makes both of one size"
             )

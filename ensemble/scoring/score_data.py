@@ -10,14 +10,14 @@ import json
 from pathlib import Path
 
 from ensemble.rule import CLASSES
-from harness.files import BadInput
+from harness.errors import UserError
 
 DATA = Path("data/lmdb")
 #: Fields of build.json that identify a split, from what a person sees to what only the pixels show.
 _FIELDS = ("lists_sha256", "pixels_sha256")
 
 
-class OtherData(BadInput):
+class OtherData(UserError):
     """Scores of records that are not there any more."""
 
 
@@ -78,5 +78,5 @@ def _has_names(path: Path, names) -> bool:
     try:
         with Split(path) as split:
             return split.names() == list(names)
-    except BadInput:
+    except UserError:
         return True

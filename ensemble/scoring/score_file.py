@@ -14,7 +14,8 @@ import numpy as np
 
 from ensemble.rule import CLASSES
 from ensemble.scoring import score_data, views
-from harness.files import BadInput, whole_file
+from harness.errors import UserError
+from harness.files import whole_file
 
 SPLITS = ("val", "test", "holdout")
 
@@ -61,7 +62,7 @@ def save(path: Path, scores: Scores) -> None:
 
 
 def load(runs: Path, model: str, split: str, view: str = views.CENTER, data: Path | None = None) -> Scores:
-    """Read and check a model's score file; raises BadInput if it is missing, broken or not of 200 classes.
+    """Read and check a model's score file; raises UserError if it is missing, broken or not of 200 classes.
 
     With `data`, the folder of the LMDBs, it raises OtherData where the scores are of other records than it holds.
     """
@@ -69,11 +70,11 @@ def load(runs: Path, model: str, split: str, view: str = views.CENTER, data: Pat
     command = f"make scores-{model}{'' if view == views.CENTER else f' VIEW={view}'}"
     again = f"`{command}` makes it"
     if not path.is_file():
-        raise BadInput(f"{path}: no {split} scores of {model}; {again}")
+        raise UserError(f"{path}: no {split} scores of {model}; {again}")
     try:
         found = Scores(**_stored(path))
     except Exception as error:  # a damaged file makes zipfile and NumPy raise nearly anything
-        raise BadInput(f"{path}: not a whole score file ({str(error)[:200]}); {again}") from error
+        raise UserError(f"{path}: not a whole score file ({str(error)[:200]}); {again}") from error
     _check(path, found, split, view, again)
     if data is not None:
         score_data.check(data, split, found.data, found.names.tolist(), path, command)
@@ -122,22 +123,22 @@ def is_made(path: Path, snapshot_sha256: str, engine: str, precision: str, sourc
 def _check(path: Path, found: Scores, split: str, view: str, again: str) -> None:
     count = len(found.names)
     if found.split != split:
-        raise BadInput(f"{path}: holds scores of {found.split}, not {split}; {again}")
+        raise UserError(f"{path}: holds scores of {found.split}, not {split}; {again}")
     if found.view != view:
-        raise BadInput(f"{path}: holds scores of the view {found.view}, not {view}; {again}")
+        raise UserError(f"{path}: holds scores of the view {found.view}, not {view}; {again}")
     if count == 0 or found.labels.shape != (count,) or found.scores.shape[:1] != (count,):
-        raise BadInput(f"{path}: scores, labels and names differ in number, or there are none; {again}")
+        raise UserError(f"{path}: scores, labels and names differ in number, or there are none; {again}")
     if found.scores.shape[1] != CLASSES:
-        raise BadInput(f"{path}: scores of shape {found.scores.shape}, not of {CLASSES} classes; {again}")
+        raise UserError(f"{path}: scores of shape {found.scores.shape}, not of {CLASSES} classes; {again}")
     if not np.isfinite(found.scores).all():
         image = found.names[np.flatnonzero(~np.isfinite(found.scores).all(axis=1))[0]]
-        raise BadInput(f"{path}: a score of {image} is not a finite number; did the training diverge?")
+        raise UserError(f"{path}: a score of {image} is not a finite number; did the training diverge?")
     if found.labels.min() < -1 or found.labels.max() >= CLASSES:
-        raise BadInput(f"{path}: a label outside 0 to {CLASSES - 1}; `make lmdb` makes the labels")
+        raise UserError(f"{path}: a label outside 0 to {CLASSES - 1}; `make lmdb` makes the labels")
 
 
 def check_same_records(models: Sequence[str], files: Sequence[Scores]) -> None:
-    """Raise BadInput unless the score files are of the same images in the same order with the same labels."""
+    """Raise UserError unless the score files are of the same images in the same order with the same labels."""
     for model, file in zip(models[1:], files[1:]):
         first = files[0]
         if len(file.names) != len(first.names):
@@ -150,7 +151,7 @@ def check_same_records(models: Sequence[str], files: Sequence[Scores]) -> None:
             problem = f"{file.names[at]} has label {file.labels[at]} against {first.labels[at]}"
         else:
             continue
-        raise BadInput(
+        raise UserError(
             f"{first.split} scores of {model} and {models[0]} are not of the same records: {problem}; "
             f"make both from the same LMDB: `make scores-{models[0]} scores-{model}`"
         )

@@ -28,7 +28,7 @@ from ensemble.scoring import score_data, trained_on, view_gain, views
 from ensemble.scoring.score_data import DATA
 from ensemble.scoring.score_file import SPLITS, Scores, is_made, load, save, score_path
 from harness import commands
-from harness.files import BadInput
+from harness.errors import UserError
 from harness.progress import bar
 
 
@@ -42,11 +42,11 @@ def newest_snapshot(run: Path, model: str) -> Path:
     """The snapshot of the highest iteration in a run's folder."""
     found = list(run.glob(f"{model}_iter_*.caffemodel"))
     if not found:
-        raise BadInput(f"{run}: no snapshot {model}_iter_<N>.caffemodel; `make train-{model}` makes one")
+        raise UserError(f"{run}: no snapshot {model}_iter_<N>.caffemodel; `make train-{model}` makes one")
     return max(found, key=iteration_of)
 
 
-class Diverged(BadInput):
+class Diverged(UserError):
     """A snapshot whose weights give no numbers."""
 
 
@@ -56,7 +56,7 @@ def score(net, split, name: str, size: int, shape: tuple[int, ...], snapshot: Pa
 
     Raises:
         Diverged: scores are not finite.
-        BadInput: a label is none.
+        UserError: a label is none.
     """
     start, chosen = time.perf_counter(), net.windows(view)
     prob = np.empty((len(split), rule.CLASSES), dtype=np.float32)
@@ -72,7 +72,7 @@ def score(net, split, name: str, size: int, shape: tuple[int, ...], snapshot: Pa
         labels[rows] = batch.labels
         names.extend(batch.names)
         if batch.labels.min() < -1 or batch.labels.max() >= rule.CLASSES:
-            raise BadInput(f"{split.path}: a label not in -1 to {rule.CLASSES - 1}; `make lmdb` makes it")
+            raise UserError(f"{split.path}: a label not in -1 to {rule.CLASSES - 1}; `make lmdb` makes it")
         if batch.labels.min() >= 0:
             for top_k in right:
                 right[top_k] += int(rule.hits(decides, batch.labels, top_k).sum())
@@ -119,7 +119,7 @@ def _run(options: argparse.Namespace) -> None:
     asked = list(dict.fromkeys(views.named(view) for view in options.view))
     snapshot = options.snapshot or newest_snapshot(run, options.model)
     if not snapshot.is_file():
-        raise BadInput(f"{snapshot}: no such snapshot; without --snapshot the newest in {run} is taken")
+        raise UserError(f"{snapshot}: no such snapshot; without --snapshot the newest in {run} is taken")
     from ensemble.scoring import deploy_net, records  # after the cheap checks: importing Caffe takes seconds
 
     deploy_net.use(options.gpu)
@@ -186,9 +186,9 @@ def main(arguments: list[str] | None = None) -> str | None:
     options = parser.parse_args(arguments)
     try:
         if options.batch < 1:
-            raise BadInput(f"--batch {options.batch}: a batch holds one image or more")
+            raise UserError(f"--batch {options.batch}: a batch holds one image or more")
         _run(options)
-    except (BadInput, OSError) as error:
+    except (UserError, OSError) as error:
         return f"ensemble.scoring.scores: {error}"
     return None
 

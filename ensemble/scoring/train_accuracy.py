@@ -17,7 +17,8 @@ from pathlib import Path
 from ensemble.scoring import score_data
 from ensemble.scoring.scores import Diverged, iteration_of, score
 from harness import commands
-from harness.files import BadInput, whole_file
+from harness.errors import UserError
+from harness.files import whole_file
 
 FILE = "train_accuracy.csv"
 
@@ -35,7 +36,7 @@ class Row:
 
 
 def read(folder: Path) -> list[Row]:
-    """The lines of a run folder by iteration, none without a file; raises BadInput for one that is broken."""
+    """The lines of a run folder by iteration, none without a file; raises UserError for one that is broken."""
     path = folder / FILE
     if not path.is_file():
         return []
@@ -48,7 +49,7 @@ def read(folder: Path) -> list[Row]:
             for line in lines
         ]  # fmt: skip
     except (KeyError, ValueError, TypeError) as error:
-        raise BadInput(f"{path}: not what ensemble.scoring.train_accuracy writes ({error!r}); remove it") from error
+        raise UserError(f"{path}: not what ensemble.scoring.train_accuracy writes ({error!r}); remove it") from error
     return sorted(rows, key=lambda row: row.iteration)
 
 
@@ -66,7 +67,7 @@ def _run(options: argparse.Namespace) -> None:
     rows = {(row.snapshot_sha256, row.images): row for row in read(run) if score_data.same(row.records, of)}
     snapshots = sorted(run.glob(f"{options.model}_iter_*.caffemodel"), key=iteration_of)
     if not snapshots:
-        raise BadInput(f"{run}: no snapshot {options.model}_iter_<N>.caffemodel; `make train-{options.model}`")
+        raise UserError(f"{run}: no snapshot {options.model}_iter_<N>.caffemodel; `make train-{options.model}`")
     from ensemble.scoring import deploy_net, records  # after the cheap checks: importing Caffe takes seconds
 
     deploy_net.use(options.gpu)
@@ -108,9 +109,9 @@ def main(arguments: list[str] | None = None) -> str | None:
     options = parser.parse_args(arguments)
     try:
         if options.batch < 1 or options.limit < 1:
-            raise BadInput("--batch and --limit are 1 or more")
+            raise UserError("--batch and --limit are 1 or more")
         _run(options)
-    except (BadInput, OSError) as error:
+    except (UserError, OSError) as error:
         return f"ensemble.scoring.train_accuracy: {error}"
     return None
 

@@ -6,7 +6,8 @@ import hashlib
 import json
 from pathlib import Path
 
-from harness.files import BadInput, read_text
+from harness.errors import UserError
+from harness.files import read_text
 
 JOURNAL = "journal.jsonl"
 
@@ -31,9 +32,9 @@ def other_images(run: Path, data: Path) -> bool:
 
 
 def check(run: Path, data: Path) -> None:
-    """Raise BadInput where the run trained on other images than those that `data` leaves for training."""
+    """Raise UserError where the run trained on other images than those that `data` leaves for training."""
     if other_images(run, data):
-        raise BadInput(
+        raise UserError(
             f"{run}: was trained on other images than those of {data} (their means differ), so what is held out here "
             "may have been among them; name the data of that run with --data"
         )

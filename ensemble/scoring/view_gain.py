@@ -21,7 +21,7 @@ from ensemble.scoring import views
 from ensemble.scoring.score_data import DATA, OtherData
 from ensemble.scoring.score_file import Scores, check_same_records, load, score_path
 from harness import commands, intervals, measurements
-from harness.files import BadInput
+from harness.errors import UserError
 
 SPLITS = ("val", "holdout")
 
@@ -29,7 +29,7 @@ SPLITS = ("val", "holdout")
 def gain(of: Scores, center: Scores) -> intervals.Paired:
     """How much better a view is than the centre, image by image; both of one snapshot and of the same records."""
     if of.snapshot_sha256 != center.snapshot_sha256:
-        raise BadInput(
+        raise UserError(
             f"{of.split} scores of the view {of.view} (iteration {of.iteration}) are of another snapshot than those of "
             f"the centre (iteration {center.iteration}); `python -m ensemble.scoring.scores --view {of.view}` makes both"
         )
@@ -88,7 +88,9 @@ def _run(options: argparse.Namespace) -> None:
         center, *others = files
         records[split] = center.data
         if np.isnan(center.accuracy):
-            raise BadInput(f"{score_path(options.runs, options.model, split)}: has images without a label; `make lmdb`")
+            raise UserError(
+                f"{score_path(options.runs, options.model, split)}: has images without a label; `make lmdb`"
+            )
         rows += [row(each, center) for each in (center, *others)]
         print(f"{options.model} {split}: center {center.accuracy:.4f} of {len(center.names)} images")
         for each in others:
@@ -119,7 +121,7 @@ def main(arguments: list[str] | None = None) -> str | None:
     options = parser.parse_args(arguments)
     try:
         _run(options)
-    except (BadInput, OSError) as error:
+    except (UserError, OSError) as error:
         return f"ensemble.scoring.view_gain: {error}"
     return None
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.files import BadInput
+from harness.errors import UserError
 
 CENTER = "center"
 DENSE_STEP = 4  #: pixels between the windows of `dense`
@@ -35,10 +35,10 @@ class Window(NamedTuple):
 
 
 def named(name: str) -> str:
-    """The one name of a view that a person typed, `dense` as `dense:4`; raises BadInput for an unknown one."""
+    """The one name of a view that a person typed, `dense` as `dense:4`; raises UserError for an unknown one."""
     found = re.fullmatch(r"(center|whole)(\+mirror)?|10crop|dense(:0*[1-9]\d{0,5})?", name)
     if not found:
-        raise BadInput(f"--view {name}: no such view; there are {KNOWN} (a step is 1 or more pixels)")
+        raise UserError(f"--view {name}: no such view; there are {KNOWN} (a step is 1 or more pixels)")
     if name.startswith("dense"):
         return f"dense:{int(name.partition(':')[2] or DENSE_STEP)}"
     return name
@@ -57,11 +57,11 @@ def center(image: tuple[int, int], crop: tuple[int, int]) -> Window:
 def windows(name: str, image: tuple[int, int], crop: tuple[int, int]) -> list[Window]:
     """The different windows of a view, at a net's crop, in images of that height and width.
 
-    Raises BadInput for a view that is unknown or larger than the image.
+    Raises UserError for a view that is unknown or larger than the image.
     """
     name = named(name)
     if crop[0] > image[0] or crop[1] > image[1]:
-        raise BadInput(
+        raise UserError(
             f"--view {name}: a window of {crop[0]} x {crop[1]} is larger than images of {image[0]} x {image[1]}"
         )
     room = (image[0] - crop[0], image[1] - crop[1])
@@ -71,7 +71,7 @@ def windows(name: str, image: tuple[int, int], crop: tuple[int, int]) -> list[Wi
     elif name.startswith("dense"):
         step = int(name.partition(":")[2])
         if step > min(image):
-            raise BadInput(f"--view {name}: a step of {step} pixels is larger than images of {image[0]} x {image[1]}")
+            raise UserError(f"--view {name}: a step of {step} pixels is larger than images of {image[0]} x {image[1]}")
         found = [
             middle._replace(top=top, left=left) for top in _spread(room[0], step) for left in _spread(room[1], step)
         ]

@@ -2,7 +2,7 @@
 
 from ensemble import rule
 from ensemble.scoring.records import read_mean
-from harness.files import BadInput
+from harness.errors import UserError
 from report import Missing
 from report.experiment import Experiment
 from report.ours import Ours, measures
@@ -51,6 +51,6 @@ def image(experiment: Experiment) -> Ours | None:
     """Of the mean, which has the size of every image."""
     try:
         _, height, width = read_mean(experiment.data / "mean.binaryproto").shape
-    except BadInput:
+    except UserError:
         return None
     return Ours(f"{width} x {height}")

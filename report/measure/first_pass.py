@@ -6,7 +6,7 @@ from ensemble import rule
 from first_pass import choice, kmeans, outcome
 from first_pass.outcome import Exploration
 from harness import provenance
-from harness.files import BadInput
+from harness.errors import UserError
 from report import paper
 from report.chance import CHANCE
 from report.experiment import Experiment
@@ -27,7 +27,7 @@ def explored(experiment: Experiment) -> Exploration | None:
 def _read(experiment: Experiment, read, name: str):
     try:
         return read(experiment.runs / name)
-    except (BadInput, OSError) as error:
+    except (UserError, OSError) as error:
         if str(error) not in experiment.problems:
             experiment.problems.append(str(error))
         return None

@@ -6,11 +6,12 @@ from pathlib import Path
 from caffe.proto import caffe_pb2
 
 from harness import provenance
+from harness.errors import UserError
 from report import paper
 from report.experiment import Experiment, Model
 from report.measure.first_pass import explored
 from report.ours import Ours, measures
-from training import InputError, journal
+from training import journal
 from training.solver_file import parse, parse_solver, read
 
 _CONVOLUTION, _FULLY_CONNECTED = "Convolution", "InnerProduct"
@@ -25,7 +26,7 @@ def nets(family: str | None = None) -> dict[str, object]:
             continue
         try:
             found[path.parent.name] = parse(read(path), caffe_pb2.NetParameter(), path)
-        except (InputError, OSError):
+        except (UserError, OSError):
             continue
     return found
 
@@ -38,7 +39,7 @@ def differences(model: str) -> str:
         return ""
     try:
         here, there = (parse(read(each), caffe_pb2.NetParameter(), each) for each in (path, own))
-    except (InputError, OSError):
+    except (UserError, OSError):
         return ""
     found = []
     for what, value in _SIZES.items():
@@ -67,7 +68,7 @@ def solvers() -> dict[str, object]:
             continue
         try:
             found[path.stem] = parse_solver(read(path), path)
-        except (InputError, OSError):
+        except (UserError, OSError):
             continue
     return found
 
@@ -201,7 +202,7 @@ def _first_rate(model: Model) -> float:
     if model.journal:
         try:
             return parse_solver(model.journal[0]["solver"], model.folder / journal.FILE).base_lr
-        except InputError:  # what the log shows is as good
+        except UserError:  # what the log shows is as good
             pass
     changes = model.curves.rate_changes
     return changes[0].before if changes else model.solver.base_lr

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from harness.files import BadInput
+from harness.errors import UserError
 from report import chance
 from report.experiment import Experiment
 from report.kinds import order
@@ -24,7 +24,7 @@ def build(experiment: Experiment) -> dict:
     missing, uris = None, {}
     try:
         uris = data_uris(experiment.data, found.split, [name for pair in pairs for name in _names(found, pair)])
-    except BadInput as error:
+    except UserError as error:
         missing = str(error)
     return {
         "title": found.title,

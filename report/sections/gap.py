@@ -1,7 +1,7 @@
 """The gap between val and test: each explanation, and whether our numbers support it."""
 
 from ensemble.scoring import gap_reasons
-from harness.files import BadInput
+from harness.errors import UserError
 from report import Missing, results_files
 from report.experiment import Experiment
 from report.plots import gap as plots
@@ -22,4 +22,4 @@ def build(experiment: Experiment) -> dict:
             models.append({**one, "reasons": reasons, "conclusion": gap_reasons.conclusion(reasons), "plot": plot})
         return {"models": models}
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise BadInput(f"gap_*.json: not what `make gap-nin1` writes ({error!r})") from error
+        raise UserError(f"gap_*.json: not what `make gap-nin1` writes ({error!r})") from error

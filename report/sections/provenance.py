@@ -7,8 +7,9 @@ from importlib import metadata
 
 from harness import provenance as code
 from harness.duration import duration
+from harness.errors import UserError
 from report.experiment import Experiment, Model
-from training import InputError, journal
+from training import journal
 
 PACKAGES = ("numpy", "matplotlib", "jinja2", "pillow", "lmdb", "protobuf")
 
@@ -41,7 +42,7 @@ def _shown(experiment: Experiment, model: Model) -> dict:
 def _runs(model: Model) -> list[dict]:
     try:
         edits = [edited for _, edited in journal.edits(model.journal)]
-    except InputError:  # one solver of them all is broken
+    except UserError:  # one solver of them all is broken
         edits = [{} for _ in model.journal]
     shown = []
     for run, edited in zip(model.journal, edits):

@@ -8,7 +8,7 @@ import numpy as np
 from ensemble.scoring.score_data import OtherData
 from ensemble.scoring.score_file import load, score_path
 from ensemble.submission import read_best
-from harness.files import BadInput
+from harness.errors import UserError
 from report import Missing
 from report.combinations import correlation
 from report.experiment import Experiment
@@ -57,7 +57,7 @@ def _check_current(experiment: Experiment, path: Path) -> None:
         raise Missing(
             f"{path}: left out, for so are the scores that it is of: {error}; then make submission"
         ) from error
-    except BadInput:  # said in its own section
+    except UserError:  # said in its own section
         return
     if max(scores) > path.stat().st_mtime_ns:
         raise Missing(f"{path}: left out, the scores were made again since; make submission")

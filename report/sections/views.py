@@ -1,6 +1,6 @@
 """Test with crops: what several windows of an image gain over its centre, and what they cost."""
 
-from harness.files import BadInput
+from harness.errors import UserError
 from report import Missing, results_files
 from report.experiment import Experiment
 from report.plots import views as plots
@@ -19,7 +19,7 @@ def build(experiment: Experiment) -> dict:
         plotted = [one for one in files if not one["kept"]] or files
         return {"models": models, "plotted": [one["model"] for one in plotted], "plot": plots.gains(plotted, "views")}
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise BadInput(f"views_*.json: not what `make views-nin1` writes ({error!r})") from error
+        raise UserError(f"views_*.json: not what `make views-nin1` writes ({error!r})") from error
 
 
 def _model(found: dict) -> dict:

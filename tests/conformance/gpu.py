@@ -20,7 +20,7 @@ import torch
 
 from bench.results import keep, say
 from bench.table import table
-from harness.files import BadInput
+from harness.errors import UserError
 from harness.measurements import BENCH, check_place
 
 from . import reference, training, trajectories
@@ -100,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         check_place(options.out)
-    except BadInput as error:
+    except UserError as error:
         raise SystemExit(f"conformance-gpu: {error}") from error
     there = torch.cuda.is_available()
     if not there:

@@ -20,9 +20,9 @@ from PIL import Image
 
 from data_prep import build_lmdb, record_writer, records, staging, workers
 from data_prep.decode import decode_jpeg
-from data_prep.errors import DataError
 from data_prep.staging import WriteBehind
 from data_prep.tiny_imagenet import TinyImageNet
+from harness.errors import UserError
 from tests.data_prep.small_tiny_imagenet import TEST, TRAIN, VAL, WNIDS, files, jpeg, write_folder, write_zip
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -134,7 +134,7 @@ class DeadlyReader:
 
 def test_a_killed_worker_is_an_error_in_one_line(data):
     dataset = TinyImageNet.open(data)
-    with pytest.raises(DataError, match="decoding process was killed"), workers.decoders(2) as convert:
+    with pytest.raises(UserError, match="decoding process was killed"), workers.decoders(2) as convert:
         next(convert(DeadlyReader(), {"val": dataset.val}, encoded=False))
 
 
@@ -311,14 +311,14 @@ def test_a_finished_build_is_replaced(data, tmp_path):
 def test_an_interrupted_replacement_is_undone(built, made, tmp_path):
     shutil.copytree(built, tmp_path / "lmdb.old")
     path = write_zip(tmp_path / "set.zip", with_bad(made, 5))
-    with pytest.raises(DataError, match="5 images do not decode|1 images do not decode"):
+    with pytest.raises(UserError, match="5 images do not decode|1 images do not decode"):
         build_lmdb.build(path, tmp_path / "lmdb", max_bad=0)
     assert sorted(os.listdir(tmp_path)) == ["lmdb", "set.zip"]
 
 
 def test_too_little_disk_is_said_before_anything_is_written(data, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 10**6))
-    with pytest.raises(DataError, match=r"needs 0.02 GB free .* 0.00 GB"):
+    with pytest.raises(UserError, match=r"needs 0.02 GB free .* 0.00 GB"):
         build_lmdb.build(data, tmp_path / "lmdb")
     assert os.listdir(tmp_path) == []
 
@@ -410,7 +410,7 @@ def test_killed_build_leaves_no_finished_name_and_starts_again(data, tmp_path):
     with slow_build(data, out, workers=1) as process:
         assert process.stdout.readline() == b"wrote\n"
         # Meanwhile a second build of the same folder is refused.
-        with pytest.raises(DataError, match="another process is making it"):
+        with pytest.raises(UserError, match="another process is making it"):
             build_lmdb.build(data, out)
         process.send_signal(signal.SIGKILL)
     assert os.listdir(tmp_path) == ["lmdb.partial"]

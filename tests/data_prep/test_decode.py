@@ -9,7 +9,8 @@ from PIL import Image
 
 from data_prep import decode
 from data_prep.decode import decode_jpeg, new_scratch
-from data_prep.errors import BadImage, DataError
+from data_prep.errors import BadImage
+from harness.errors import UserError
 from tests.data_prep.small_tiny_imagenet import jpeg
 
 
@@ -59,7 +60,7 @@ def test_an_orientation_in_xmp_does_not_count():
 def outcome(file: bytes) -> bytes | tuple[type, str]:
     try:
         return decode_jpeg(file, "x").tobytes()
-    except DataError as error:
+    except UserError as error:
         return type(error), str(error)
 
 
@@ -108,13 +109,13 @@ def test_memory_used_again_takes_the_next_image():
 
 
 def test_wrong_size_is_an_error_without_decoding():
-    with pytest.raises(DataError, match="name.JPEG: the image is 65x64") as error:
+    with pytest.raises(UserError, match="name.JPEG: the image is 65x64") as error:
         decode_jpeg(jpeg(1, (65, 64)), "name.JPEG")
     assert not isinstance(error.value, BadImage)
     huge = bytearray(jpeg(1))
     start = huge.index(b"\xff\xc0")
     huge[start + 5 : start + 9] = b"\xff\xff\xff\xff"
-    with pytest.raises(DataError, match=r"name.JPEG: the image is (65535x65535|enormous)"):
+    with pytest.raises(UserError, match=r"name.JPEG: the image is (65535x65535|enormous)"):
         decode_jpeg(bytes(huge), "name.JPEG")
 
 

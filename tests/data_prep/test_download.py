@@ -12,7 +12,7 @@ import pytest
 
 from data_prep import dataset
 from data_prep.download import download
-from data_prep.errors import DataError
+from harness.errors import UserError
 from tests.data_prep.small_tiny_imagenet import files, write_zip
 
 CONTENT = np.random.default_rng(0).bytes(700_001)
@@ -110,29 +110,29 @@ def test_a_server_without_range_starts_over(server, tmp_path):
 
 
 def test_wrong_md5_keeps_nothing(server, tmp_path):
-    with pytest.raises(DataError, match=f"md5 {MD5} instead of {'0' * 32}"):
+    with pytest.raises(UserError, match=f"md5 {MD5} instead of {'0' * 32}"):
         download(server.url, tmp_path / "set.zip", "0" * 32)
     assert names(tmp_path) == []
 
 
 def test_a_connection_that_stays_broken_keeps_what_came(server, tmp_path):
     server.cuts = [1000] + [0] * 20
-    with pytest.raises(DataError, match=r"the connection broke .*cut after 1000 of 700001.* 1000 bytes are kept"):
+    with pytest.raises(UserError, match=r"the connection broke .*cut after 1000 of 700001.* 1000 bytes are kept"):
         download(server.url, tmp_path / "set.zip", MD5, wait_s=0)
     assert names(tmp_path) == ["set.zip.part"]
 
 
 def test_no_server_and_no_such_file(server, tmp_path):
-    with pytest.raises(DataError, match="the server says 404 .*TINY_IMAGENET"):
+    with pytest.raises(UserError, match="the server says 404 .*TINY_IMAGENET"):
         download(server.url + "x", tmp_path / "set.zip", MD5)
-    with pytest.raises(DataError, match="no network"):
+    with pytest.raises(UserError, match="no network"):
         download("http://127.0.0.1:9/set.zip", tmp_path / "set.zip", MD5, wait_s=0)
     assert names(tmp_path) == []
 
 
 def test_a_server_that_sends_without_end(server, tmp_path, monkeypatch):
     monkeypatch.setattr("data_prep.download.MAX_BYTES", 400_000)
-    with pytest.raises(DataError, match="more than 400000 bytes"):
+    with pytest.raises(UserError, match="more than 400000 bytes"):
         download(server.url, tmp_path / "set.zip", MD5)
     assert "set.zip" not in names(tmp_path)
 
@@ -142,10 +142,10 @@ def test_fetch_prefers_what_is_named_then_what_is_there(server, tmp_path, monkey
     assert dataset.fetch(target, server.url, MD5) == target and len(server.asked) == 1
     assert dataset.fetch(target, server.url, MD5) == target and len(server.asked) == 1
     target.write_bytes(CONTENT[:-1])
-    with pytest.raises(DataError, match="its md5 is not the official zip's"):
+    with pytest.raises(UserError, match="its md5 is not the official zip's"):
         dataset.fetch(target, server.url, MD5)
     monkeypatch.setenv("TINY_IMAGENET", str(tmp_path / "mine"))
-    with pytest.raises(DataError, match="TINY_IMAGENET names it"):
+    with pytest.raises(UserError, match="TINY_IMAGENET names it"):
         dataset.fetch(target, server.url, MD5)
     (tmp_path / "mine").mkdir()
     assert dataset.fetch(target, server.url, MD5) == dataset.find(target) == tmp_path / "mine"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from data_prep import build_lmdb, dataset, source
-from data_prep.errors import DataError
+from harness.errors import UserError
 from tests.data_prep.small_tiny_imagenet import files, jpeg, write_folder, write_zip
 
 
@@ -78,14 +78,14 @@ def test_a_folder_with_another_file_has_changed(given, tmp_path):
     unpacked = write_folder(tmp_path / "unpacked", files())
     source.remember(unpacked, tmp_path / "here/data")
     (unpacked / "val/images/val_7.JPEG").write_bytes(b"another")
-    with pytest.raises(DataError, match="unpacked: has changed since make data was given it"):
+    with pytest.raises(UserError, match="unpacked: has changed since make data was given it"):
         dataset.find()
 
 
 def test_a_note_that_make_data_did_not_write_is_named(given):
     for text in ("{", "[]", '{"path": 3}', ""):
         Path("data/source.json").write_text(text)
-        with pytest.raises(DataError, match="source.json: not what make data writes .*make data TINY_IMAGENET="):
+        with pytest.raises(UserError, match="source.json: not what make data writes .*make data TINY_IMAGENET="):
             dataset.find()
 
 

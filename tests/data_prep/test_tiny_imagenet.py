@@ -13,10 +13,11 @@ import pytest
 
 from data_prep import listing
 from data_prep.classes import official_classes
-from data_prep.errors import BadImage, DataError
+from data_prep.errors import BadImage
 from data_prep.splits import split
 from data_prep.tiny_imagenet import TinyImageNet
 from data_prep.zip_directory import plain_members
+from harness.errors import UserError
 from tests.data_prep.small_tiny_imagenet import TEST, TRAIN, VAL, WNIDS, files, write_folder, write_zip
 
 
@@ -46,10 +47,10 @@ def test_a_set_without_its_test_images(made, tmp_path):
     dataset = TinyImageNet.open(write_folder(tmp_path / "part", part), test=False)
     assert dataset.test == [] and "test" not in split(dataset, 0) and len(dataset.val) == VAL
     assert TinyImageNet.open(write_folder(tmp_path / "whole", made), test=False).test == []
-    with pytest.raises(DataError, match="no image in test/images"):
+    with pytest.raises(UserError, match="no image in test/images"):
         TinyImageNet.open(tmp_path / "part")
     (tmp_path / "part/words.txt").unlink()
-    with pytest.raises(DataError, match="no words.txt, and its classes are not the official ones"):
+    with pytest.raises(UserError, match="no words.txt, and its classes are not the official ones"):
         TinyImageNet.open(tmp_path / "part", test=False)
     names = dict(zip(WNIDS, sorted(official_classes())))
     for old, new in names.items():
@@ -126,7 +127,7 @@ def broken(made: dict[str, bytes], change: str) -> dict[str, bytes]:
 )
 def test_a_set_that_is_not_whole(made, tmp_path, change, told):
     path = write_zip(tmp_path / "set.zip", broken(made, change))
-    with pytest.raises(DataError, match=told) as error:
+    with pytest.raises(UserError, match=told) as error:
         TinyImageNet.open(path)
     assert str(path) in str(error.value) and "\n" not in str(error.value)
 
@@ -134,16 +135,16 @@ def test_a_set_that_is_not_whole(made, tmp_path, change, told):
 def test_cut_zip_and_missing_path(made, tmp_path):
     path = write_zip(tmp_path / "set.zip", made)
     path.write_bytes(path.read_bytes()[:-5000])
-    with pytest.raises(DataError, match="not a whole zip"):
+    with pytest.raises(UserError, match="not a whole zip"):
         TinyImageNet.open(path)
-    with pytest.raises(DataError, match="no such zip or folder"):
+    with pytest.raises(UserError, match="no such zip or folder"):
         TinyImageNet.open(tmp_path / "elsewhere")
 
 
 @pytest.mark.parametrize("name", ["../out.txt", "a/../../out.txt", "/etc/out.txt", "a\\..\\out.txt", "C:out.txt"])
 def test_zip_names_that_leave_their_folder(tmp_path, name):
     path = write_zip(tmp_path / "set.zip", {name: b"x"}, top="")
-    with pytest.raises(DataError, match="leaves its folder"):
+    with pytest.raises(UserError, match="leaves its folder"):
         TinyImageNet.open(path)
 
 
@@ -152,11 +153,11 @@ def test_zip_links_and_giants_and_doubles(tmp_path):
     link.external_attr = (stat.S_IFLNK | 0o777) << 16
     with zipfile.ZipFile(tmp_path / "link.zip", "w") as archive:
         archive.writestr(link, "/etc/passwd")
-    with pytest.raises(DataError, match="is a link"):
+    with pytest.raises(UserError, match="is a link"):
         TinyImageNet.open(tmp_path / "link.zip")
     with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("wnids.txt", bytes(17 << 20))
-    with pytest.raises(DataError, match="larger than"):
+    with pytest.raises(UserError, match="larger than"):
         TinyImageNet.open(tmp_path / "bomb.zip")
     with (
         zipfile.ZipFile(tmp_path / "twice.zip", "w") as archive,
@@ -164,7 +165,7 @@ def test_zip_links_and_giants_and_doubles(tmp_path):
     ):
         archive.writestr("wnids.txt", "a")
         archive.writestr("wnids.txt", "b")
-    with pytest.raises(DataError, match="twice"):
+    with pytest.raises(UserError, match="twice"):
         TinyImageNet.open(tmp_path / "twice.zip")
 
 
@@ -190,7 +191,7 @@ def test_files_of_a_folder_that_are_no_images_to_read(made, tmp_path):
     os.truncate(giant, 17 << 20)
     gone.unlink()
     for image, told in zip(dataset.train, ("not a file", "larger than 16777216 bytes", "cannot be read"), strict=False):
-        with pytest.raises(DataError, match=told) as error:
+        with pytest.raises(UserError, match=told) as error:
             dataset.reader.read(image.entry)
         assert str(root / image.entry.name) in str(error.value)
 
@@ -233,7 +234,7 @@ def test_a_damaged_directory_reads_as_by_zipfile_or_not_at_all(tmp_path):
         quick = plain_members(path)
         try:
             slow = listing._any_members(path, None)
-        except DataError:
+        except UserError:
             continue  # a bad date, say, which is nothing to us
         if quick is not None:
             assert quick == slow
@@ -245,13 +246,13 @@ class TestZipsMadeToHarm:
     def test_too_compressed(self, tmp_path):
         with zipfile.ZipFile(tmp_path / "z.zip", "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("wnids.txt", bytes(1 << 20))
-        with pytest.raises(DataError, match="member 'wnids.txt' has 1048576 bytes in 10"):
+        with pytest.raises(UserError, match="member 'wnids.txt' has 1048576 bytes in 10"):
             TinyImageNet.open(tmp_path / "z.zip")
 
     def test_too_large_together(self, tmp_path, monkeypatch):
         monkeypatch.setattr(listing, "MAX_TOTAL_BYTES", 500)
         write_zip(tmp_path / "z.zip", {"a": bytes(200), "b": bytes(301)})
-        with pytest.raises(DataError, match="z.zip: holds more than 500 bytes"):
+        with pytest.raises(UserError, match="z.zip: holds more than 500 bytes"):
             TinyImageNet.open(tmp_path / "z.zip")
 
     def test_members_over_each_other(self, tmp_path):
@@ -262,7 +263,7 @@ class TestZipsMadeToHarm:
         content[second + 16 : second + 28] = content[first + 16 : first + 28]  # checksum and sizes
         content[second + 42 : second + 46] = content[first + 42 : first + 46]  # place
         path.write_bytes(content)
-        with pytest.raises(DataError, match="its members are larger than itself"):
+        with pytest.raises(UserError, match="its members are larger than itself"):
             TinyImageNet.open(path)
 
     def test_a_member_outside(self, tmp_path):
@@ -271,7 +272,7 @@ class TestZipsMadeToHarm:
         at = content.index(b"PK\x01\x02") + 42
         content[at : at + 4] = (1 << 30).to_bytes(4, "little")
         path.write_bytes(content)
-        with pytest.raises(DataError, match="member 'a' lies outside it"):
+        with pytest.raises(UserError, match="member 'a' lies outside it"):
             TinyImageNet.open(path)
 
     @pytest.mark.parametrize("zip64", [False, True])
@@ -282,7 +283,7 @@ class TestZipsMadeToHarm:
         path = write_zip(tmp_path / "z.zip", {f"{i}" * 30: b"" for i in range(40)})
         assert (b"PK\x06\x06" in path.read_bytes()) == zip64
         monkeypatch.setattr(zipfile, "ZipFile", None)
-        with pytest.raises(DataError, match=r"its directory takes \d{4} bytes"):
+        with pytest.raises(UserError, match=r"its directory takes \d{4} bytes"):
             TinyImageNet.open(path)
 
     def test_a_directory_that_ends_too_early(self, made, tmp_path):
@@ -295,7 +296,7 @@ class TestZipsMadeToHarm:
         path.write_bytes(content)
         with zipfile.ZipFile(path) as archive:
             assert len(archive.infolist()) == len(made) - 1
-        with pytest.raises(DataError, match=f"{len(made)} members are said to be there, and {len(made) - 1} are"):
+        with pytest.raises(UserError, match=f"{len(made)} members are said to be there, and {len(made) - 1} are"):
             TinyImageNet.open(path)
 
     @pytest.mark.parametrize("place, other", [(-5, ord("x")), (-6, ord("7")), (-30, 0x80), (-1, ord("/"))])
@@ -306,7 +307,7 @@ class TestZipsMadeToHarm:
         name = b"train/n10000000/images/n10000000_1.JPEG"
         content[content.rindex(name) + len(name) + place] = other
         path.write_bytes(content)
-        with pytest.raises(DataError):
+        with pytest.raises(UserError):
             dataset = TinyImageNet.open(path)
             for image in dataset.train[:6]:
                 dataset.reader.read(image.entry)
@@ -326,7 +327,7 @@ def test_split_is_seeded_and_stratified(made, tmp_path):
     assert set(names(held["holdout"])) | set(names(held["train"])) == set(names(dataset.train))
     assert names(held["val"]) == names(dataset.val)
     assert names(split(dataset, seed=4, holdout_per_class=2)["holdout"]) != names(held["holdout"])
-    with pytest.raises(DataError, match="cannot hold out 3 images a class"):
+    with pytest.raises(UserError, match="cannot hold out 3 images a class"):
         split(dataset, seed=3, holdout_per_class=TRAIN)
 
 

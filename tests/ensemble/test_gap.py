@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ensemble.scoring import gap, gap_reasons, records, views
-from harness.files import BadInput
+from harness.errors import UserError
 from harness.intervals import Interval
 from tests.ensemble import small_ensemble as small
 
@@ -189,5 +189,5 @@ def test_without_held_out_images_nothing_is_concluded_of_val():
     "broken", [{}, {"splits": {}}, {**made_up(), "splits": {"val": 3}}, {**made_up(), "draws": None, "splits": []}]
 )
 def test_a_broken_file_says_what_to_do(broken):
-    with pytest.raises(BadInput, match="run it again"):
+    with pytest.raises(UserError, match="run it again"):
         gap_reasons.reasons(broken)

@@ -6,7 +6,7 @@ import pytest
 from ensemble import halves, rule
 from ensemble.crossfit import folds
 from ensemble.scoring.score_file import Scores
-from harness.files import BadInput
+from harness.errors import UserError
 
 IMAGES = 46
 
@@ -66,5 +66,5 @@ def test_every_image_counts_once(labels):
 def test_one_image_has_no_halves(labels):
     val = [scored(np.ones(1, bool), labels[:1])]
     assert halves.lines(["nin1"], val) == []
-    with pytest.raises(BadInput, match="too few for 2 folds"):
+    with pytest.raises(UserError, match="too few for 2 folds"):
         halves.halves(halves.SINGLE, ["nin1"], val)

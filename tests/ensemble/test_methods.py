@@ -10,7 +10,7 @@ import pytest
 from ensemble import crossfit, rule
 from ensemble.crossfit import cross_fitted, folds
 from ensemble.methods import METHODS, confusion, dawid_skene, greedy, report_rule, stacking, temperature, told
-from harness.files import BadInput
+from harness.errors import UserError
 
 
 def shares(logits: np.ndarray) -> np.ndarray:
@@ -224,7 +224,7 @@ def test_folds_hold_as_many_of_each_class():
     assert np.ptp(sizes, axis=0).max() <= 1 and np.ptp(np.sum(sizes, axis=1)) <= 1
     np.testing.assert_array_equal(fold, folds(labels, 5, seed=1))
     assert (fold != folds(labels, 5, seed=2)).any()
-    with pytest.raises(BadInput, match="too few for 5 folds"):
+    with pytest.raises(UserError, match="too few for 5 folds"):
         folds(labels[:4], 5)
-    with pytest.raises(BadInput, match="at least 2"):
+    with pytest.raises(UserError, match="at least 2"):
         crossfit.folds(labels, 1)

@@ -11,7 +11,7 @@ from ensemble import combine, submission
 from ensemble.methods.__main__ import main as compare
 from ensemble.scoring import score_data, train_accuracy, view_gain
 from ensemble.scoring.score_file import Scores, is_made, load, save, score_path
-from harness.files import BadInput
+from harness.errors import UserError
 from report import Missing
 from report.experiment import open_experiment
 from report.sections import methods
@@ -115,7 +115,7 @@ def test_val_scores_that_are_gone_choose_nothing(made, digest):
     page = open_experiment(RUNS, DATA)
     assert page.ensembles is None and page.scores("nin1", "val") is None and page.problems
     with pytest.raises(
-        BadInput, match="methods.json: left out, data/lmdb does not hold its val records any more; `make methods`"
+        UserError, match="methods.json: left out, data/lmdb does not hold its val records any more; `make methods`"
     ):
         methods.build(page)
     with pytest.raises(Missing, match="submission.txt: left out"):

@@ -9,7 +9,7 @@ import pytest
 
 from ensemble.scoring import train_accuracy
 from ensemble.scoring.records import Split
-from harness.files import BadInput
+from harness.errors import UserError
 from tests.ensemble import small_ensemble
 
 LIMIT = 13
@@ -73,7 +73,7 @@ def test_errors_are_one_line(place):
     assert "1 or more" in train_accuracy.main(["one", "--limit", "0"])
     Path("runs/one/train_accuracy.csv").write_text("iteration,accuracy\n1,high\n")
     assert "remove it" in train_accuracy.main(["one"])
-    with pytest.raises(BadInput, match="remove it"):
+    with pytest.raises(UserError, match="remove it"):
         train_accuracy.read(Path("runs/one"))
     assert train_accuracy.read(Path("runs/two")) == []
 

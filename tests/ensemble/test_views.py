@@ -13,7 +13,7 @@ import pytest
 from ensemble import combine, submission
 from ensemble.scoring import records, scores, view_gain, views
 from ensemble.scoring.score_file import load, save, score_path
-from harness.files import BadInput
+from harness.errors import UserError
 from tests.ensemble import small_ensemble as small
 
 IMAGE, CROP = small.SHAPE[1:], (small.CROP, small.CROP)  # 13 x 17 and 6: room for 7 down, 11 across
@@ -99,14 +99,14 @@ def test_a_net_without_a_crop_has_the_image_and_its_mirror(view):
 @pytest.mark.parametrize("view", ["", "10 crop", "5crop", "centre", "dense:", "dense:0", "dense:-1", "dense:2.5",
                                   "10crop+mirror", "center+mirror+mirror", "../val", "dense:12345678"])  # fmt: skip
 def test_an_unknown_view_is_refused(view):
-    with pytest.raises(BadInput, match="no such view; there are center, "):
+    with pytest.raises(UserError, match="no such view; there are center, "):
         views.windows(view, IMAGE, CROP)
 
 
 def test_views_larger_than_the_image_are_refused():
-    with pytest.raises(BadInput, match="14 x 6 is larger than images of 13 x 17"):
+    with pytest.raises(UserError, match="14 x 6 is larger than images of 13 x 17"):
         views.windows("10crop", IMAGE, (14, 6))
-    with pytest.raises(BadInput, match="a step of 14 pixels is larger than images of 13 x 17"):
+    with pytest.raises(UserError, match="a step of 14 pixels is larger than images of 13 x 17"):
         views.windows("dense:14", IMAGE, CROP)
 
 
@@ -181,7 +181,7 @@ def test_views_that_are_there_are_not_made_again(expected, tmp_path, capsys):
     assert printed.count("--again makes it again") == 2 and "accuracy" not in printed
     # A centre file under another view's name is not that view's.
     shutil.copy(score_path(tmp_path / "runs", "one", "val"), score_path(tmp_path / "runs", "one", "val", "10crop"))
-    with pytest.raises(BadInput, match="holds scores of the view center, not 10crop.*make scores-one VIEW=10crop"):
+    with pytest.raises(UserError, match="holds scores of the view center, not 10crop.*make scores-one VIEW=10crop"):
         load(tmp_path / "runs", "one", "val", "10crop")
     assert scores.main(arguments) is None
     assert load(tmp_path / "runs", "one", "val", "10crop").windows == 10

@@ -18,10 +18,11 @@ from first_pass import explore as explore
 from first_pass.devices import devices
 from first_pass.outcome import Outcome
 from first_pass.tries import FOLDER
+from harness.errors import UserError
 from report import trainings
 from tests.ensemble.small_ensemble import raw_datum, write_lmdb, write_mean
 from tests.training import tiny_run
-from training import InputError, running
+from training import running
 from training.solver_file import parse_solver
 from training.training_set import test_set as images_of_test
 
@@ -224,12 +225,12 @@ def test_places(monkeypatch, tmp_path):
     assert devices("", 1) == [""] and devices("", 3) == ["", "", ""]
     assert devices("2", 1) == ["2"] and devices("0,1", 2) == ["0", "1", "0", "1"]
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InputError, match="nvidia-smi finds no GPU"):
+    with pytest.raises(UserError, match="nvidia-smi finds no GPU"):
         devices("all", 1)
     (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho 0; echo 1; echo 2\n")
     (tmp_path / "nvidia-smi").chmod(0o755)
     assert devices("all", 1) == ["0", "1", "2"]
-    with pytest.raises(InputError, match="-1 is no GPU's number"):
+    with pytest.raises(UserError, match="-1 is no GPU's number"):
         devices("0,-1", 1)
 
 
@@ -324,7 +325,7 @@ def test_a_try_that_fails(place, capsys):
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"outcomes": [{}]}', '{"outcomes": []}', "[" * 100_000])
 def test_results_that_are_damaged(tmp_path, text):
     (tmp_path / "explore.json").write_text(text)
-    with pytest.raises(outcome.BadInput, match="explore.json: not what `make explore` writes"):
+    with pytest.raises(outcome.UserError, match="explore.json: not what `make explore` writes"):
         outcome.load(tmp_path / "explore.json")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from first_pass import clusters, kmeans, pixels
-from harness.files import BadInput
+from harness.errors import UserError
 from tests.ensemble.small_ensemble import raw_datum, write_lmdb, write_mean
 
 ROOT = Path(__file__).parents[2]
@@ -124,7 +124,7 @@ def test_bad_input_is_one_line(place, options, said):
 
 def test_labels_of_other_classes_and_no_lmdb(place):
     write_lmdb(Path("data/lmdb/val_lmdb2"), ["a"], [raw_datum(colour(0, np.random.default_rng(1)), 200)])
-    with pytest.raises(BadInput, match="labels from 200 to 200, not of 200 classes"):
+    with pytest.raises(UserError, match="labels from 200 to 200, not of 200 classes"):
         pixels.read(Path("data/lmdb/val_lmdb2"), SHAPE)
     Path("data/lmdb/val_lmdb/data.mdb").unlink()
     assert "val_lmdb: no LMDB; `make lmdb` makes it" in kmeans.main([])

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from data_prep.decode import decode_jpeg
-from data_prep.errors import BadImage, DataError
+from data_prep.errors import BadImage
 from data_prep.tiny_imagenet import TinyImageNet
 from ensemble.scoring import score_file
-from harness.files import BadInput
+from harness.errors import UserError
 from tests.data_prep import small_tiny_imagenet
-from training import InputError, snapshots
+from training import snapshots
 from training.solver_file import parse_solver, read
 
 from .artifact import Artifact, Found
@@ -160,18 +160,18 @@ def _solver(folder: Path) -> Path:
 
 
 EXPERIMENT_FILES = {
-    "zip": Artifact(_make_zip, _read_zip, (DataError,)),
+    "zip": Artifact(_make_zip, _read_zip, (UserError,)),
     "JPEG of the set": Artifact(
-        _make_jpeg, lambda path: (None, decode_jpeg(path.read_bytes(), str(path)).tobytes()), (BadImage, DataError)
+        _make_jpeg, lambda path: (None, decode_jpeg(path.read_bytes(), str(path)).tobytes()), (BadImage, UserError)
     ),
-    "score npz": Artifact(_make_scores, _read_scores, (BadInput,)),
-    "labels.txt": Artifact(_make_labels, _read_labels, (BadInput,)),
-    "LMDB to score": Artifact(_make_split, _read_split, (BadInput,), ("val_lmdb",)),
+    "score npz": Artifact(_make_scores, _read_scores, (UserError,)),
+    "labels.txt": Artifact(_make_labels, _read_labels, (UserError,)),
+    "LMDB to score": Artifact(_make_split, _read_split, (UserError,), ("val_lmdb",)),
     "mean to score": Artifact(
-        lambda folder: (_make_split(folder), folder / "data" / "lmdb" / "mean.binaryproto")[1], _read_mean, (BadInput,)
+        lambda folder: (_make_split(folder), folder / "data" / "lmdb" / "mean.binaryproto")[1], _read_mean, (UserError,)
     ),
-    "model to score": Artifact(_make_scored_model, _read_scored_model, (BadInput,)),
-    "solver to run": Artifact(_solver, _read_solver_text, (InputError,)),
+    "model to score": Artifact(_make_scored_model, _read_scored_model, (UserError,)),
+    "solver to run": Artifact(_solver, _read_solver_text, (UserError,)),
     "model of a pair": Artifact(
         lambda folder: _make_pair(folder, "model"), _read_pair, (_NotWhole,), ("small_iter_10",)
     ),

@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.files import BadInput
-from training import InputError, curves, journal
+from harness.errors import UserError
+from training import curves, journal
 
 from .artifact import Artifact, Found
 from .net_files import SOLVER
@@ -107,11 +107,11 @@ def _make_kept(folder: Path) -> Path:
 
 
 NOTE_FILES = {
-    "journal.jsonl": Artifact(_make_journal, _read_journal, (InputError,)),
-    "train.log": Artifact(_text("train.log", LOG), _read_log, (InputError,)),
-    "train_accuracy.csv": Artifact(_text("train_accuracy.csv", ACCURACY), _read_accuracy, (BadInput,)),
-    "best.json": Artifact(_make_best, _read_best, (BadInput,)),
-    "combinations.csv": Artifact(_text("combinations.csv", COMBINATIONS), _read_combinations, (BadInput,)),
+    "journal.jsonl": Artifact(_make_journal, _read_journal, (UserError,)),
+    "train.log": Artifact(_text("train.log", LOG), _read_log, (UserError,)),
+    "train_accuracy.csv": Artifact(_text("train_accuracy.csv", ACCURACY), _read_accuracy, (UserError,)),
+    "best.json": Artifact(_make_best, _read_best, (UserError,)),
+    "combinations.csv": Artifact(_text("combinations.csv", COMBINATIONS), _read_combinations, (UserError,)),
     "build.json": Artifact(_text("build.json", json.dumps(BUILD, indent=2)), _read_build, (_Problem,)),
-    "measured.json": Artifact(_make_kept, _read_kept, (BadInput,)),
+    "measured.json": Artifact(_make_kept, _read_kept, (UserError,)),
 }

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from ensemble.scoring.score_file import load, save, score_path
-from harness.files import BadInput
-from training import InputError, journal
+from harness.errors import UserError
+from training import journal
 
 from .any_input import few, file_of, quick
 from .experiment_files import scores
@@ -40,7 +40,7 @@ class TestJson:
         with file_of(content, journal.FILE) as path:
             try:
                 assert isinstance(journal.told(journal.read(path.parent)), str)
-            except InputError as error:
+            except UserError as error:
                 assert str(path) in str(error)
 
     @settings(quick, max_examples=200)
@@ -65,7 +65,7 @@ class TestScores:
             path = score_path(Path(folder), "m", "val")
             path.parent.mkdir(parents=True)
             path.write_bytes(content)
-            with pytest.raises(BadInput, match="val.npz: not a whole score file"):
+            with pytest.raises(UserError, match="val.npz: not a whole score file"):
                 load(Path(folder), "m", "val")
 
     @few
@@ -83,7 +83,7 @@ class TestScores:
             path.write_bytes(memory.getvalue())
             try:
                 load(Path(folder), "m", "val")
-            except BadInput as error:
+            except UserError as error:
                 assert str(path) in str(error)
             else:
                 assert set(changed) <= {"accuracy"}

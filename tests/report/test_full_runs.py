@@ -15,7 +15,7 @@ from bench import gpu as bench_gpu
 from bench.results import write_csv
 from ensemble.scoring import gap, view_gain
 from harness import measurements
-from harness.files import BadInput
+from harness.errors import UserError
 from report import compared, full_runs, kept, results_files
 from report.experiment import open_experiment
 from report.sections import views
@@ -268,7 +268,7 @@ def test_views_of_runs_and_kept_ones_share_no_plot(place, monkeypatch):
 def test_a_measurement_in_a_link_to_results_is_refused(place):
     Path("results").mkdir()
     Path("elsewhere").symlink_to("results")
-    with pytest.raises(BadInput, match="only `make results`"):
+    with pytest.raises(UserError, match="only `make results`"):
         measurements.write(Path("elsewhere/gap_nin1.json"), {})
 
 

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 
 from first_pass import kmeans, outcome
-from harness.files import BadInput
+from harness.errors import UserError
 from report import full_runs, kept, ours, paper, table, trainings
 from report.experiment import open_experiment
 from tests.report import small_report
@@ -330,7 +330,7 @@ def test_gpus_precision_and_memory(place, tmp_path, monkeypatch):
 )
 def test_kept_numbers_that_are_broken(tmp_path, text, said):
     (tmp_path / "measured.json").write_text(text)
-    with pytest.raises(BadInput, match=said):
+    with pytest.raises(UserError, match=said):
         kept.read(tmp_path / "measured.json")
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from caffe.proto import caffe_pb2
 
+from harness.errors import UserError
 from reproduce import bring_back, loan, parts
 from tests.data_prep.small_tiny_imagenet import files, write_folder
-from training import InputError
 
 ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
@@ -54,7 +54,7 @@ def test_a_gap_and_parts_of_another_split(here):
     (here / "p/part-1").unlink()
     (here / "p/part-note").touch()
     assert parts.missing(parts.parts(here / "p")) == "part-1"
-    with pytest.raises(InputError, match="not of one split: their sizes are"):
+    with pytest.raises(UserError, match="not of one split: their sizes are"):
         parts.missing(write_parts(here / "q", [MIB, 2 * MIB, 5]))
     assert [path.name for path in write_parts(here / "r", [1] * 11)][-2:] == ["part-9", "part-10"]
 
@@ -100,7 +100,7 @@ def test_damaged_parts_leave_nothing(here):
     for name, content in {"a": random.Random(1).randbytes(2000), "b": gzip.compress(b"x" * 3000)[:-9]}.items():
         (here / name).mkdir()
         (here / name / "part-0").write_bytes(content)
-        with pytest.raises(InputError, match="the parts do not unpack: .*bring them again"):
+        with pytest.raises(UserError, match="the parts do not unpack: .*bring them again"):
             parts.unpack(parts.parts(here / name), here / "out")
         assert not (here / "out").exists()
 

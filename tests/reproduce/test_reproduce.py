@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from caffe.proto import caffe_pb2
 
+from harness.errors import UserError
 from reproduce import __main__ as command
 from reproduce import place as places
 from reproduce import schedule, status, steps, training
@@ -23,7 +24,7 @@ from reproduce.steps import Step
 from tests.data_prep.small_tiny_imagenet import files, write_zip
 from tests.training import tiny_run
 from tests.training.tiny_run import SOLVER
-from training import InputError, journal
+from training import journal
 
 NET = Path(tiny_run.__file__)
 LENGTH = 0.0006  # nin1: 24, 42 and 60 iterations; the stand-in ends by itself up to 100
@@ -193,12 +194,12 @@ def test_options_that_make_no_sense(two, capfd, words, said):
 
 def test_a_folder_of_another_length_or_other_images(two, inside, monkeypatch):
     monkeypatch.chdir(two)
-    with pytest.raises(InputError, match=r"of length 0.0006, not 0.5; take another folder: WORK="):
+    with pytest.raises(UserError, match=r"of length 0.0006, not 0.5; take another folder: WORK="):
         places.make(places.plan(inside, 0.5, ["nin1"]), two / "data/lmdb")
     (inside / "runs/nin1").mkdir(parents=True)
     entry = {"event": "start", "iteration": 0, "time": "2026-01-01T00:00:00+00:00", "data": "mean 0"}
     (inside / "runs/nin1/journal.jsonl").write_text(json.dumps(entry) + "\n")
-    with pytest.raises(InputError, match="was trained on other images than .*data/lmdb holds"):
+    with pytest.raises(UserError, match="was trained on other images than .*data/lmdb holds"):
         places.make(places.plan(inside, LENGTH, ["nin1"]), two / "data/lmdb")
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.errors import UserError
 from reproduce import cost, schedule
 from reproduce.schedule import Phase, Schedule
-from training import InputError
 from training.edits import changes
 from training.solver_file import parse_solver
 
@@ -85,7 +85,7 @@ def test_a_rehearsals_solver_says_so():
 def test_schedules_that_make_no_sense(tmp_path, text, said):
     path = tmp_path / "schedule.toml"
     path.write_text(text)
-    with pytest.raises(InputError, match=said) as raised:
+    with pytest.raises(UserError, match=said) as raised:
         schedule.read(path)
     assert str(path) in str(raised.value)
 
@@ -102,7 +102,7 @@ def test_solvers_that_cannot_be_edited(before, after, said):
     path = ROOT / "solvers/nin1.prototxt"
     text = path.read_text()
     assert before in text
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(UserError, match=said):
         schedule.solver_of(text.replace(before, after), Phase(0, 10, 0.5), path)
 
 

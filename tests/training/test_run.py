@@ -13,9 +13,10 @@ import pytest
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
+from harness.errors import UserError
 from report.paper import family_of
 from tests.training.tiny_run import SOLVER, edit
-from training import InputError, curves, run
+from training import curves, run
 
 ROOT = Path(__file__).parents[2]
 SOLVERS = sorted((ROOT / "solvers").glob("*.prototxt"))
@@ -246,7 +247,7 @@ def test_two_runs_of_one_folder(place, capsys):
     os.kill(int(log.read_text().split()[2]), signal.SIGINT)
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
-        with contextlib.suppress(InputError), run.locked(log.parent):
+        with contextlib.suppress(UserError), run.locked(log.parent):
             return
         time.sleep(0.01)
     pytest.fail("the folder is still locked")

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from caffe.proto import caffe_pb2
 
+from harness.errors import UserError
 from tests.training.test_run import start, write_snapshot
 from tests.training.tiny_run import SOLVER, edit
-from training import InputError, journal, run, running, set_rate
+from training import journal, run, running, set_rate
 
 PATH = Path("solvers/tiny.prototxt")
 
@@ -88,13 +89,13 @@ def test_every_other_byte_stays():
 
 @pytest.mark.parametrize("text", ["", "# base_lr: 1\n", 'type: "base_lr: 1"\n'])
 def test_a_solver_without_a_rate(text):
-    with pytest.raises(InputError, match="solvers/tiny.prototxt: has no base_lr; write one into it"):
+    with pytest.raises(UserError, match="solvers/tiny.prototxt: has no base_lr; write one into it"):
         set_rate.with_rate(text + SOLVER.replace("base_lr: 0.01\n", ""), "0.001", PATH)
 
 
 def test_a_field_broken_over_lines():
     text = SOLVER.replace("base_lr: 0.01", "base_lr: # the rate\n 0.01")
-    with pytest.raises(InputError, match="has no base_lr|cannot be told from the rest"):
+    with pytest.raises(UserError, match="has no base_lr|cannot be told from the rest"):
         set_rate.with_rate(text, "0.001", PATH)
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from caffe.proto import caffe_pb2
 
+from harness.errors import UserError
 from tests.training import tiny_run
-from training import InputError, curves, journal, run, zoo
+from training import curves, journal, run, zoo
 from training.snapshots import newest_whole
 from training.zoo import ROOT
 
@@ -138,7 +139,7 @@ def test_a_newer_snapshot_replaces_the_older_one():
     trained(70)
     zoo.keep("tiny")
     assert [path.name for path in Path("zoo/tiny").glob("*.caffemodel")] == ["tiny_iter_70.caffemodel"]
-    with pytest.raises(InputError, match="has iteration 70 already"):
+    with pytest.raises(UserError, match="has iteration 70 already"):
         zoo.keep("tiny")
 
 
@@ -148,7 +149,7 @@ def test_weights_that_differ_from_the_readme_are_refused_and_make_no_run():
     shutil.rmtree("runs")
     path = Path("zoo/tiny/tiny_iter_50.caffemodel")
     path.write_bytes(path.read_bytes()[:-1] + b"\0")
-    with pytest.raises(InputError, match=r"git checkout zoo/tiny/tiny_iter_50\.caffemodel"):
+    with pytest.raises(UserError, match=r"git checkout zoo/tiny/tiny_iter_50\.caffemodel"):
         zoo.start("tiny")
     assert not Path("runs").exists()
 

@@ -126,7 +126,8 @@ def test_every_character_of_a_path_but_a_colon_works(tmp_path, name):
     (folder / "solvers/nin1.prototxt").touch()
     (folder / ".venv/bin").mkdir(parents=True)
     for file in ("Makefile", "harness/makefile_check.py"):
-        shutil.copy(ROOT / file, folder)
+        (folder / file).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / file, folder / file)
     for command in ("python", "caffe"):
         path = folder / ".venv/bin" / command
         path.write_text(
@@ -160,7 +161,8 @@ def test_a_colon_in_the_path_is_one_line(tmp_path):
     folder = tmp_path / "a:b"
     folder.mkdir()
     for file in ("Makefile", "harness/makefile_check.py"):
-        shutil.copy(ROOT / file, folder)
+        (folder / file).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / file, folder / file)
     for words in ([], ["help"], ["train-nin1"]):
         assert "has a colon or a line break in its path, which PYTHONPATH cannot hold: rename it" in refused(
             *words, cwd=folder

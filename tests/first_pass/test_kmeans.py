@@ -140,7 +140,7 @@ def test_a_damaged_file_is_named(place, text):
 
 def test_without_scikit_learn_it_says_so(place):
     program = (
-        "import sys; sys.modules['sklearn.cluster'] = None; from baselines import kmeans; sys.exit(kmeans.main([]))"
+        "import sys; sys.modules['sklearn.cluster'] = None; from first_pass import kmeans; sys.exit(kmeans.main([]))"
     )
     paths = os.pathsep.join([str(ROOT / "engine"), str(ROOT)])
     done = subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": paths},

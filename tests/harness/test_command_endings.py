@@ -53,10 +53,15 @@ def test_ctrl_c():
 
 def test_ctrl_c_during_the_imports():
     done = subprocess.run(
-        [sys.executable, "-c", "import commands\nraise KeyboardInterrupt"], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-c", "from harness import commands\nraise KeyboardInterrupt"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert (done.returncode, done.stderr) == (130, "stopped\n")
-    done = subprocess.run([sys.executable, "-c", "import commands\n1 / 0"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "from harness import commands\n1 / 0"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 1 and done.stderr.startswith("Traceback")
 
 
@@ -66,7 +71,7 @@ def under_make(folder: Path, begin: str, who: str) -> tuple[int, str]:
     Returns:
         make's return code and all that was said.
     """
-    program = f"import commands, os, signal, sys, time\n{begin}"
+    program = f"import os, signal, sys, time\nfrom harness import commands\n{begin}"
     (folder / "it.py").write_text(f"{program}\ncommands.run(main)\n")
     (folder / "Makefile").write_text(
         f'override PYTHON := exec {sys.executable}\nall:\n\t@$(PYTHON) it.py ""\n\t@echo the next line\n'
@@ -131,7 +136,7 @@ sys.exit(5)
 
 
 def test_a_child_that_is_waited_for_is_asked_once_and_in_its_time(tmp_path):
-    program = "import commands, sys; print(commands.wait_for([sys.executable, '-c', sys.argv[1]]))"
+    program = "import sys; from harness import commands; print(commands.wait_for([sys.executable, '-c', sys.argv[1]]))"
     parent = subprocess.Popen(
         [sys.executable, "-c", program, WAITS], cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
     )

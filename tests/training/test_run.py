@@ -184,7 +184,7 @@ def test_what_make_was_given_is_in_the_command_that_goes_on(tmp_path, given):
     """Through the Makefile itself: its defaults, and how its variables come here."""
     told = tmp_path / "python"
     told.write_text(
-        f"#!{sys.executable}\nimport os, sys\nfrom unittest.mock import patch\nfrom solvers import run\n"
+        f"#!{sys.executable}\nimport os, sys\nfrom unittest.mock import patch\nfrom training import run\n"
         "with patch.object(run, 'train', lambda options: print(run.own_command('resume', options))):\n"
         "    run.main(sys.argv[3:])\n"
     )

@@ -15,9 +15,9 @@ from types import SimpleNamespace
 from caffe import _log, _log_flags
 from caffe._commands import flag_reader
 from caffe._commands.gflags import GFLAGS, HELP_FLAGS
+from caffe._commands.program_help import HelpAsked, Program
 from caffe._error import CaffeError
 from caffe._log import logger
-from caffe._tools.program_help import HelpAsked, Program
 
 
 class UsageError(Exception):

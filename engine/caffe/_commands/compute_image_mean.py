@@ -12,12 +12,12 @@ import numpy as np
 
 from caffe._commands import command_line
 from caffe._commands.gflags import Flag
+from caffe._commands.program_help import Program
 from caffe._data.datum import datum_to_image
 from caffe._data.records import RecordCursor
 from caffe._error import DataError
 from caffe._files.whole_file import write_file
 from caffe._log import logger
-from caffe._tools.program_help import Program
 from caffe.proto import caffe_pb2
 
 PROGRAM = Program(

@@ -16,13 +16,13 @@ from PIL import Image
 
 from caffe._commands import command_line
 from caffe._commands.gflags import Flag
+from caffe._commands.program_help import Program
 from caffe._commands.record_writer import RecordWriter
 from caffe._data.image import FORMATS, read_image
 from caffe._data.image_list import read_image_list
 from caffe._device import random_numbers
 from caffe._error import DataError
 from caffe._log import logger
-from caffe._tools.program_help import Program
 from caffe.proto import caffe_pb2
 
 PROGRAM = Program(

@@ -13,10 +13,10 @@ import numpy as np
 
 from caffe._blob import Blob
 from caffe._commands import command_line
+from caffe._commands.program_help import Program
 from caffe._commands.record_writer import RecordWriter
 from caffe._error import CaffeError, NetError
 from caffe._log import logger
-from caffe._tools.program_help import Program
 from caffe.proto import caffe_pb2
 
 PROGRAM = Program(

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 from caffe._commands import command_line
 from caffe._commands.gflags import Flag
-from caffe._tools.program_help import Program
+from caffe._commands.program_help import Program
 
 COMMANDS = {
     "train": "train or finetune a model",

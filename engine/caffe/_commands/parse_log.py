@@ -16,9 +16,9 @@ from datetime import datetime
 from pathlib import Path
 
 from caffe._commands import command_line
+from caffe._commands.program_help import Program
 from caffe._error import CaffeError
 from caffe._files.whole_file import write_file
-from caffe._tools.program_help import Program
 
 Row = dict[str, float]
 

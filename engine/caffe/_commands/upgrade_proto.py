@@ -13,12 +13,12 @@ from google.protobuf import text_format
 from google.protobuf.message import DecodeError, Message
 
 from caffe._commands import command_line
+from caffe._commands.program_help import Program
 from caffe._error import CaffeError, PrototxtError
 from caffe._files import prototxt, upgrade
 from caffe._files.read_file import MESSAGE, PROTOTXT, read_file
 from caffe._files.whole_file import write_file
 from caffe._log import logger
-from caffe._tools.program_help import Program
 from caffe.proto import caffe_pb2
 
 

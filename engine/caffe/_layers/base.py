@@ -89,6 +89,7 @@ class Layer:
         forward_relu: forward and the ReLU after it in one step; None where there is no such. With in_place its
             backward may overwrite the gradient of the top. A layer that has it makes a new array of its top, and no
             backward of it reads what forward alone gives: where the two are two steps, the ReLU writes over that.
+        has_backward: False where real Caffe has none at all, and aborts if it is called.
         backward_unasked: real Caffe's Backward_cpu computes the gradient of the bottom even where nobody needs it.
         gives_own_gradient: the gradient of its bottom is a new array that nobody else has.
         keeps_bottoms: indices of bottoms that real Caffe's backward does not read, so that writing them after forward
@@ -105,6 +106,7 @@ class Layer:
     precision: Precision = Precision.FLOAT32
     casts_weights = True
     forward_relu: Callable | None = None
+    has_backward = True
     backward_unasked = False
     gives_own_gradient = False
     keeps_bottoms: tuple[int, ...] = ()

@@ -55,7 +55,7 @@ class ContrastiveLoss(LabelLoss):
 
     def loss(self, first, second, similar):
         num = len(first)
-        difference = first.reshape(num, -1) - second.reshape(num, -1)
+        difference = (first - second.reshape(first.shape)).reshape(num, first.numel() // max(1, num))
         squared = difference.square().sum(1, keepdim=True)
         apart = self._apart(squared)
         if not self._legacy:

@@ -45,6 +45,6 @@ class MVN(Layer):
         param = self.param.mvn_param
         (shape,) = self.top_shapes([tuple(bottom[0].shape)])
         rows = shape[0] if param.across_channels else shape[0] * shape[1]
-        x = bottom[0].reshape(rows, -1)
+        x = bottom[0].reshape(rows, bottom[0].numel() // max(1, rows))
         y = _Normalize.apply(x, param.eps) if param.normalize_variance else x - x.mean(1, keepdim=True)
         return [y.reshape(shape)]

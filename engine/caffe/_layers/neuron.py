@@ -154,6 +154,8 @@ class Power(NeuronBySlope):
 class Threshold(Neuron):
     """1 where x is above the threshold, else 0; it has no gradient."""
 
+    has_backward = False
+
     def lacks_gradient_of(self, index):
         return "a threshold's input"
 

@@ -167,7 +167,8 @@ class Pooling(Layer):
 
     def _stochastic(self, x: torch.Tensor, pooled: tuple[int, int], stride: tuple[int, int]) -> torch.Tensor:
         num, channels = x.shape[:2]
-        windows = F.unfold(x, self.kernel, stride=stride).reshape(num, channels, -1, *pooled)
+        area = self.kernel[0] * self.kernel[1]
+        windows = F.unfold(x, self.kernel, stride=stride).reshape(num, channels, area, *pooled)
         if not self.training:
             total = windows.sum(2)
             mean = windows.square().sum(2) / total.where(total > 0, 1)

@@ -61,6 +61,10 @@ class Python(BlobLayer):
         self.instance.blobs = self.blobs
         self.instance.setup(bottom, top)
 
+    @property
+    def has_backward(self) -> bool:
+        return hasattr(self.instance, "backward")
+
     def reshape_blobs(self, bottom, top):
         self.instance.reshape(bottom, top)
 

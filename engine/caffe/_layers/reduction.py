@@ -39,6 +39,8 @@ class ArgMax(Layer):
     out_max_val (N, 2, top_k): the indices, then the values. It has no gradient.
     """
 
+    has_backward = False
+
     def setup(self, bottom):
         self.check_top_k(bottom[0])
 

@@ -286,13 +286,16 @@ class LayeredNet:
         of bottoms where somebody needs them or where Backward does not ask.
         """
         for i, layer in enumerate(self._layers):
-            self._layer_need_backward[i] = True
+            if layer.has_backward:
+                self._layer_need_backward[i] = True
+            else:
+                logger.warning(
+                    "Layer '%s' (%s) has no backward pass: it takes no time here; real Caffe stops at it.",
+                    layer.name,
+                    layer.type,
+                )
             if layer.backward_unasked:
                 self._bottom_need_backward[i] = [True] * len(self._layer_bottoms[i])
-            if layer.type in ("ArgMax", "Threshold"):
-                logger.warning(
-                    "Layer '%s' (%s) has no backward pass; real Caffe's time stops here.", layer.name, layer.type
-                )
 
     def _of(self, ids: list[int]) -> list[Blob]:
         return [self._blobs[i] for i in ids]

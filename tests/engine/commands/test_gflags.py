@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from caffe import _log_flags
 from caffe._commands import command_line, upgrade_proto
-from caffe._tools.program_help import HelpAsked
+from caffe._commands.program_help import HelpAsked
 
 FLAGS = {"solver": "", "iterations": 50}
 

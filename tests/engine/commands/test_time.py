@@ -49,7 +49,8 @@ def test_deploy_net(monkeypatch, log_lines, phase, end, named):
     label = ' bottom: "label"' if end == "Accuracy" else ""
     text = DEPLOY + (f'layer {{ name: "end" type: "{end}" bottom: "prob"{label} top: "end" }}' if end else "")
     net, asked = run_time(monkeypatch, text, phase)
-    assert asked == [*reversed(net._layer_names)] * 3  # before the benchmark and twice in it
+    some = [name for name in reversed(net._layer_names) if name != "end" or not named]
+    assert asked == some * 3  # before the benchmark and twice in it
     weights = {name: [not blob._diff.is_zero for blob in blobs] for name, blobs in net.params.items()}
     assert weights == {"conv": [True] * 2, "bn": [False] * 3, "fixed": [False] * 2, "ip": [True] * 2}
     assert [line.split("(")[1].split(")")[0] for line in log_lines if "no backward pass" in line] == named
@@ -63,6 +64,39 @@ def test_bottoms_that_nobody_asks_for():
     asked = {name for name, need in zip(net._layer_names, net._bottom_need_backward, strict=True) if any(need)}
     assert asked == {"lrn", "bn", "mvn", "cols", "prob"}
     assert all(net._layer_need_backward)
+
+
+class Without(caffe.Layer):
+    """A Python layer that defines no backward."""
+
+    def setup(self, bottom, top):
+        pass
+
+    def reshape(self, bottom, top):
+        top[0].reshape(*bottom[0].data.shape)
+
+    def forward(self, bottom, top):
+        top[0].data[...] = bottom[0].data
+
+
+class With(Without):
+    def backward(self, top, propagate_down, bottom):
+        called.append(list(propagate_down))
+
+
+called = []
+
+
+@pytest.mark.parametrize("name, named", [("Without", ["Python"]), ("With", [])])
+def test_python_layer(monkeypatch, log_lines, name, named):
+    called.clear()
+    text = DEPLOY + (
+        f'layer {{ name: "py" type: "Python" bottom: "prob" top: "py" '
+        f'python_param {{ module: "{__name__}" layer: "{name}" }} }}'
+    )
+    run_time(monkeypatch, text, caffe.TEST)
+    assert called == ([] if named else [[False]] * 3)
+    assert [line.split("(")[1].split(")")[0] for line in log_lines if "no backward pass" in line] == named
 
 
 def test_net_with_a_loss_keeps_what_it_needs(monkeypatch):

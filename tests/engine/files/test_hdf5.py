@@ -207,10 +207,10 @@ def test_what_is_not_hdf5_needs_no_h5py(tmp_path):
     program = f"""
 import sys
 sys.modules["h5py"] = None
-from caffe import _weights
-print([(layer.name, layer.value) for layer in _weights.read_weights({str(model)!r})])
+from caffe._net import weights
+print([(layer.name, layer.value) for layer in weights.read_weights({str(model)!r})])
 try:
-    _weights.read_weights({str(other)!r})
+    weights.read_weights({str(other)!r})
 except Exception as error:
     print(type(error).__name__, error)
 """

@@ -13,7 +13,9 @@ from caffe._device import precision
 from caffe._layers._kernels import window
 from caffe._net.strides import natural, natural_both_ways
 
+from tests.conformance.layer_case import Bottom
 from tests.engine import stride_pairs
+from tests.engine.build import input_layer, make_net
 from tests.engine.stride_subjects import SUBJECTS
 from tests.engine.strides import layouts, sweep
 
@@ -89,3 +91,16 @@ def test_one_column_of_windows_in_bfloat16(shape, kernel):
     wanted = [want, *torch.autograd.grad(want, exact, gradient.double())]
     for mine, theirs in zip(found, wanted, strict=True):
         assert (mine.double() - theirs).abs().max() <= 2e-2 * theirs.abs().max()
+
+
+@pytest.mark.parametrize("name", ["ContrastiveLoss", "MVN", "MVN, mean", "MVN, across", "Pooling, STOCHASTIC"])
+def test_batch_of_none(name):
+    subject = SUBJECTS[name]
+    bottoms = [bottom if isinstance(bottom, Bottom) else Bottom(bottom) for bottom in subject.bottoms(0, 4, 6, 5)]
+    inputs = input_layer(**{f"b{index}": bottom.shape for index, bottom in enumerate(bottoms)})
+    names = " ".join(f'bottom: "b{index}"' for index in range(len(bottoms)))
+    for phase in (TRAIN, TEST):
+        net = make_net(f'force_backward: true {inputs} layer {{ name: "s" {subject.text} {names} top: "top" }}', phase)
+        net.forward()
+        net.backward()
+        assert net.blobs["b0"].diff.shape == bottoms[0].shape

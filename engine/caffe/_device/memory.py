@@ -3,23 +3,10 @@
 Linux hands out memory that it does not have and later ends the process that uses it, without a word.
 """
 
-from __future__ import annotations
-
 import os
 import resource
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from caffe._error import NetError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from caffe._blob import Blob
-    from caffe._layers.base import Layer
-
-_FLOAT = 4
 
 
 def available() -> int:
@@ -76,7 +63,7 @@ def _of_limit() -> int:
     return limit - int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 
 
-def _of_device() -> int:
+def available_on_device() -> int:
     """As available, of the device that nets are computed on."""
     import torch
 
@@ -103,31 +90,3 @@ def need(size: int, what: str, error: type[Exception]) -> None:
 def gigabytes(size: int) -> str:
     """A size for a person."""
     return f"{size / 1e9:.2f} GB" if size < 1e12 else f"{size / 1e9:.3g} GB"
-
-
-class NetMemory:
-    """What a net takes at the least, added up while it is made: its parameters and what is between its layers.
-
-    Args:
-        training: then each parameter has a gradient.
-    """
-
-    def __init__(self, training: bool):
-        self.copies = 2 if training else 1
-        self.free = _of_device()
-        self.bytes = 0
-
-    def add(self, layer: Layer, new_tops: Iterable[Blob]) -> None:
-        """Add a layer; ``new_tops`` are those that it does not compute in place.
-
-        Raises:
-            NetError: the net takes more than there is; the layer is named.
-        """
-        self.bytes += _FLOAT * self.copies * sum(blob.count for blob in layer.blobs)
-        if not layer.shares_values:
-            self.bytes += _FLOAT * sum(blob.count for blob in new_tops)
-        if self.bytes > self.free:
-            raise NetError(
-                f"Layer '{layer.name}' ({layer.type}): up to here the net takes {gigabytes(self.bytes)} of memory, and "
-                f"there are {gigabytes(self.free)}; make batch_size, the images or num_output smaller."
-            )

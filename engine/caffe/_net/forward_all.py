@@ -1,20 +1,31 @@
 """Passes over more inputs than a net's batch holds (pycaffe's forward_all and forward_backward_all)."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from caffe._error import NetError
 
-if TYPE_CHECKING:
-    from caffe._net.net import Net
-
 Arrays = dict[str, np.ndarray]
+
+
+class Net(Protocol):
+    """The part of a net that these passes use."""
+
+    @property
+    def inputs(self) -> list[str]: ...
+
+    @property
+    def outputs(self) -> list[str]: ...
+
+    def forward(self, blobs: list[str] | None = None, **inputs: np.ndarray) -> Arrays: ...
+
+    def backward(self, diffs: list[str] | None = None, **outputs: np.ndarray) -> Arrays: ...
+
+    def _batch(self, arrays: Mapping[str, np.ndarray]) -> Iterator[Arrays]: ...
 
 
 def split(arrays: Mapping[str, np.ndarray], size: int) -> Iterator[Arrays]:

@@ -13,11 +13,11 @@ from caffe import _layers
 from caffe._blob import Blob, address, own_memory
 from caffe._device import device
 from caffe._device.allocator import keep_freed_memory
-from caffe._device.memory import NetMemory
 from caffe._error import NetError
 from caffe._layers.base import BlobLayer, Layer
 from caffe._log import logger
 from caffe._net import debug_info, duplicate_names
+from caffe._net.memory import NetMemory
 from caffe._net.params import ParamTable
 from caffe._net.wiring import filter_net, insert_splits
 from caffe.proto import caffe_pb2

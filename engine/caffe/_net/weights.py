@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import h5py
     from google.protobuf.message import Message
 
-    from caffe._net.net import Net
+    from caffe._net.layered_net import LayeredNet
 
 Weights = list[Named]
 """A file's layers; the value of each is a dict of its parameters' BlobProtos by number."""
@@ -68,7 +68,7 @@ def _read_proto(group: h5py.Group, key: str) -> Message:
     return proto
 
 
-def copy_weights(net: Net, layers: Weights, where: str, complete: bool = False) -> None:
+def copy_weights(net: LayeredNet, layers: Weights, where: str, complete: bool = False) -> None:
     """Copy weights to the net's layers of the same names; others are ignored with a line.
 
     _net/duplicate_names.py matches layers of one name. Everything is checked before anything is copied. A parameter
@@ -109,7 +109,9 @@ def copy_weights(net: Net, layers: Weights, where: str, complete: bool = False) 
         blob._data.set(torch.from_numpy(values.reshape(blob.shape)))
 
 
-def _check_all_found(net: Net, matched: duplicate_names.Match, shared: set[int], where: str, complete: bool) -> None:
+def _check_all_found(
+    net: LayeredNet, matched: duplicate_names.Match, shared: set[int], where: str, complete: bool
+) -> None:
     """Raise, or warn, where the net's layers are not matched to weights, or not for sure."""
     own = [layer for layer in net._layers if any(id(blob) not in shared for blob in layer.blobs)]
     found = matched.found()
@@ -136,7 +138,7 @@ def _host(array) -> np.ndarray:
     return array.tensor().cpu().contiguous().numpy()
 
 
-def model_bytes(net: Net, diff: bool = False) -> bytes:
+def model_bytes(net: LayeredNet, diff: bool = False) -> bytes:
     """The net with its weights (and gradients) as the content of a .caffemodel."""
     model = RAW["NetParameter"](name=net.name)
     for layer in net._layers:
@@ -148,7 +150,7 @@ def model_bytes(net: Net, diff: bool = False) -> bytes:
     return model.SerializeToString()
 
 
-def hdf5_bytes(net: Net, diff: bool = False) -> bytes:
+def hdf5_bytes(net: LayeredNet, diff: bool = False) -> bytes:
     """The net's weights (and gradients) as the content of a .caffemodel.h5 (Net::ToHDF5).
 
     Groups data and diff have a group for each layer, with or without parameters. data holds a shared
@@ -179,7 +181,7 @@ def hdf5_bytes(net: Net, diff: bool = False) -> bytes:
 _MOST_NAMED = 5
 
 
-def check_fits_hdf5(net: Net) -> None:
+def check_fits_hdf5(net: LayeredNet) -> None:
     """See that an HDF5 file can hold the net: it has a group for each layer, with the layer's name.
 
     Raises:
@@ -200,7 +202,7 @@ def check_fits_hdf5(net: Net) -> None:
     raise SnapshotError(" ".join(sentences))
 
 
-def _unfit_for_hdf5(net: Net) -> Iterator[tuple[str, str]]:
+def _unfit_for_hdf5(net: LayeredNet) -> Iterator[tuple[str, str]]:
     """What of a net has no group of its own in an HDF5 file, and why."""
     for name, group in duplicate_names.by_name(net._layer_names).items():
         which = duplicate_names.listing(net, group)
@@ -216,11 +218,11 @@ def _unfit_for_hdf5(net: Net) -> Iterator[tuple[str, str]]:
             yield f"blob '{source}', which several layers read," if is_split else f"layer '{name}'", why
 
 
-def write_model(net: Net, path: str | Path, diff: bool = False) -> None:
+def write_model(net: LayeredNet, path: str | Path, diff: bool = False) -> None:
     """Write a .caffemodel."""
     write_file(path, model_bytes(net, diff))
 
 
-def write_hdf5_model(net: Net, path: str | Path, diff: bool = False) -> None:
+def write_hdf5_model(net: LayeredNet, path: str | Path, diff: bool = False) -> None:
     """Write a .caffemodel.h5."""
     write_file(path, hdf5_bytes(net, diff))

@@ -8,6 +8,7 @@ import torch
 from caffe import NetError, PrototxtError
 from caffe._blob import Blob
 from caffe._device import memory
+from caffe._net.memory import NetMemory
 
 from tests.engine.build import input_layer, make_net
 
@@ -139,7 +140,7 @@ def test_on_a_gpu_its_own_memory_counts(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (700, 1000))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 50)
     monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 20)
-    assert memory.NetMemory(training=True).free == 730
+    assert NetMemory(training=True).free == 730
 
 
 class TestBlob:

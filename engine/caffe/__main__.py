@@ -207,7 +207,7 @@ def time_layers(flags: SimpleNamespace) -> None:
     if flags.phase == "ALL":
         raise CaffeError("--phase=ALL: time runs a net in one phase, TRAIN or TEST.")
     net = _load_net(flags, flags.phase or "TRAIN")
-    net.run_every_backward()
+    net.graph.run_every_backward()
     last = len(net.layers) - 1
     logger.info("Performing Forward")
     logger.info("Initial loss: %g", float(net._forward(0, last)))

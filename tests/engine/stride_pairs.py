@@ -145,8 +145,8 @@ def exact_gradients(net: Net) -> list[torch.Tensor]:
         own = [b._data.tensor().double().requires_grad_(need) for b in layer.blobs]
         weights += own if need else []
         with torch.enable_grad():
-            tops = layer.forward([_Contiguous.apply(values[b]) for b in net._layer_bottoms[index]], own)
-        values.update(zip(net._layer_tops[index], map(_Contiguous.apply, tops), strict=True))
+            tops = layer.forward([_Contiguous.apply(values[b]) for b in net.graph.bottoms[index]], own)
+        values.update(zip(net.graph.tops[index], map(_Contiguous.apply, tops), strict=True))
     loss = values[net._outputs[-1]] * 0.5
     return list(torch.autograd.grad(loss, weights))
 

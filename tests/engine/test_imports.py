@@ -9,8 +9,6 @@ import pytest
 ENGINE = Path(caffe.__file__).parent
 
 REMAINING = [
-    # Each of these reads the net while it is made; they go when what is made once is an object of its own.
-    ["caffe._net.debug_info", "caffe._net.duplicate_names", "caffe._net.layered_net"],
     # The solver hands itself to its rate policies and snapshots; they need its progress and named states only.
     ["caffe._snapshot.restore", "caffe._snapshot.write", "caffe._solver.lr_policy", "caffe._solver.solver"],
 ]

@@ -81,7 +81,7 @@ def measure(net_param: caffe_pb2.NetParameter, phase: str, level: int = 0, stage
         logger.setLevel(level_before)
     shapes = {name: tuple(blob.shape) for name, blob in net.blobs.items()}
     counted: set[str] = set()
-    given = [layer for layer, described in zip(net._layers, net._descriptions, strict=True) if described]
+    given = [layer for layer, described in zip(net.graph.layers, net.graph.descriptions, strict=True) if described]
     rows = [
         replace(_row(layer, made, shapes, counted), type=of)
         for layer, made, of in zip(filtered.layer, given, types, strict=True)

@@ -4,19 +4,14 @@ Real Caffe finds layers by name alone: the first of two namesakes gets the last 
 Here namesakes are matched by their type and tops first, then by their order.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from difflib import SequenceMatcher
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from caffe._layers.base import Layer
 from caffe._log import logger
+from caffe._net.graph import Graph
 from caffe.proto import caffe_pb2
-
-if TYPE_CHECKING:
-    from caffe._net.layered_net import LayeredNet
-
 
 _MOST_LISTED = 5
 
@@ -75,9 +70,9 @@ def of_layer(layer: Layer, holds: bool = True) -> Named:
     return Named(layer.name, layer, holds, layer.type, tuple(layer.param.top))
 
 
-def by_weights(net: LayeredNet) -> list[Named]:
+def by_weights(graph: Graph) -> list[Named]:
     """A net's layers, to be matched for their weights."""
-    return [of_layer(layer, bool(layer.blobs)) for layer in net._layers]
+    return [of_layer(layer, bool(layer.blobs)) for layer in graph.layers]
 
 
 def match(sources: Sequence[Named], targets: Sequence[Named]) -> Match:
@@ -121,36 +116,17 @@ def _align(sources: list[Named], targets: list[Named]) -> list[tuple[str, int, i
 # ---- what users are told -------------------------------------------------------------------------
 
 
-def describe(net: caffe_pb2.NetParameter, with_splits: caffe_pb2.NetParameter) -> list[str]:
-    """What tells each layer of a net from its namesakes, such as `layer 2: InnerProduct, data -> fc`.
-
-    Args:
-        net: the layers as the user wrote them; they are counted from 1.
-        with_splits: the net's layers, with those that insert_splits put between; these get "".
-    """
-    described, number = [], 0
-    for layer in with_splits.layer:
-        given = net.layer[number] if number < len(net.layer) else None
-        if given is None or (layer.name, layer.type) != (given.name, given.type):
-            described.append("")
-            continue
-        number += 1
-        blobs = " -> ".join(", ".join(side) for side in (given.bottom, given.top) if side)
-        described.append(f"layer {number}: {layer.type}{blobs and ', '}{blobs}")
-    return described
-
-
-def label(net: LayeredNet, layer: Layer) -> str:
+def label(graph: Graph, layer: Layer) -> str:
     """A layer's name for messages; where it has none or namesakes, with what tells it from the others."""
-    if layer.name and net._layer_names.count(layer.name) == 1:
+    if layer.name and graph.layer_names.count(layer.name) == 1:
         return f"'{layer.name}'"
-    described = next(text for each, text in zip(net._layers, net._descriptions, strict=True) if each is layer)
+    described = next(text for each, text in zip(graph.layers, graph.descriptions, strict=True) if each is layer)
     return f"'{layer.name}' ({described})"
 
 
-def listing(net: LayeredNet, indices: Sequence[int]) -> str:
+def listing(graph: Graph, indices: Sequence[int]) -> str:
     """What tells layers of one name apart; of many, the first few."""
-    shown = [net._descriptions[i] for i in indices[:_MOST_LISTED]]
+    shown = [graph.descriptions[i] for i in indices[:_MOST_LISTED]]
     return "; ".join(shown + ([f"and {len(indices) - len(shown)} more"] if len(indices) > len(shown) else []))
 
 
@@ -159,11 +135,11 @@ def is_stateful(layer: Layer) -> bool:
     return type(layer).get_state is not Layer.get_state
 
 
-def warn(net: LayeredNet) -> None:
+def warn(graph: Graph) -> None:
     """Warn of namesakes that real Caffe, or a user's script, would take for each other."""
-    for name, group in by_name(net._layer_names).items():
-        with_weights = [i for i in group if net._layers[i].blobs]
-        with_state = [i for i in group if is_stateful(net._layers[i])]
+    for name, group in by_name(graph.layer_names).items():
+        with_weights = [i for i in group if graph.layers[i].blobs]
+        with_state = [i for i in group if is_stateful(graph.layers[i])]
         concerned = {i for kind in (with_weights, with_state) if len(kind) > 1 for i in kind}
         if not concerned:
             continue
@@ -172,20 +148,20 @@ def warn(net: LayeredNet) -> None:
             "Net '%s', phase %s: %d layers %s (%s). This Caffe tells them apart by type, tops and order when it loads, "
             "shares or resumes. Real Caffe mixes them up, and HDF5 files cannot hold them.%s "
             "Give each layer a name of its own.",
-            net.name, caffe_pb2.Phase.Name(net.phase), len(concerned),
+            graph.name, caffe_pb2.Phase.Name(graph.phase), len(concerned),
             f"are named '{name}'" if name else "have no name",
-            listing(net, sorted(concerned)), params,
+            listing(graph, sorted(concerned)), params,
         )  # fmt: skip
 
 
-def explain(net: LayeredNet, group: Uneven, where: str) -> str:
+def explain(graph: Graph, group: Uneven, where: str) -> str:
     """A message about layers of one name, of which a file or another net has more or fewer than the net.
 
     Args:
         where: what has the sources.
     """
     name = group.sources[0].name
-    described = {id(layer): text for layer, text in zip(net._layers, net._descriptions, strict=True)}
+    described = {id(layer): text for layer, text in zip(graph.layers, graph.descriptions, strict=True)}
     got, rest = [], []
     for target in group.targets:
         number, text = group.numbers.get(id(target)), described[id(target.value)]
@@ -197,6 +173,7 @@ def explain(net: LayeredNet, group: Uneven, where: str) -> str:
     named = f"named '{name}'" if name else "without a name"
     return (
         f"{where} has weights of {len(group.sources)} layer(s) {named}, "
-        f"net '{net.name}' in phase {caffe_pb2.Phase.Name(net.phase)} has {len(group.targets)}: {'; '.join(got + rest)}. "
+        f"net '{graph.name}' in phase {caffe_pb2.Phase.Name(graph.phase)} has {len(group.targets)}: "
+        f"{'; '.join(got + rest)}. "
         f"{'' if group.sure else 'Only their order could decide. '}Give each layer a name of its own."
     )

@@ -1,4 +1,4 @@
-"""How a net is made and run (Caffe's net.cpp): layers wired by blobs, forward and backward one by one.
+"""The passes of a net layer by layer (Caffe's net.cpp): forward and backward, each layer alone.
 
 What pycaffe's users see of it is in _net/net.py.
 """
@@ -9,17 +9,13 @@ from typing import NamedTuple
 import torch
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from caffe import _layers
 from caffe._blob import Blob, address, own_memory
-from caffe._device import device
 from caffe._device.allocator import keep_freed_memory
 from caffe._error import NetError
-from caffe._layers.base import BlobLayer, Layer
+from caffe._layers.base import BlobLayer
 from caffe._log import logger
-from caffe._net import debug_info, duplicate_names
-from caffe._net.memory import NetMemory
-from caffe._net.params import ParamTable
-from caffe._net.wiring import filter_net, insert_splits
+from caffe._net import debug_info, duplicate_names, fusion
+from caffe._net.graph import Graph
 from caffe.proto import caffe_pb2
 
 
@@ -47,7 +43,7 @@ class _Tape(NamedTuple):
     bottom: list[GradientEdge | None]
     weights: list[GradientEdge | None]
     top: list[GradientEdge | None]
-    types: list[torch.dtype]  #: of the tops' values, and so of their gradients
+    types: list[torch.dtype]  #: the types of the tops' values, and so of their gradients
 
 
 def _edges(tensors: Sequence[torch.Tensor]) -> list[GradientEdge | None]:
@@ -55,10 +51,14 @@ def _edges(tensors: Sequence[torch.Tensor]) -> list[GradientEdge | None]:
 
 
 class LayeredNet:
-    """Layers, the blobs between them, and the passes over them.
+    """A graph and the passes over it, one layer after the other.
 
     Args:
         net_param: the net, upgraded; its state says phase, level and stages.
+
+    Attributes:
+        graph: the layers and the blobs between them.
+        debug_info: whether each pass logs mean values and gradients.
 
     Raises:
         PrototxtError, NetError, DataError: what is wrong and where.
@@ -66,260 +66,30 @@ class LayeredNet:
 
     def __init__(self, net_param: caffe_pb2.NetParameter):
         keep_freed_memory()
-        filtered = filter_net(net_param)
-        logger.info("Initializing net from parameters: \n%s", filtered)
-        self.name = filtered.name
-        self.where = f"Net '{self.name}'"  # for messages; whoever read it from a file says which
-        self.phase = filtered.state.phase
-        self.debug_info = filtered.debug_info
-        self._layers: list[Layer] = []
-        self._layer_names: list[str] = []
-        self._blobs: list[Blob] = []
-        self._blob_names: list[str] = []
-        self._blob_loss_weights: list[float] = []
-        self._layer_loss_weights: list[list[float]] = []  # of a layer's tops: in place, a blob has one a layer
-        self._layer_bottoms: list[list[int]] = []
-        self._layer_tops: list[list[int]] = []
-        self._inputs: list[int] = []
-        self._params = ParamTable()
-        self._bottom_need_backward: list[list[bool]] = []
-        self._layer_need_backward: list[bool] = []
-        self._param_need_backward: list[list[bool]] = []
-        self._tapes: list[_Tape | None] = []
-        self._overwrites: list[int | None] = []  # of a ReLU that may write over its bottom: who wrote that
-        self._reads_written_over: list[bool] = []  # of a layer: what others may write before its backward
-        self._shaped_for: list[list[list[int]]] = []  # bottom shapes that the tops have now
+        self.graph = graph = Graph(net_param)
+        self.name = graph.name
+        self.where = f"Net '{self.name}'"  # for messages; a Net read from a file is called by the file
+        self.phase = graph.phase
+        self.debug_info = net_param.debug_info
+        # Scripts know these as private names of pycaffe's Net; other rooms of the engine use them, too.
+        self._layers, self._layer_names = graph.layers, graph.layer_names
+        self._blobs, self._blob_names, self._blob_loss_weights = graph.blobs, graph.blob_names, graph.blob_loss_weights
+        self._inputs, self._outputs = graph.inputs, graph.outputs
+        self._params = graph.params
+        self._tapes: list[_Tape | None] = [None] * len(graph.layers)
+        self._overwrites = fusion.overwriting_relus(graph)
         self._callbacks: dict[str, list[Callable[[int], None]]] = {
             when: [] for when in ("before_forward", "after_forward", "before_backward", "after_backward")
         }
-        available: dict[str, int] = {}
-        index: dict[str, int] = {}
-        need_backward: list[bool] = []
-        param = insert_splits(filtered)
-        self._descriptions = duplicate_names.describe(filtered, param)  # for messages about layers of one name
-        memory, taken = 0, NetMemory(self.phase == caffe_pb2.TRAIN)
-        for layer_param in param.layer:
-            if not layer_param.HasField("phase"):
-                layer_param.phase = self.phase
-            memory += self._add_layer(layer_param, available, index, need_backward, taken)
-            logger.info("Memory required for data: %d", 4 * memory)
-        self._skip_needless_backward()
-        self._forced = param.force_backward
-        if self._forced:
-            self._force_backward()
-        for name in sorted(available):
-            logger.info("This network produces output %s", name)
-        self._outputs = [available[name] for name in sorted(available)]
-        self._params.share()
-        self._tapes = [None] * len(self._layers)
-        self._overwrites = self._find_overwriting()
-        self._reads_written_over = self._find_readers_of_written_over()
-        duplicate_names.warn(self)
+        duplicate_names.warn(graph)
         logger.info("Network initialization done.")
 
-    def _add_layer(
-        self,
-        param: caffe_pb2.LayerParameter,
-        available: dict[str, int],
-        index: dict[str, int],
-        need_backward: list[bool],
-        taken: NetMemory,
-    ) -> int:
-        """Make one layer and wire it; returns the number of values its tops hold."""
-        known_blobs = len(self._blobs)
-        if param.propagate_down and len(param.propagate_down) != len(param.bottom):
-            raise NetError(f"Layer '{param.name}': propagate_down must be specified 0 or {len(param.bottom)} times.")
-        if len(param.loss_weight) not in (0, len(param.top)):
-            raise NetError(f"Layer '{param.name}': loss_weight must be unspecified or specified once per top blob.")
-        # BatchNorm gives its parameters lr_mult 0 in its setup; who needs backward goes by the prototxt (net.cpp).
-        given_lr_mult = [spec.lr_mult for spec in param.param]
-        layer = _layers.create(param)
-        self._layers.append(layer)
-        self._layer_names.append(param.name)
-        logger.info("Creating Layer %s", param.name)
-        layer.check_counts()
-
-        bottom_ids, propagate = [], []
-        for j, blob in enumerate(param.bottom):
-            if blob not in available:
-                raise NetError(f"Unknown bottom blob '{blob}' (layer '{param.name}', bottom index {j}).")
-            logger.info("%s <- %s", param.name, blob)
-            bottom_ids.append(available.pop(blob))
-            propagate.append(param.propagate_down[j] if param.propagate_down else need_backward[bottom_ids[j]])
-        top_ids = []
-        for j, blob in enumerate(param.top):
-            if j < len(param.bottom) and param.bottom[j] == blob:
-                logger.info("%s -> %s (in-place)", param.name, blob)
-                top_ids.append(index[blob])
-            elif blob in index:
-                raise NetError(f"Top blob '{blob}' produced by multiple sources (the second is layer '{param.name}').")
-            else:
-                logger.info("%s -> %s", param.name, blob)
-                top_ids.append(self._add_blob(blob, need_backward))
-                index[blob] = top_ids[-1]
-            available[blob] = top_ids[-1]
-        if param.type == "Input":
-            self._inputs.extend(top_ids)
-        if layer.auto_top_blobs and len(top_ids) < layer.tops[0]:
-            logger.info("%s -> (automatic)", param.name)
-            top_ids.append(self._add_blob("(automatic)", need_backward))
-        self._layer_bottoms.append(bottom_ids)
-        self._layer_tops.append(top_ids)
-
-        bottom, top = self._of(bottom_ids), self._of(top_ids)
-        if isinstance(layer, BlobLayer):
-            layer.setup_blobs(bottom, top)
-        else:
-            layer.setup([tuple(blob.shape) for blob in bottom])
-        self._shaped_for.append([])
-        self._reshape_layer(len(self._layers) - 1)
-        taken.add(layer, self._blobs[known_blobs:])
-        logger.info("Setting up %s", param.name)
-        if layer.default_loss_weight and not param.loss_weight:
-            # Real Caffe's losses write the default into their own parameter, and so into snapshots.
-            param.loss_weight.extend([layer.default_loss_weight] + [0.0] * (len(top) - 1))
-        weights = list(param.loss_weight) or [0.0] * len(top)
-        self._layer_loss_weights.append(weights)
-        for blob_id, blob, weight in zip(top_ids, top, weights, strict=False):
-            self._blob_loss_weights[blob_id] = weight
-            logger.info("Top shape: %s", blob.shape_string())
-            if weight:
-                logger.info("    with loss weight %g", weight)
-                blob._diff.set(torch.full(tuple(blob.shape), weight, device=device.current()))
-
-        if len(param.param) > len(layer.blobs):
-            raise NetError(f"Too many params specified for layer {param.name}.")
-        for j in range(len(layer.blobs)):
-            self._params.add(layer, j)
-        trained = [j >= len(given_lr_mult) or given_lr_mult[j] != 0 for j in range(len(layer.blobs))]
-        self._param_need_backward.append(trained)
-        self._bottom_need_backward.append(propagate)
-        # A bottom that needs its gradient gets it from this layer.
-        needed = any(need_backward[i] for i in bottom_ids) or any(trained)
-        self._layer_need_backward.append(needed)
-        if needed:
-            for blob_id in top_ids:
-                need_backward[blob_id] = True
-        return sum(blob.count for blob in top)
-
-    def _add_blob(self, name: str, need_backward: list[bool]) -> int:
-        self._blobs.append(Blob())
-        self._blob_names.append(name)
-        self._blob_loss_weights.append(0.0)
-        need_backward.append(False)
-        return len(self._blobs) - 1
-
-    def _skip_needless_backward(self) -> None:
-        """From the losses back: switch off what contributes to none (the second half of Net::Init)."""
-        under_loss: set[int] = set()
-        skip: set[int] = set()
-        for i in reversed(range(len(self._layers))):
-            tops = self._layer_tops[i]
-            contributes = any(self._blob_loss_weights[t] or t in under_loss for t in tops)
-            skip_all = all(t in skip for t in tops)
-            if self._layer_need_backward[i] and skip_all:
-                self._layer_need_backward[i] = False
-                self._bottom_need_backward[i] = [False] * len(self._layer_bottoms[i])
-            if not contributes:
-                self._layer_need_backward[i] = False
-            verb = "needs" if self._layer_need_backward[i] else "does not need"
-            logger.info("%s %s backward computation.", self._layer_names[i], verb)
-            for j, blob_id in enumerate(self._layer_bottoms[i]):
-                if contributes:
-                    under_loss.add(blob_id)
-                else:
-                    self._bottom_need_backward[i][j] = False
-                if not self._bottom_need_backward[i][j]:
-                    skip.add(blob_id)
-
-    def _find_overwriting(self) -> list[int | None]:
-        """For each ReLU in place after a layer whose backward does not read its own top: the index of that layer.
-
-        Such a ReLU writes over its bottom, as Caffe's do, in place of taking memory for its top.
-        """
-        writers: dict[int, int] = {}
-        found: list[int | None] = []
-        for i, layer in enumerate(self._layers):
-            bottoms, tops = self._layer_bottoms[i], self._layer_tops[i]
-            before = None
-            if layer.type == "ReLU" and bottoms == tops and not layer.param.relu_param.negative_slope:
-                before = writers.get(bottoms[0])
-            found.append(before if before is not None and self._layers[before].forward_relu else None)
-            writers.update(dict.fromkeys(tops, i))
-        return found
-
-    def _find_readers_of_written_over(self) -> list[bool]:
-        """For each layer: whether it reads memory of a Split that a layer in place or a Python layer may write.
-
-        Through a Reshape or Flatten, say, of one of its tops. Without a Split nobody else reads that memory.
-        """
-        of = list(range(len(self._blobs)))  # the first blob of the memory
-        split, written = set(), set()  # memory, so far and in the order of the layers
-        for layer, bottoms, tops in zip(self._layers, self._layer_bottoms, self._layer_tops, strict=True):
-            written |= {of[b] for b in bottoms if of[b] in split and (b in tops or isinstance(layer, BlobLayer))}
-            if layer.shares_values and bottoms != tops:
-                for top in tops:
-                    of[top] = of[bottoms[0]]
-                if layer.type == "Split":
-                    split.add(of[bottoms[0]])
-        return [any(of[b] in written for b in bottoms) for bottoms in self._layer_bottoms]
-
-    def _force_backward(self) -> None:
-        for i, layer in enumerate(self._layers):
-            self._layer_need_backward[i] = True
-            self._param_need_backward[i] = [True] * len(layer.blobs)
-            self._bottom_need_backward[i] = [
-                need or layer.allow_force_backward(j) for j, need in enumerate(self._bottom_need_backward[i])
-            ]
-
-    def check_gradients(self, i: int) -> None:
-        """Raise NetError if layer i is to give a gradient that it lacks, as real Caffe's backward pass of it does."""
-        layer = self._layers[i]
-        for j, need in enumerate(self._bottom_need_backward[i]):
-            if need and self._layer_need_backward[i] and layer.lacks_gradient_of(j):
-                raise layer.gradient_error(j, self._forced)
-
-    def run_every_backward(self) -> None:
-        """Let backward run in every layer, as `caffe time` does, and not only where a loss needs it.
-
-        Each layer then computes what its own Backward would in real Caffe: gradients of weights that are trained, and
-        of bottoms where somebody needs them or where Backward does not ask.
-        """
-        for i, layer in enumerate(self._layers):
-            if layer.has_backward:
-                self._layer_need_backward[i] = True
-            else:
-                logger.warning(
-                    "Layer '%s' (%s) has no backward pass: it takes no time here; real Caffe stops at it.",
-                    layer.name,
-                    layer.type,
-                )
-            if layer.backward_unasked:
-                self._bottom_need_backward[i] = [True] * len(self._layer_bottoms[i])
-
     def _of(self, ids: list[int]) -> list[Blob]:
-        return [self._blobs[i] for i in ids]
-
-    def _reshape_layer(self, i: int) -> None:
-        layer, bottom, top = self._layers[i], self._of(self._layer_bottoms[i]), self._of(self._layer_tops[i])
-        if isinstance(layer, BlobLayer):
-            layer.reshape_blobs(bottom, top)
-            return
-        # An input keeps the shape that a person gave it since it was made.
-        if layer.type == "Input" and any(blob.shape for blob in top):
-            return
-        shapes = [blob.shape for blob in bottom]
-        for blob, shape in zip(top, layer.top_shapes([tuple(shape) for shape in shapes]), strict=True):
-            if layer.shares_values and blob not in bottom:
-                blob.share(bottom[0], shape, gradients=layer.shares_gradients)
-            else:
-                layer.reshape(blob, shape)
-        self._shaped_for[i] = shapes
+        return self.graph.blobs_at(ids)
 
     def reshape(self) -> None:
         """Spread changed shapes of inputs through the net."""
-        for i in range(len(self._layers)):
-            self._reshape_layer(i)
+        self.graph.reshape()
 
     # ---- running it ----------------------------------------------------------------------------
 
@@ -334,19 +104,29 @@ class LayeredNet:
             on a GPU turning it into a float waits for the device.
         """
         self.check_has_layers()
+        graph = self.graph
         losses = []
         self._tapes[start : end + 1] = [None] * (end + 1 - start)
         for i in range(start, end + 1):
             self._run_callbacks("before_forward", i)
             self._forward_layer(i, record, overwrite=self._may_overwrite(i, start))
-            for blob_id, weight in zip(self._layer_tops[i], self._layer_loss_weights[i], strict=False):
+            for blob_id, weight in zip(graph.tops[i], graph.loss_weights[i], strict=False):
                 if weight:
-                    blob = self._blobs[blob_id]
+                    blob = graph.blobs[blob_id]
                     losses.append((blob._data.tensor() * blob._diff.tensor()).sum())
             if self.debug_info:
-                debug_info.log_forward(self, i)
+                debug_info.log_forward(graph, i)
             self._run_callbacks("after_forward", i)
         return sum(losses) if losses else 0.0
+
+    def score(self) -> torch.Tensor | float:
+        """Run all layers forward, and keep nothing that backward would need; returns the loss."""
+        return self._forward(0, len(self._layers) - 1, record=False)
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether somebody looks at blobs between layers: debug_info or a callback."""
+        return self.debug_info or any(self._callbacks.values())
 
     def check_has_layers(self) -> None:
         """Such a net can be made and looked at, as in real Caffe, but not run.
@@ -354,7 +134,7 @@ class LayeredNet:
         Raises:
             NetError: there is none.
         """
-        if not self._layers:
+        if not self.graph.layers:
             raise NetError(
                 f"{self.where} has no layer in phase {caffe_pb2.Phase.Name(self.phase)}: nothing to run. "
                 "Do its layers' include and exclude rules leave any?"
@@ -369,13 +149,14 @@ class LayeredNet:
         return before is not None and before >= start
 
     def _forward_layer(self, i: int, record: bool, again: bool = False, overwrite: bool = False) -> None:
-        layer, bottom, top = self._layers[i], self._of(self._layer_bottoms[i]), self._of(self._layer_tops[i])
+        graph = self.graph
+        layer, bottom, top = graph.layers[i], graph.blobs_at(graph.bottoms[i]), graph.blobs_at(graph.tops[i])
         if isinstance(layer, BlobLayer):
             layer.reshape_blobs(bottom, top)
             layer.forward_blobs(bottom, top)
             return
-        if [blob.shape for blob in bottom] != self._shaped_for[i]:
-            self._reshape_layer(i)
+        if [blob.shape for blob in bottom] != graph.shaped_for[i]:
+            graph.reshape_layer(i)
         if not again:
             layer.begin_pass()
         values = [blob._data.tensor() for blob in bottom]
@@ -385,7 +166,7 @@ class LayeredNet:
             for blob in top:
                 if blob not in bottom:
                     blob._data.release()
-        if record and self._layer_need_backward[i]:
+        if record and graph.layer_need_backward[i]:
             # A user writes where there is a view, and so does a layer in place: over what backward needs.
             values = [
                 v.clone() if blob._data.has_view and self._needs_copy(i, j) else v
@@ -393,12 +174,12 @@ class LayeredNet:
             ]
             wanted = torch.empty(0, requires_grad=True)
             weights = [
-                w.detach().requires_grad_(need) for w, need in zip(weights, self._param_need_backward[i], strict=True)
+                w.detach().requires_grad_(need) for w, need in zip(weights, graph.param_need_backward[i], strict=True)
             ]
             with torch.enable_grad():
                 values = [
                     _Entry.apply(v, wanted) if need else v
-                    for v, need in zip(values, self._bottom_need_backward[i], strict=True)
+                    for v, need in zip(values, graph.bottom_need_backward[i], strict=True)
                 ]
                 begin = _edges(values)  # before a ReLU overwrites them: then they are its top
                 results = compute(values, weights)
@@ -420,8 +201,9 @@ class LayeredNet:
 
     def _needs_copy(self, i: int, j: int) -> bool:
         """Whether bottom j of layer i may be written over before backward, which must see what forward saw."""
-        in_place = self._layer_bottoms[i][j] in self._layer_tops[i]
-        return in_place or self._reads_written_over[i] or j in self._layers[i].keeps_bottoms
+        graph = self.graph
+        in_place = graph.bottoms[i][j] in graph.tops[i]
+        return in_place or graph.reads_written_over[i] or j in graph.layers[i].keeps_bottoms
 
     def _backward(self, start: int, end: int, keep: bool = True) -> None:
         """Run layers start down to end (inclusive) backward.
@@ -430,22 +212,24 @@ class LayeredNet:
             keep: False frees what the forward pass left as soon as it is used; a second backward
                 pass then needs another forward pass.
         """
+        graph = self.graph
         for i in range(start, end - 1, -1):
             self._run_callbacks("before_backward", i)
-            if self._layer_need_backward[i]:
+            if graph.layer_need_backward[i]:
                 self._backward_layer(i, keep)
                 if self.debug_info:
-                    debug_info.log_backward(self, i)
+                    debug_info.log_backward(graph, i)
             self._run_callbacks("after_backward", i)
-        if self.debug_info and start == len(self._layers) - 1 and end == 0:
-            debug_info.log_norms(self)
+        if self.debug_info and start == len(graph.layers) - 1 and end == 0:
+            debug_info.log_norms(graph)
 
     def _backward_layer(self, i: int, keep: bool) -> None:
-        layer, bottom, top = self._layers[i], self._of(self._layer_bottoms[i]), self._of(self._layer_tops[i])
+        graph = self.graph
+        layer, bottom, top = graph.layers[i], graph.blobs_at(graph.bottoms[i]), graph.blobs_at(graph.tops[i])
         if isinstance(layer, BlobLayer):
-            layer.backward_blobs(top, self._bottom_need_backward[i], bottom)
+            layer.backward_blobs(top, graph.bottom_need_backward[i], bottom)
             return
-        self.check_gradients(i)
+        graph.check_gradients(i)
         tape = self._tapes[i]
         if tape is None:
             # backward(start=...) over layers that were not run forward: take the blobs as they are.

@@ -116,20 +116,20 @@ class Net(LayeredNet):
     @cached_property
     def top_names(self) -> "OrderedDict[str, list[str]]":
         """Names of the tops by layer name."""
-        return self._names_by_layer(self._layer_tops)
+        return self._names_by_layer(self.graph.tops)
 
     @cached_property
     def bottom_names(self) -> "OrderedDict[str, list[str]]":
         """Names of the bottoms by layer name."""
-        return self._names_by_layer(self._layer_bottoms)
+        return self._names_by_layer(self.graph.bottoms)
 
     def _bottom_ids(self, layer: int) -> list[int]:
         """Indices (in ``_blobs``) of a layer's bottoms."""
-        return self._layer_bottoms[layer]
+        return self.graph.bottoms[layer]
 
     def _top_ids(self, layer: int) -> list[int]:
         """Indices (in ``_blobs``) of a layer's tops."""
-        return self._layer_tops[layer]
+        return self.graph.tops[layer]
 
     def _names_by_layer(self, ids: list[list[int]]) -> "OrderedDict[str, list[str]]":
         names = ([self._blob_names[i] for i in row] for row in ids)
@@ -157,7 +157,7 @@ class Net(LayeredNet):
         first = self._layer_index(start) if start else 0
         last = self._layer_index(end) if end else len(self._layers) - 1
         # By index: of several layers with the name this pass runs the first, whose tops are returned.
-        ends = [self._blob_names[i] for i in self._layer_tops[last]] if end else self.outputs
+        ends = [self._blob_names[i] for i in self.graph.tops[last]] if end else self.outputs
         wanted = {*ends, *(blobs or [])}
         self._fill("input", self.inputs, inputs, "data")
         self._forward(first, last)
@@ -179,7 +179,7 @@ class Net(LayeredNet):
         """
         first = self._layer_index(start) if start else len(self._layers) - 1
         last = self._layer_index(end) if end else 0
-        ends = [self._blob_names[i] for i in self._layer_bottoms[last]] if end else self.inputs
+        ends = [self._blob_names[i] for i in self.graph.bottoms[last]] if end else self.inputs
         wanted = {*ends, *(diffs or [])}
         self._fill("output", self.outputs, outputs, "diff")
         self._backward(first, last)
@@ -288,19 +288,19 @@ class Net(LayeredNet):
         Raises:
             NetError: a layer has other shapes there.
         """
-        matched = duplicate_names.match(duplicate_names.by_weights(other), duplicate_names.by_weights(self))
+        matched = duplicate_names.match(duplicate_names.by_weights(other.graph), duplicate_names.by_weights(self.graph))
         for name in other._layer_names:
             if name not in self._layer_names:
                 logger.info("Ignoring source layer %s", name)
         for group in matched.uneven:
-            message = duplicate_names.explain(self, group, f"Net '{other.name}', whose weights are shared,")
+            message = duplicate_names.explain(self.graph, group, f"Net '{other.name}', whose weights are shared,")
             if len(group.numbers) < len(group.targets) and message not in self._told:
                 self._told.add(message)
                 logger.warning("%s", message)
         for source, target in ((source.value, target.value) for source, target in matched.pairs):
             shapes = [[blob.shape for blob in layer.blobs] for layer in (source, target)]
             if shapes[0] != shapes[1]:
-                name = duplicate_names.label(other, source)
+                name = duplicate_names.label(other.graph, source)
                 raise NetError(f"Cannot share weights of layer {name}: shapes {shapes[0]} and {shapes[1]}.")
             for ours, theirs in zip(target.blobs, source.blobs, strict=True):
                 ours.share_data(theirs)

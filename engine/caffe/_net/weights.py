@@ -81,11 +81,11 @@ def copy_weights(net: LayeredNet, layers: Weights, where: str, complete: bool = 
     Raises:
         SnapshotError: the number or the shapes of a layer's parameters differ, or a layer is missing.
     """
-    matched = duplicate_names.match(layers, duplicate_names.by_weights(net))
+    matched = duplicate_names.match(layers, duplicate_names.by_weights(net.graph))
     for name in (source.name for source in layers):
-        if name not in net._layer_names:
+        if name not in net.graph.layer_names:
             logger.info("Ignoring source layer %s", name)
-    shared = {id(blob) for blob, _ in net._params.shared}
+    shared = {id(blob) for blob, _ in net.graph.params.shared}
     _check_all_found(net, matched, shared, where, complete)
     copies = []
     for source, found in matched.pairs:
@@ -93,18 +93,18 @@ def copy_weights(net: LayeredNet, layers: Weights, where: str, complete: bool = 
         needed = {index for index, blob in enumerate(target.blobs) if id(blob) not in shared}
         if not needed <= protos.keys() <= set(range(len(target.blobs))):
             raise SnapshotError(
-                f"{where}: layer {label(net, target)} has {len(protos)} parameter blobs, the net's has "
+                f"{where}: layer {label(net.graph, target)} has {len(protos)} parameter blobs, the net's has "
                 f"{len(target.blobs)}: it is a snapshot of another net."
             )
         for index, proto in protos.items():
             blob = target.blobs[index]
             if not _same_shape(proto, tuple(blob.shape)):
                 raise SnapshotError(
-                    f"{where}: cannot copy param {index} weights from layer {label(net, target)}; shape mismatch. "
+                    f"{where}: cannot copy param {index} weights from layer {label(net.graph, target)}; shape mismatch. "
                     f"Source param shape is {shape_of(proto)}; target param shape is {tuple(blob.shape)}. To learn "
                     "this layer's parameters from scratch rather than copying from a saved net, rename the layer."
                 )
-            copies.append((blob, to_array(proto, f"{where}, layer {label(net, target)}")))
+            copies.append((blob, to_array(proto, f"{where}, layer {label(net.graph, target)}")))
     for blob, values in copies:
         blob._data.set(torch.from_numpy(values.reshape(blob.shape)))
 
@@ -113,16 +113,16 @@ def _check_all_found(
     net: LayeredNet, matched: duplicate_names.Match, shared: set[int], where: str, complete: bool
 ) -> None:
     """Raise, or warn, where the net's layers are not matched to weights, or not for sure."""
-    own = [layer for layer in net._layers if any(id(blob) not in shared for blob in layer.blobs)]
+    own = [layer for layer in net.graph.layers if any(id(blob) not in shared for blob in layer.blobs)]
     found = matched.found()
     missing = [layer for layer in own if id(layer) not in found]
     if missing and complete:
-        names = ", ".join(label(net, layer) for layer in missing)
+        names = ", ".join(label(net.graph, layer) for layer in missing)
         raise SnapshotError(f"{where} has no weights for the net's {names}: it is damaged, or of another net.")
     for group in matched.uneven:
-        logger.warning("%s", explain(net, group, where))
+        logger.warning("%s", explain(net.graph, group, where))
     told = {target.name for group in matched.uneven for target in group.targets}
-    if names := ", ".join(label(net, layer) for layer in missing if layer.name not in told):
+    if names := ", ".join(label(net.graph, layer) for layer in missing if layer.name not in told):
         logger.warning("%s has no weights for the net's %s: they stay as they are.", where, names)
 
 
@@ -141,7 +141,7 @@ def _host(array) -> np.ndarray:
 def model_bytes(net: LayeredNet, diff: bool = False) -> bytes:
     """The net with its weights (and gradients) as the content of a .caffemodel."""
     model = RAW["NetParameter"](name=net.name)
-    for layer in net._layers:
+    for layer in net.graph.layers:
         proto = model.layer.add()
         proto.MergeFromString(layer.param.SerializeToString())
         del proto.blobs[:]
@@ -160,12 +160,12 @@ def hdf5_bytes(net: LayeredNet, diff: bool = False) -> bytes:
         SnapshotError: as check_fits_hdf5.
     """
     check_fits_hdf5(net)
-    shared = {id(blob) for blob, _ in net._params.shared}
+    shared = {id(blob) for blob, _ in net.graph.params.shared}
 
     def fill(file: h5py.File) -> None:
         for group in ("data", "diff")[: 1 + diff]:
             file.create_group(group)
-        for layer in net._layers:
+        for layer in net.graph.layers:
             data = file["data"].create_group(layer.name)
             for index, blob in enumerate(layer.blobs):
                 if id(blob) not in shared:
@@ -204,16 +204,16 @@ def check_fits_hdf5(net: LayeredNet) -> None:
 
 def _unfit_for_hdf5(net: LayeredNet) -> Iterator[tuple[str, str]]:
     """What of a net has no group of its own in an HDF5 file, and why."""
-    for name, group in duplicate_names.by_name(net._layer_names).items():
-        which = duplicate_names.listing(net, group)
+    for name, group in duplicate_names.by_name(net.graph.layer_names).items():
+        which = duplicate_names.listing(net.graph, group)
         if not name:
             yield f"layers without a name ({which})", "each needs one there"
             continue
         if len(group) > 1:
             yield f"the layers named '{name}' ({which})", "each needs a name of its own there"
         # A Split has its names from a layer and from a blob: only the blob is still to be told.
-        is_split = not net._descriptions[group[0]]
-        source = net._layers[group[0]].param.bottom[0] if is_split else name
+        is_split = not net.graph.descriptions[group[0]]
+        source = net.graph.layers[group[0]].param.bottom[0] if is_split else name
         if why := hdf5.unfit_name(source):
             yield f"blob '{source}', which several layers read," if is_split else f"layer '{name}'", why
 

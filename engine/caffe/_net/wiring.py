@@ -95,3 +95,22 @@ def insert_splits(net: caffe_pb2.NetParameter) -> caffe_pb2.NetParameter:
 
 def _split_name(layer: str, blob: str, top: int) -> str:
     return f"{blob}_{layer}_{top}_split"
+
+
+def describe(net: caffe_pb2.NetParameter, with_splits: caffe_pb2.NetParameter) -> list[str]:
+    """What tells each layer of a net from its namesakes, such as `layer 2: InnerProduct, data -> fc`.
+
+    Args:
+        net: the layers as the user wrote them; they are counted from 1.
+        with_splits: the net's layers, with those that insert_splits put between; these get "".
+    """
+    described, number = [], 0
+    for layer in with_splits.layer:
+        given = net.layer[number] if number < len(net.layer) else None
+        if given is None or (layer.name, layer.type) != (given.name, given.type):
+            described.append("")
+            continue
+        number += 1
+        blobs = " -> ".join(", ".join(side) for side in (given.bottom, given.top) if side)
+        described.append(f"layer {number}: {layer.type}{blobs and ', '}{blobs}")
+    return described

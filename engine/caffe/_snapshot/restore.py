@@ -216,7 +216,7 @@ def _states_of(net: Net, states: NetState) -> list[tuple[Layer, dict]]:
             "The resume file has no state of its own for %s (net '%s', phase %s). An older version wrote one for all "
             "layers of a name, or the net has changed. No layer of this net gets its state back, so that its data "
             "stays in step: all of it starts anew, as in real Caffe.",
-            ", ".join(label(net, layer) for layer in lost), net.name, caffe_pb2.Phase.Name(net.phase),
+            ", ".join(label(net.graph, layer) for layer in lost), net.name, caffe_pb2.Phase.Name(net.phase),
         )  # fmt: skip
         return []
     return [(target.value, source.value) for source, target in matched.pairs]

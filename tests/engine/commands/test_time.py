@@ -59,11 +59,11 @@ def test_deploy_net(monkeypatch, log_lines, phase, end, named):
 
 def test_bottoms_that_nobody_asks_for():
     net = make_net(DEPLOY)
-    assert not any(net._layer_need_backward)
-    net.run_every_backward()
-    asked = {name for name, need in zip(net._layer_names, net._bottom_need_backward, strict=True) if any(need)}
+    assert not any(net.graph.layer_need_backward)
+    net.graph.run_every_backward()
+    asked = {name for name, need in zip(net._layer_names, net.graph.bottom_need_backward, strict=True) if any(need)}
     assert asked == {"lrn", "bn", "mvn", "cols", "prob"}
-    assert all(net._layer_need_backward)
+    assert all(net.graph.layer_need_backward)
 
 
 class Without(caffe.Layer):
@@ -101,8 +101,8 @@ def test_python_layer(monkeypatch, log_lines, name, named):
 
 def test_net_with_a_loss_keeps_what_it_needs(monkeypatch):
     text = DEPLOY + 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" }'
-    need = make_net(text)._bottom_need_backward
+    need = make_net(text).graph.bottom_need_backward
     net, _ = run_time(monkeypatch, text, caffe.TRAIN)
     unasked = {"lrn", "bn", "mvn", "cols", "prob"}
-    for name, mine, before in zip(net._layer_names, net._bottom_need_backward, need, strict=True):
+    for name, mine, before in zip(net._layer_names, net.graph.bottom_need_backward, need, strict=True):
         assert mine == ([True] if name in unasked else before), name

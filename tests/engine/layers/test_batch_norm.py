@@ -116,7 +116,7 @@ def test_sums_are_not_trained():
     net = make_net(NET % "")
     assert [entry.lr_mult for entry in net._params.learnable] == [0, 0, 0]
     # As real Caffe decides before the layer says so: what follows gets its gradient.
-    assert net._layer_need_backward == [False, True, True]
+    assert net.graph.layer_need_backward == [False, True, True]
 
 
 def test_one_value_a_channel_has_no_variance(rng):

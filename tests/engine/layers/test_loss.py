@@ -114,7 +114,7 @@ def test_zero_loss_weight_needs_no_backward(rng):
         + 'layer { name: "ip" type: "InnerProduct" bottom: "x" top: "ip" inner_product_param { num_output: 3 } }'
         + 'layer { name: "loss" type: "SoftmaxWithLoss" bottom: "ip" bottom: "label" top: "loss" loss_weight: 0 }'
     )  # fmt: skip
-    assert net._layer_need_backward == [False] * 3
+    assert net.graph.layer_need_backward == [False] * 3
     assert float(net._forward(0, 2)) == 0
 
 

@@ -135,7 +135,7 @@ class TestRules:
 
 class TestBackward:
     def needs(self, net):
-        return dict(zip(net._layer_names, net._layer_need_backward, strict=True))
+        return dict(zip(net._layer_names, net.graph.layer_need_backward, strict=True))
 
     def test_only_from_loss_to_parameters(self):
         net = make_net(DATA + ip("a", "data") + ip("b", "a") + ip("side", "a") + silence("side") + loss("b"))
@@ -143,8 +143,8 @@ class TestBackward:
             "input": False, "a": True, "a_a_0_split": True, "b": True, "side": False, "silence": False, "loss": True,
         }  # fmt: skip
         # Neither data nor labels are asked for.
-        assert net._bottom_need_backward[net._layer_names.index("a")] == [False]
-        assert net._bottom_need_backward[net._layer_names.index("loss")] == [True, False]
+        assert net.graph.bottom_need_backward[net._layer_names.index("a")] == [False]
+        assert net.graph.bottom_need_backward[net._layer_names.index("loss")] == [True, False]
 
     def test_lr_mult_0_stops_where_nothing_below_learns(self, rng):
         frozen = "param { lr_mult: 0 } param { lr_mult: 0 }"

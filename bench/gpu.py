@@ -78,15 +78,15 @@ def measure_here(name: str, data: Path, iterations: int) -> dict:
         torch.cuda.synchronize()
     read = time.time() - before
     solver.step(1)
-    loss = float(solver.smoothed_loss())
+    loss = float(solver.progress.smoothed_loss())
     started = time.time() - STARTED - read
     solver.step(WARM_UP if device.type == "cuda" else 1)
-    float(solver.smoothed_loss())  # waits for the device
+    float(solver.progress.smoothed_loss())  # waits for the device
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()  # without what cuDNN took to try its algorithms
     begun = time.perf_counter()
     solver.step(iterations)
-    float(solver.smoothed_loss())
+    float(solver.progress.smoothed_loss())
     if device.type == "cuda":
         torch.cuda.synchronize()
     seconds = (time.perf_counter() - begun) / iterations

@@ -145,7 +145,7 @@ def train(flags: SimpleNamespace) -> None:
         solver.keep_blobs = False
         solver.set_action_function(signals.next_action)
         if meeting:
-            solver.join(meeting.join(card.of(solver)))
+            solver.join(meeting.join(card.of(solver.param, solver.net)))
         if flags.snapshot:
             logger.info("Resuming from %s", flags.snapshot)
             solver.restore(flags.snapshot)

@@ -64,7 +64,7 @@ def for_a_while(broken: Breaker, on_small_disk: bool) -> None:
             breaking = broken(process)
             breaking.__enter__()
         for _ in range(2):
-            said = wait_for(process, "Training goes on")
+            said = wait_for(process, "Training continues")
             expect("No snapshot of iteration" in said, f"not said: {said}")
         with _stopped(process):
             breaking.__exit__(None, None, None)
@@ -119,13 +119,13 @@ def read_only_from_the_start() -> None:
 
 
 def removed() -> None:
-    """The folder of the snapshots is removed: it is made anew."""
+    """The folder of the snapshots is removed: it is created again."""
     training = Training(iterations=3000, every=100)
     process = training.start()
     wait_for(process, "Iteration 12")
     with _stopped(process):
         shutil.rmtree("runs")
-    wait_for(process, "was removed: making it anew")
+    wait_for(process, "was removed: creating it again")
     log, _ = process.communicate()
     expect(process.returncode == 0, f"caffe train ended with {process.returncode}: {log[-500:]}")
     training.check_end()

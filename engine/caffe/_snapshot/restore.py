@@ -1,132 +1,107 @@
-"""Going on from a snapshot (_snapshot/write.py says what it consists of): weights, history, and what Caffe forgets."""
+"""Resuming from a snapshot (_snapshot/write.py lists its files): weights, history, progress and resume state."""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import torch
 
 from caffe._device import random_numbers
 from caffe._error import DataError, SnapshotError
 from caffe._log import logger
-from caffe._net.duplicate_names import Named, is_stateful, label, match, of_layer
 from caffe._net.weights import copy_weights, read_weights
 from caffe._snapshot.manifest import Manifest
 from caffe._snapshot.solver_state import SolverState
-from caffe._snapshot.write import RESUME_FORMATS, NetState
-from caffe._solver.lr_policy import Plateau
+from caffe._snapshot.states import States, layer_states, share_weights_and_history
+from caffe._snapshot.write import RESUME_FORMATS
 from caffe._workers.workers import ALONE, Workers
-from caffe.proto import caffe_pb2
 
-if TYPE_CHECKING:
-    from caffe._layers.base import Layer
-    from caffe._net.net import Net
-    from caffe._solver.solver import Solver
-
-# What JSON of another kind than expected raises where it is read and where states are set from it.
+# Errors of JSON with unexpected content: where it is read, and where states are restored from it.
 _BROKEN = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
-def restore(solver: Solver, path: str | Path, workers: Workers = ALONE) -> None:
-    """Go on from a snapshot: weights, history, iteration, and what Caffe forgets where it was kept.
+def restore(states: States, path: str | Path, workers: Workers = ALONE) -> None:
+    """Restore a training's states from a snapshot; without resume.json, as real Caffe does.
 
-    Of several workers the first reads it and the others get from it what they need: another machine may not have
-    the files. What a snapshot keeps of the data fits any number of workers (see RecordCursor.take).
+    Worker 0 reads the files and sends the others what they need: another machine may not have the files.
+    The data's states fit any number of workers (see RecordCursor.take).
 
     Args:
-        path: the .solverstate; its model is looked for beside it, then where the state says.
-        workers: those that the solver trains with.
+        path: the .solverstate. Its model is looked for beside it, then at the path in the state.
+        workers: all workers of this training.
 
     Raises:
-        SnapshotError: it is broken, is no solverstate, is of another net, or not as its manifest says.
+        SnapshotError: it is broken, is no solverstate, is of another net, or differs from its manifest.
     """
-    forgotten: dict | None = None
+    resume: dict[str, Any] | None = None
 
     def read() -> None:
-        nonlocal forgotten
-        forgotten = _read(solver, Path(path))
-        if forgotten:
-            _say_what_changes(forgotten, workers)
+        nonlocal resume
+        resume = _restore_files(states, Path(path))
+        if resume:
+            _warn_of_another_number_of_workers(1 + len(resume["workers"]), workers.size)
 
     workers.first(read)
     if workers.size > 1:
-        counts = [solver.iter, solver.current_step, dataclasses.asdict(solver.plateau), solver.recent_losses()]
-        counts, forgotten = workers.exchange([counts, forgotten])[0]
+        progress, resume = workers.exchange([states.progress.save(), resume])[0]
         if workers.rank > 0:
-            _go_on_as_another(solver, workers.rank, counts, forgotten)
-        take_weights(solver, workers)
+            _restore_from_worker_0(states, workers.rank, progress, resume)
+        share_weights_and_history(states, workers)
 
 
-def take_weights(solver: Solver, workers: Workers) -> None:
-    """Let all workers have the first's weights and history."""
-    if workers.size == 1:
-        return
-    weights = [entry.blob._data for entry in solver.net._params.learnable]
-    *values, _ = shared = workers.share([*(each.tensor() for each in weights), *solver.history, torch.zeros(1)])
-    if workers.rank > 0:
-        for weight, value in zip(weights, values, strict=False):
-            weight.set(value.clone())
-        for history, value in zip(solver.history, shared[len(weights) :], strict=False):
-            history.copy_(value)
-
-
-def _say_what_changes(forgotten: dict, workers: Workers) -> None:
-    before = 1 + len(forgotten["workers"])
-    if before != workers.size:
+def _warn_of_another_number_of_workers(before: int, now: int) -> None:
+    if before != now:
         logger.warning(
-            "The snapshot is of %d worker(s), this run has %d. The data goes on where it stopped, with %d times "
-            "batch_size records an iteration instead of %d times: mind base_lr and the number of iterations.%s",
-            before, workers.size, workers.size, before,
-            " New workers have new random numbers." if workers.size > before else "",
+            "The snapshot is of %d worker(s), this run has %d. The data continues where it stopped, with %d times "
+            "batch_size records an iteration instead of %d times: adapt base_lr and the number of iterations.%s",
+            before, now, now, before,
+            " New workers have new random numbers." if now > before else "",
         )  # fmt: skip
 
 
-def _go_on_as_another(solver: Solver, rank: int, counts: list, forgotten: dict | None) -> None:
-    """What worker 0 has read, for another one; a worker that was not there before has its own random numbers."""
-    solver.before_test = None
-    solver.iter, solver.current_step, plateau, losses = counts
-    solver.plateau = Plateau(**plateau)
-    if forgotten is None:
+def _restore_from_worker_0(states: States, rank: int, progress: dict[str, Any], resume: dict[str, Any] | None) -> None:
+    """Restore another worker from what worker 0 has read; a new worker keeps its own random numbers."""
+    if resume is None:
+        progress.pop("losses")
+    states.progress.restore(progress)
+    if resume is None:
         return
-    solver.set_recent_losses(losses)
-    known = forgotten["workers"][rank - 1 : rank]
-    nets = known[0]["nets"] if known else forgotten["nets"]
-    for layer, state in _states_of(solver.net, nets[0]):
+    known = resume["workers"][rank - 1 : rank]
+    nets = known[0]["nets"] if known else resume["nets"]
+    for layer, state in layer_states(states.net, nets[0]):
         own = layer.get_state() or {}
         layer.set_state(state if known or "random" not in own else {**state, "random": own["random"]})
     if known:
         random_numbers.restore(known[0]["random"])
 
 
-def _read(solver: Solver, path: Path) -> dict | None:
-    """Restore a solver from files; returns what Caffe forgets, as resume.json has it, if it has."""
+def _restore_files(states: States, path: Path) -> dict[str, Any] | None:
+    """Restore states from files; returns the resume state, None without resume.json."""
     if ".caffemodel" in path.name:
         raise SnapshotError(f"{path} is a model: --snapshot takes a .solverstate (or give the model to --weights).")
     state = SolverState.read(path)
-    if [values.shape for values in state.history] != [tuple(history.shape) for history in solver.history]:
+    if [values.shape for values in state.history] != [tuple(history.shape) for history in states.history]:
         raise SnapshotError(f"{path}: its history is of another net or solver type (number or shapes of blobs differ).")
     resume_path = _beside(path, ".resume.json")
     model_path = _find_model(path, state.learned_net) if state.learned_net is not None else None
     manifest = Manifest.read(_beside(path, ".manifest.json"))
     if manifest is not None:
         manifest.check(file for file in (path, model_path, resume_path) if file and file.exists())
-    resume = _read_forgotten(path, resume_path)
+    resume = _read_resume(path, resume_path)
     if model_path is not None:
-        copy_weights(solver.net, read_weights(model_path), str(model_path), complete=True)
-    solver.before_test = None
-    solver.iter = state.iter
-    solver.current_step = state.current_step
-    solver.plateau = Plateau(last_event=state.iter)
+        copy_weights(states.net, read_weights(model_path), str(model_path), complete=True)
+    counts = {"iter": state.iter, "current_step": state.current_step}
+    states.progress.restore(counts)
     logger.info("SGDSolver: restoring history")
-    for history, values in zip(solver.history, state.history, strict=True):
-        history.copy_(torch.from_numpy(values)).mul_(solver.history_scale)
+    for history, values in zip(states.history, state.history, strict=True):
+        history.copy_(torch.from_numpy(values)).mul_(states.history_scale)
     if resume is not None:
         try:
-            _restore_forgotten(solver, resume)
+            states.progress.restore({**counts, "losses": resume["losses"], "plateau": resume["plateau"]})
+            states.restore_resume_state(resume)
         except DataError as error:
             raise SnapshotError(
                 f"{resume_path} does not fit: {error} Remove it to resume as real Caffe does."
@@ -149,8 +124,8 @@ def _find_model(state_path: Path, learned_net: str) -> Path:
     raise SnapshotError(f"{state_path}: its model is neither {beside} nor {learned_net}.")
 
 
-def _read_forgotten(path: Path, resume_path: Path) -> dict | None:
-    """What Caffe forgets, from the file beside a .solverstate; None where there is none."""
+def _read_resume(path: Path, resume_path: Path) -> dict[str, Any] | None:
+    """Read the resume file of a .solverstate; None if there is none."""
     if not resume_path.is_file():
         logger.warning(
             "%s is not there: resuming as real Caffe does, with data from the start and new random numbers.",
@@ -162,7 +137,7 @@ def _read_forgotten(path: Path, resume_path: Path) -> dict | None:
         known = resume["format"] in RESUME_FORMATS
         same = resume["solverstate_sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
         wanted = {name: resume[name] for name in ("random", "losses", "nets")}
-        wanted["plateau"] = resume.get("plateau")  # not in files of before there was the policy
+        wanted["plateau"] = resume.get("plateau")  # files older than the policy have none
         wanted["workers"] = [{"random": each["random"], "nets": [*each["nets"]]} for each in resume.get("workers", [])]
     except _BROKEN as error:
         raise _broken(resume_path, error) from None
@@ -176,47 +151,3 @@ def _read_forgotten(path: Path, resume_path: Path) -> dict | None:
 def _broken(resume_path: Path, error: Exception) -> SnapshotError:
     reason = f"{type(error).__name__}: {error}"[:300]
     return SnapshotError(f"{resume_path} is broken ({reason}); remove it to resume as real Caffe does.")
-
-
-def _restore_forgotten(solver: Solver, resume: dict) -> None:
-    solver.set_recent_losses(resume["losses"])
-    if resume["plateau"] is not None:
-        solver.plateau = Plateau(**resume["plateau"])
-    for net, layers in zip((solver.net, *solver.test_nets), resume["nets"], strict=False):
-        for layer, state in _states_of(net, layers):
-            layer.set_state(state)
-    random_numbers.restore(resume["random"])
-
-
-def _states_of(net: Net, states: NetState) -> list[tuple[Layer, dict]]:
-    """A net's layers, each with its state in a resume file.
-
-    None has, with a warning, if the file does not tell which state is whose: data layers that read in step, such as
-    images and their labels, must not get out of it.
-    """
-    known = [
-        Named(name, dict(one["state"]), True, str(one.get("type", "")), tuple(one["tops"]) if "tops" in one else None)
-        for name, kept in states.items()
-        for one in (kept if isinstance(kept, list) else [{"state": kept}])
-    ]
-    wanted = [of_layer(layer) for layer in net._layers if is_stateful(layer)]
-    matched = match(known, wanted)
-    found = matched.found()
-    unsure = {id(target.value) for group in matched.uneven if not group.sure for target in group.targets}
-    lost = [
-        layer.value
-        for layer in wanted
-        if id(layer.value) in unsure
-        or id(layer.value) not in found
-        and not layer.value.param.bottom
-        and layer.value.get_state() is not None
-    ]
-    if lost:
-        logger.warning(
-            "The resume file has no state of its own for %s (net '%s', phase %s). An older version wrote one for all "
-            "layers of a name, or the net has changed. No layer of this net gets its state back, so that its data "
-            "stays in step: all of it starts anew, as in real Caffe.",
-            ", ".join(label(net.graph, layer) for layer in lost), net.name, caffe_pb2.Phase.Name(net.phase),
-        )  # fmt: skip
-        return []
-    return [(target.value, source.value) for source, target in matched.pairs]

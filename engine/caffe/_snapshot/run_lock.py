@@ -1,7 +1,7 @@
 """One process at a time trains with a snapshot_prefix: two would write over each other's snapshots.
 
-The lock is ``.<prefix>.lock`` beside the snapshots, locked with flock: the system frees it when its process
-ends, however it ends. A file that was left behind is no lock and is taken over.
+The lock is ``.<prefix>.lock`` beside the snapshots, locked with flock. The system frees it when its process
+ends, even after a kill. A lock file that was left behind is not locked, so the next process takes it over.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _held: dict[Path, int] = {}
 
 @contextlib.contextmanager
 def held(prefix: str) -> Iterator[None]:
-    """Hold the lock of a snapshot_prefix; within a process as often as wanted.
+    """Hold the lock of a snapshot_prefix; a process may hold it several times.
 
-    Whoever holds it already sees that it still does: a folder that was removed under a run is made anew,
-    unless it has become another run's.
+    A process that holds it already checks that it still does. If the folder was removed under the run, it is
+    created again, unless another run has taken it.
 
     Raises:
-        WriteError: another process holds it, or its folder is not there or cannot be written.
+        WriteError: another process holds it, or its folder does not exist or cannot be written.
     """
     folder, name = os.path.split(prefix)
     try:
@@ -43,7 +43,7 @@ def held(prefix: str) -> Iterator[None]:
         return
     _held[path] = _take(path, prefix)
     try:
-        # Only now is it sure that nobody is writing these.
+        # With the lock held, no other process writes these files.
         remove_unfinished(path.parent, f"{name}_iter_")
         yield
     finally:
@@ -72,11 +72,11 @@ def _take(path: Path, prefix: str) -> int:
                 "stop it first, or choose another prefix."
             ) from None
         except OSError as error:
-            logger.warning("%s cannot be locked (%s): see that no other run writes there.", path, error.strerror)
+            logger.warning("%s cannot be locked (%s): make sure that no other run writes there.", path, error.strerror)
         if _is_there(path, descriptor):
             break
         os.close(descriptor)  # its holder has just removed it
-    with contextlib.suppress(OSError):  # on a full disk the lock still locks
+    with contextlib.suppress(OSError):  # the lock works without its holder's number on a full disk
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, str(os.getpid()).encode(), 0)
     return descriptor
@@ -91,7 +91,7 @@ def _is_there(path: Path, descriptor: int) -> bool:
 
 def _regain(path: Path, prefix: str) -> None:
     if not path.parent.is_dir():
-        logger.warning("%s was removed: making it anew for the snapshots to come.", path.parent)
+        logger.warning("%s was removed: creating it again for the snapshots to come.", path.parent)
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = _take(path, prefix)

@@ -1,121 +1,98 @@
-"""Snapshots: a model, a solver's state, and what Caffe forgets, written together (_snapshot/restore.py reads them).
+"""Writing a snapshot: a model, a solver's state and a resume state together (_snapshot/restore.py reads them).
 
 A snapshot of iteration N is four files. The weights (``_iter_N.caffemodel``) and the solver's state
 (``_iter_N.solverstate``) are as Caffe writes and reads them. ``_iter_N.resume.json`` holds what Caffe
-forgets: random states, data cursors, the window of average_loss, what lr_policy "plateau" has seen. With
-it a run goes on as if it had never stopped; without it, as real Caffe does. ``_iter_N.manifest.json`` says
-that all of them are there and whole (_snapshot/manifest.py). With snapshot_format: HDF5 the first two end with
-``.h5`` (see _net/weights.py and _snapshot/solver_state.py).
+forgets: random states, data cursors, the window of average_loss, the memory of lr_policy "plateau". With
+it a run resumes as if it had never stopped; without it, as real Caffe does. ``_iter_N.manifest.json`` lists
+all of them with their sizes and digests (_snapshot/manifest.py). With snapshot_format: HDF5 the first two
+end with ``.h5`` (see _net/weights.py and _snapshot/solver_state.py).
 
-All four are on the disk before the first appears (_files/whole_file.py), and they appear in the order model,
-resume.json, solverstate, manifest: where a solverstate stands, what it needs stands too.
+All four are on the disk before the first appears (_files/whole_file.py). They appear in the order model,
+resume.json, solverstate, manifest, so a solverstate never stands without the files that it needs.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from caffe._device import random_numbers
 from caffe._files.whole_file import WholeFiles, check_space, megabytes
 from caffe._log import logger
-from caffe._net.duplicate_names import by_name, is_stateful
 from caffe._net.weights import hdf5_bytes, model_bytes
 from caffe._snapshot import run_lock
 from caffe._snapshot.manifest import Manifest
 from caffe._snapshot.solver_state import SolverState
+from caffe._snapshot.states import NetState, States
 from caffe.proto import caffe_pb2
-
-if TYPE_CHECKING:
-    from caffe._net.net import Net
-    from caffe._solver.solver import Solver
-
-NetState = dict[str, "dict | list[dict]"]
-"""States of a net's layers by their names. Stateful layers of one name have a list of type, tops and state."""
 
 RESUME_FORMATS = (1, 2)
 """Formats of _iter_N.resume.json: in 1 no name has a list."""
 
 
 def _format_of(nets: list[NetState]) -> int:
-    """The format of a resume file: the older one if it will do, so that older versions read it too."""
+    """The format of a resume file: the older one if possible, so that older versions can read it."""
     return 2 if any(isinstance(state, list) for net in nets for state in net.values()) else 1
 
 
-def path_of(solver: Solver, extension: str) -> Path:
-    """Where the snapshot of the current iteration goes: ``<snapshot_prefix>_iter_<N><extension>``."""
-    return Path(f"{solver.param.snapshot_prefix}_iter_{solver.iter}{extension}")
+def _path_of(param: caffe_pb2.SolverParameter, iteration: int, extension: str) -> Path:
+    return Path(f"{param.snapshot_prefix}_iter_{iteration}{extension}")
 
 
-def write_snapshot(solver: Solver, what_caffe_forgets: dict) -> None:
-    """Write the snapshot of the current iteration.
+def write_snapshot(param: caffe_pb2.SolverParameter, states: States, resume_state: dict[str, Any]) -> None:
+    """Write the snapshot of the current iteration, ``<snapshot_prefix>_iter_<N>`` with four endings.
 
     Args:
-        what_caffe_forgets: of :func:`forgotten`; of several workers the first's, with the others' as "workers".
+        param: snapshot_prefix, snapshot_format and snapshot_diff say where and how.
+        resume_state: from :meth:`States.save_resume_state`. With several workers it is worker 0's, and the
+            others' follow in a list as "workers".
 
     Raises:
-        WriteError: it cannot be written; snapshots that stood there before are whole.
+        WriteError: it cannot be written; an earlier snapshot of that name stays whole.
     """
-    hdf5 = solver.param.snapshot_format == caffe_pb2.SolverParameter.HDF5
+    progress = states.progress.save()
+    hdf5 = param.snapshot_format == caffe_pb2.SolverParameter.HDF5
     kind, ending = ("HDF5", ".h5") if hdf5 else ("binary proto", "")
-    model_path, state_path = path_of(solver, ".caffemodel" + ending), path_of(solver, ".solverstate" + ending)
-    resume_path, manifest_path = path_of(solver, ".resume.json"), path_of(solver, ".manifest.json")
-    with run_lock.held(solver.param.snapshot_prefix), WholeFiles() as files:
-        check_space(model_path.parent, size_of(solver), "a snapshot takes")
+    model_path, resume_path, state_path, manifest_path = (
+        _path_of(param, progress["iter"], extension)
+        for extension in (".caffemodel" + ending, ".resume.json", ".solverstate" + ending, ".manifest.json")
+    )
+    with run_lock.held(param.snapshot_prefix), WholeFiles() as files:
+        check_space(model_path.parent, snapshot_size(param, states), "a snapshot takes")
         written = {}
 
         logger.info("Snapshotting to %s file %s", kind, model_path)
         model = hdf5_bytes if hdf5 else model_bytes
-        written[model_path.name] = files.write(model_path, model(solver.net, solver.param.snapshot_diff))
+        written[model_path.name] = files.write(model_path, model(states.net, param.snapshot_diff))
 
-        # Relative, as all that a snapshot says of places: a run can be moved with the folder it is started in.
+        # A relative path, like all paths in a snapshot: a run can be moved with its working folder.
         learned_net = os.path.relpath(model_path)
-        history = [(values / solver.history_scale).cpu().contiguous().numpy() for values in solver.history]
-        state = SolverState(solver.iter, solver.current_step, learned_net, history)
+        history = [(values / states.history_scale).cpu().contiguous().numpy() for values in states.history]
+        state = SolverState(progress["iter"], progress["current_step"], learned_net, history)
         content = state.to_hdf5_bytes() if hdf5 else state.to_bytes()
         resume = {
-            "format": _format_of(what_caffe_forgets["nets"]),
-            "iter": solver.iter,
+            "format": _format_of(resume_state["nets"]),
+            "iter": progress["iter"],
             "solverstate_sha256": hashlib.sha256(content).hexdigest(),
-            "losses": solver.recent_losses(),
-            "plateau": dataclasses.asdict(solver.plateau) if solver.param.lr_policy == "plateau" else None,
-            **what_caffe_forgets,
+            "losses": progress["losses"],
+            "plateau": progress["plateau"] if param.lr_policy == "plateau" else None,
+            **resume_state,
         }
         written[resume_path.name] = files.write(resume_path, json.dumps(resume, indent=1).encode())
         logger.info("Snapshotting solver state to %s file %s", kind, state_path)
         written[state_path.name] = files.write(state_path, content)
 
-        manifest = Manifest.of(manifest_path, solver.iter, written).to_bytes()
+        manifest = Manifest.of(manifest_path, progress["iter"], written).to_bytes()
         files.write(manifest_path, manifest)
-        # A state of an earlier run must not stand beside a model of this one, not for a moment.
-        files.publish(instead_of=() if _stands(manifest_path, manifest) else (manifest_path, state_path))
+        # A state of an earlier run must never stand beside a model of this one.
+        files.publish(instead_of=() if _has_content(manifest_path, manifest) else (manifest_path, state_path))
 
 
-def forgotten(solver: Solver) -> dict:
-    """What Caffe forgets that a pass through a test net changes."""
-    return {"random": random_numbers.save(), "nets": [_net_state(net) for net in (solver.net, *solver.test_nets)]}
-
-
-def _net_state(net: Net) -> NetState:
-    """States by name; of stateful layers that share a name a list, with what tells them apart."""
-    stateful = [layer for layer in net._layers if is_stateful(layer)]
-    found: NetState = {}
-    for name, group in by_name([layer.name for layer in stateful]).items():
-        states = [(stateful[i], state) for i in group if (state := stateful[i].get_state()) is not None]
-        if len(group) > 1:
-            found[name] = [{"type": each.type, "tops": [*each.param.top], "state": state} for each, state in states]
-        elif states:
-            found[name] = states[0][1]
-    return found
-
-
-def _stands(path: Path, content: bytes) -> bool:
+def _has_content(path: Path, content: bytes) -> bool:
     try:
         return path.read_bytes() == content
     except OSError:
@@ -125,43 +102,45 @@ def _stands(path: Path, content: bytes) -> bool:
 # ---- room on the disk ----------------------------------------------------------------------------
 
 
-def size_of(solver: Solver) -> int:
-    """About how many bytes a snapshot takes: never less than it does."""
-    weights = 4 * sum(blob.count for layer in solver.net._layers for blob in layer.blobs)
-    history = 4 * sum(values.numel() for values in solver.history)
-    layers = sum(4096 + layer.param.ByteSize() for layer in solver.net._layers)
-    return weights * (2 if solver.param.snapshot_diff else 1) + history + layers + (64 << 10)
+def snapshot_size(param: caffe_pb2.SolverParameter, states: States) -> int:
+    """An upper bound, and a close one, for the bytes of a snapshot."""
+    weights = 4 * sum(blob.count for layer in states.net._layers for blob in layer.blobs)
+    history = 4 * sum(values.numel() for values in states.history)
+    layers = sum(4096 + layer.param.ByteSize() for layer in states.net._layers)
+    return weights * (2 if param.snapshot_diff else 1) + history + layers + (64 << 10)
 
 
-def to_come(solver: Solver) -> int:
-    """How many snapshots the rest of a training to max_iter writes."""
-    param, rest = solver.param, solver.param.max_iter > solver.iter
-    scheduled = max(0, param.max_iter // param.snapshot - solver.iter // param.snapshot) if param.snapshot > 0 else 0
-    at_end = rest and param.snapshot_after_train and not (param.snapshot > 0 and param.max_iter % param.snapshot == 0)
+def remaining_snapshots(param: caffe_pb2.SolverParameter, iteration: int) -> int:
+    """How many snapshots a training to max_iter still writes."""
+    unfinished = param.max_iter > iteration
+    scheduled = max(0, param.max_iter // param.snapshot - iteration // param.snapshot) if param.snapshot > 0 else 0
+    last_is_scheduled = param.snapshot > 0 and param.max_iter % param.snapshot == 0
+    at_end = unfinished and param.snapshot_after_train and not last_is_scheduled
     return scheduled + at_end
 
 
 @contextlib.contextmanager
-def training(solver: Solver) -> Iterator[None]:
-    """Around a training to max_iter: its snapshot_prefix is this process's, and there is room for its snapshots.
+def reserve_prefix(param: caffe_pb2.SolverParameter, states: States) -> Iterator[None]:
+    """Hold the lock of snapshot_prefix during a training to max_iter, and check the room for its snapshots.
 
-    Where older ones are removed meanwhile, the environment variable CAFFE_SNAPSHOTS_KEPT says how many of
-    those to come will be there at once.
+    If older snapshots are removed during the training, the environment variable CAFFE_SNAPSHOTS_KEPT gives
+    how many of the new ones exist at once.
 
     Raises:
         WriteError: another process trains with this prefix, it cannot be written, or the disk is too full.
     """
-    count = to_come(solver)
+    count = remaining_snapshots(param, states.progress.iteration)
     if not count:
         yield
         return
     kept = os.environ.get("CAFFE_SNAPSHOTS_KEPT", "")
-    with run_lock.held(solver.param.snapshot_prefix):
+    with run_lock.held(param.snapshot_prefix):
         at_once = min(count, max(1, int(kept))) if kept.isdecimal() else count
+        size = snapshot_size(param, states)
         check_space(
-            path_of(solver, "").parent,
-            at_once * size_of(solver),
-            f"the snapshots to come, {at_once} of {megabytes(size_of(solver))}, take",
+            _path_of(param, states.progress.iteration, "").parent,
+            at_once * size,
+            f"the snapshots to come, {at_once} of {megabytes(size)}, take",
             " Make room, snapshot less often, or let older ones be removed meanwhile (CAFFE_SNAPSHOTS_KEPT=n; "
             "make's KEEP=n sets it).",
         )

@@ -3,131 +3,119 @@
 ``plateau`` is not in Caffe 1.0: it is the policy of BVLC/caffe pull request 4606, with its field
 plateau_winsize and its rules.
 
-Rates are computed with the precision that Caffe computes them with: float32, but for powers with a
-whole exponent, which C++ takes in double. So 0.01 dropped by 0.1 once or twice is, to the last bit,
-the 0.001 or 0.0001 that a person types.
+Rates are computed in Caffe's precision: float32, but double for powers with a whole exponent, as in C++.
+So 0.01 dropped by 0.1 once or twice equals, to the last bit, a typed 0.001 or 0.0001.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from caffe._error import PrototxtError, naming
 from caffe._log import logger
 from caffe._registry import Registry
-
-if TYPE_CHECKING:
-    from caffe._solver.solver import Solver
-
-
-@dataclass
-class Plateau:
-    """What the policy ``plateau`` remembers.
-
-    Attributes:
-        minimum_loss: the lowest displayed loss so far.
-        last_event: the iteration that found it, or that of the last drop if that is later.
-    """
-
-    minimum_loss: float = math.inf
-    last_event: int = 0
-
+from caffe._solver.progress import Progress
+from caffe.proto import caffe_pb2
 
 _f = np.float32
-POLICIES: Registry[Callable[[Solver], np.float32]] = Registry("learning rate policy")
+POLICIES: Registry[Callable[[caffe_pb2.SolverParameter, Progress], np.float32]] = Registry("learning rate policy")
 
 
-def learning_rate(solver: Solver) -> float:
-    """The rate for the solver's current iteration; may advance its current_step.
+def learning_rate(param: caffe_pb2.SolverParameter, progress: Progress, where: str = "") -> float:
+    """The rate of the current iteration; may advance the progress's current_step.
+
+    Args:
+        where: the solver's file, for messages.
 
     Raises:
         PrototxtError: an unknown policy, or a parameter that it needs is missing or negative.
     """
-    policy = POLICIES.find(solver.param.lr_policy, f"{solver.where}: " if solver.where else "")
-    with np.errstate(over="ignore"):
-        return float(policy(solver))
+    policy = POLICIES.find(param.lr_policy, f"{where}: " if where else "")
+    with naming(where), np.errstate(over="ignore"):
+        return float(policy(param, progress))
 
 
-def _need(solver: Solver, condition: bool, what: str) -> None:
+def _need(param: caffe_pb2.SolverParameter, condition: bool, needed: str) -> None:
     if not condition:
-        raise solver.error(f'lr_policy: "{solver.param.lr_policy}" needs {what}.')
+        raise PrototxtError(f'lr_policy: "{param.lr_policy}" needs {needed}.')
 
 
 @POLICIES.register("fixed")
-def _fixed(solver):
-    return _f(solver.param.base_lr)
+def _fixed(param, progress):
+    return _f(param.base_lr)
 
 
 @POLICIES.register("step")
-def _step(solver):
-    _need(solver, solver.param.stepsize > 0, "stepsize > 0")
-    solver.current_step = solver.iter // solver.param.stepsize
-    return _decayed(solver, solver.current_step)
+def _step(param, progress):
+    _need(param, param.stepsize > 0, "stepsize > 0")
+    progress.current_step = progress.iteration // param.stepsize
+    return _decayed(param, progress.current_step)
 
 
 @POLICIES.register("exp")
-def _exp(solver):
-    return _decayed(solver, solver.iter)
+def _exp(param, progress):
+    return _decayed(param, progress.iteration)
 
 
 @POLICIES.register("inv")
-def _inv(solver):
-    _need(solver, solver.param.gamma >= 0, "gamma >= 0")
-    growth = _f(1) + _f(solver.param.gamma) * _f(solver.iter)
-    return _f(solver.param.base_lr) * np.power(growth, -_f(solver.param.power))
+def _inv(param, progress):
+    _need(param, param.gamma >= 0, "gamma >= 0")
+    growth = _f(1) + _f(param.gamma) * _f(progress.iteration)
+    return _f(param.base_lr) * np.power(growth, -_f(param.power))
 
 
 @POLICIES.register("multistep")
-def _multistep(solver):
-    steps = solver.param.stepvalue
-    if solver.current_step < len(steps) and solver.iter >= steps[solver.current_step]:
-        solver.current_step += 1
-        logger.info("MultiStep Status: Iteration %d, step = %d", solver.iter, solver.current_step)
-    return _decayed(solver, solver.current_step)
+def _multistep(param, progress):
+    steps = param.stepvalue
+    if progress.current_step < len(steps) and progress.iteration >= steps[progress.current_step]:
+        progress.current_step += 1
+        logger.info("MultiStep Status: Iteration %d, step = %d", progress.iteration, progress.current_step)
+    return _decayed(param, progress.current_step)
 
 
 @POLICIES.register("poly")
-def _poly(solver):
-    rest = _f(1) - _f(solver.iter) / _f(solver.param.max_iter)
-    return _f(solver.param.base_lr) * np.power(rest, _f(solver.param.power))
+def _poly(param, progress):
+    rest = _f(1) - _f(progress.iteration) / _f(param.max_iter)
+    return _f(param.base_lr) * np.power(rest, _f(param.power))
 
 
 @POLICIES.register("sigmoid")
-def _sigmoid(solver):
-    _need(solver, solver.param.gamma >= 0, "gamma >= 0")
-    _need(solver, solver.param.stepsize > 0, "stepsize > 0")
-    past = _f(solver.iter) - _f(solver.param.stepsize)
-    return _f(solver.param.base_lr) * (_f(1) / (_f(1) + np.exp(-_f(solver.param.gamma) * past)))
+def _sigmoid(param, progress):
+    _need(param, param.gamma >= 0, "gamma >= 0")
+    _need(param, param.stepsize > 0, "stepsize > 0")
+    past = _f(progress.iteration) - _f(param.stepsize)
+    return _f(param.base_lr) * (_f(1) / (_f(1) + np.exp(-_f(param.gamma) * past)))
 
 
 @POLICIES.register("plateau")
-def _plateau(solver):
-    """Times gamma when the displayed loss has found no new minimum for plateau_winsize iterations.
+def _plateau(param, progress):
+    """Multiply by gamma when the displayed loss has had no new minimum for plateau_winsize iterations.
 
-    The first plateau_winsize counts until the first drop, the second until the second, and after
-    the last the rate stays. A drop starts the count anew, as a new minimum does. The loss is that of
-    training, averaged over average_loss iterations: with the default of 1, one lucky batch is a minimum.
+    Each drop uses the next plateau_winsize; after the last one the rate stays. A drop or a new minimum
+    restarts the count. The loss is the training loss, averaged over average_loss iterations. With the
+    default of 1, one lucky batch sets the minimum.
     """
-    windows = solver.param.plateau_winsize
-    _need(solver, len(windows) > 0 and min(windows) > 0, "plateau_winsize > 0, once for each drop")
-    plateau = solver.plateau
-    loss = solver.smoothed_loss()
+    windows = param.plateau_winsize
+    _need(param, len(windows) > 0 and min(windows) > 0, "plateau_winsize > 0, once for each drop")
+    plateau = progress.plateau
+    loss = progress.smoothed_loss()
     if loss is not None and loss < plateau.minimum_loss:
-        plateau.minimum_loss, plateau.last_event = loss, solver.iter
-    if solver.current_step < len(windows) and solver.iter >= plateau.last_event + windows[solver.current_step]:
-        solver.current_step += 1
-        plateau.last_event = solver.iter
-        logger.info("Plateau Status: Iteration %d, step = %d", solver.iter, solver.current_step)
-    display = solver.param.display
-    if display > 0 and solver.iter % display == 0 and plateau.last_event > solver.iter - display:
-        logger.info("Plateau Status: Iteration %d, current minimum_loss = %g", solver.iter, plateau.minimum_loss)
-    return _decayed(solver, solver.current_step)
+        plateau.minimum_loss, plateau.last_event = loss, progress.iteration
+    if (
+        progress.current_step < len(windows)
+        and progress.iteration >= plateau.last_event + windows[progress.current_step]
+    ):
+        progress.current_step += 1
+        plateau.last_event = progress.iteration
+        logger.info("Plateau Status: Iteration %d, step = %d", progress.iteration, progress.current_step)
+    display = param.display
+    if display > 0 and progress.iteration % display == 0 and plateau.last_event > progress.iteration - display:
+        logger.info("Plateau Status: Iteration %d, current minimum_loss = %g", progress.iteration, plateau.minimum_loss)
+    return _decayed(param, progress.current_step)
 
 
-def _decayed(solver: Solver, times: int) -> np.float32:
-    _need(solver, solver.param.gamma >= 0, "gamma >= 0")
-    return _f(solver.param.base_lr * np.power(solver.param.gamma, np.float64(times)))
+def _decayed(param: caffe_pb2.SolverParameter, times: int) -> np.float32:
+    _need(param, param.gamma >= 0, "gamma >= 0")
+    return _f(param.base_lr * np.power(param.gamma, np.float64(times)))

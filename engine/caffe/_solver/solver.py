@@ -2,52 +2,53 @@
 
 import contextlib
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from caffe._device import random_numbers
-from caffe._error import PrototxtError, SnapshotError, WriteError, naming
-from caffe._files import prototxt, upgrade
+from caffe._error import PrototxtError, SnapshotError, WriteError
+from caffe._files import prototxt
 from caffe._log import logger
 from caffe._net.net import Net
 from caffe._net.weights import check_fits_hdf5
 from caffe._net.whole_net import WholeNet
-from caffe._snapshot import restore as _restore
-from caffe._snapshot import write
-from caffe._solver.lr_policy import Plateau, learning_rate
+from caffe._snapshot import restore, write
+from caffe._snapshot.states import States, share_weights_and_history
+from caffe._solver.lr_policy import learning_rate
+from caffe._solver.nets import SolverNets
+from caffe._solver.progress import Progress
 from caffe._workers import multi_solver
 from caffe._workers.workers import ALONE, Workers
 from caffe.proto import caffe_pb2
 
 STOP, SNAPSHOT = "stop", "snapshot"
-"""What the action function may ask for between two iterations; None asks for nothing."""
-_REQUESTS = (None, SNAPSHOT, STOP)  # the more urgent, the later
+"""Requests of the action function between two iterations; None is no request."""
+_REQUESTS = (None, SNAPSHOT, STOP)  # in order of urgency
 
 
 class Solver:
-    """Trains a net as a SolverParameter says. Made by get_solver or by the class of its type.
+    """Trains a net as its SolverParameter asks. Make one with get_solver or with the class of its type.
 
     Args:
         solver: path of the solver's prototxt, or a SolverParameter.
-        where: for messages, the file that a SolverParameter comes from.
+        where: the file of a SolverParameter, for messages.
 
     Attributes:
         param: the SolverParameter; base_lr and max_iter may be changed between steps.
         net: the training net.
         test_nets: the test nets, which use the training net's weights.
-        iter: how many times the weights were updated.
-        history: the update history (momentum), a tensor for each learnable parameter.
-        current_step: how many rate drops lie behind (step, multistep and plateau).
-        plateau: what lr_policy "plateau" remembers.
-        before_test: while a test is under way, what a snapshot keeps of the time before it.
-        keep_blobs: whether the nets' blobs and diffs can be looked at after an iteration, as pycaffe's users
-            expect. The command, where nobody looks, sets it to False and trains faster (see _net/whole_net.py).
+        progress: iteration, rate drops and recent losses, which rate policies and snapshots read.
+        history: the update history (momentum), a tensor for each learnable parameter, times history_scale.
+        history_scale: the factor between the history here and in snapshots.
+        keep_blobs: whether the nets' blobs and diffs stay readable after an iteration, as pycaffe's users
+            expect. The command reads none, sets this to False and trains faster (see _net/whole_net.py).
     """
 
     keep_blobs = True
+    history_scale = 1.0
 
     def __init__(self, solver: str | Path | caffe_pb2.SolverParameter, where: str = ""):
         if not isinstance(solver, caffe_pb2.SolverParameter):
@@ -60,36 +61,31 @@ class Solver:
             raise self.error("average_loss should be 1 or more.")
         if solver.iter_size < 1:
             raise self.error("iter_size should be 1 or more.")
-        # Of several solvers the first alone tests and takes snapshots.
+        # Only worker 0 tests and takes snapshots.
         self._is_root = multi_solver.solver_rank() == 0
         self._workers: Workers = ALONE
         if self._is_root:
             self._check_snapshot_prefix()
         if solver.random_seed >= 0:
             random_numbers.set_random_seed(solver.random_seed + multi_solver.solver_rank())
-        self.iter = 0
-        self.current_step = 0
-        self.plateau = Plateau()
+        self.progress = Progress(solver.average_loss)
         self.history: list[torch.Tensor] = []
-        self.before_test: dict | None = None
+        self._resume_state_before_test: dict | None = None
         self._snapshot_missed = False
-        self._losses: deque[torch.Tensor | float] = deque(maxlen=solver.average_loss)
-        self._keep_losses = False
         self._action: Callable[[], str | None] = lambda: None
         self._callbacks: list[tuple[Callable[[], None], Callable[[], None]]] = []
         self._stopping = False
         self._whole: dict[Net, WholeNet] = {}
-        self.net = self._train_net()
+        nets = SolverNets(solver, where, self.error, load_weights=self._is_root)
+        self.net = nets.train_net()
         if self._is_root and solver.snapshot_format == caffe_pb2.SolverParameter.HDF5:
-            check_fits_hdf5(self.net)  # now rather than at the first snapshot, when a training would be lost
-        self.test_nets = self._make_test_nets() if self._is_root else []
+            check_fits_hdf5(self.net)  # at the first snapshot it would be too late: the training would be lost
+        self.test_nets = nets.test_nets() if self._is_root else []
         logger.info("Solver scaffolding done.")
 
     def error(self, message: str) -> PrototxtError:
         """A PrototxtError that names the solver's file, to be raised."""
         return PrototxtError(f"{self.where}: {message}" if self.where else message)
-
-    # ---- making the nets -------------------------------------------------------------------------
 
     def _check_snapshot_prefix(self) -> None:
         if not self.param.snapshot:
@@ -107,82 +103,39 @@ class Solver:
             )
             raise SnapshotError(str(message)) from None
 
-    def _train_net(self) -> Net:
-        param = self.param
-        given = [name for name in ("net", "net_param", "train_net", "train_net_param") if param.HasField(name)]
-        if len(given) != 1:
-            raise self.error(
-                "SolverParameter must specify a train net using exactly one of these fields: "
-                f"net, net_param, train_net, train_net_param (given: {', '.join(given) or 'none'})."
-            )
-        logger.info("Creating training net from %s: %s", given[0], self._source_name(given[0]))
-        return self._make_net(getattr(param, given[0]), caffe_pb2.TRAIN, param.train_state)
-
-    def _source_name(self, field: str) -> str:
-        value = getattr(self.param, field)
-        return value if isinstance(value, str) else "(inline)"
-
-    def _make_test_nets(self) -> list[Net]:
-        param = self.param
-        sources = [*param.test_net_param, *param.test_net]
-        generic = param.net if param.HasField("net") else param.net_param if param.HasField("net_param") else None
-        if generic is None and len(param.test_iter) != len(sources) or len(param.test_iter) < len(sources):
-            raise self.error("test_iter must be specified for each test network.")
-        sources += [generic] * (len(param.test_iter) - len(sources))
-        if param.test_state and len(param.test_state) != len(sources):
-            raise self.error("test_state must be unspecified or specified once per test net.")
-        if sources and param.test_interval < 1:
-            raise self.error("test_interval must be 1 or more where there are test nets.")
-        nets = []
-        for index, source in enumerate(sources):
-            state = param.test_state[index] if param.test_state else caffe_pb2.NetState()
-            what = source if isinstance(source, str) else "(inline)"
-            logger.info("Creating test net (#%d) specified by net: %s", index, what)
-            nets.append(self._make_net(source, caffe_pb2.TEST, state))
-            nets[-1].debug_info = param.debug_info
-        return nets
-
-    def _make_net(self, source: str | caffe_pb2.NetParameter, phase: int, state: caffe_pb2.NetState) -> Net:
-        param = caffe_pb2.NetParameter()
-        if isinstance(source, str):
-            param.CopyFrom(prototxt.read_net_param(source))
-        else:
-            # Real Caffe does not upgrade it, finds no layers and dies.
-            param.CopyFrom(source)
-            upgrade.upgrade_net(param, f"{self.where or 'the solver'}, inline net")
-        # The solver's default, then what the net says, then what the solver says of this net.
-        merged = caffe_pb2.NetState(phase=phase)
-        merged.MergeFrom(param.state)
-        merged.MergeFrom(state)
-        param.state.CopyFrom(merged)
-        with naming(source if isinstance(source, str) else self.where):
-            net = Net(param)
-        if isinstance(source, str):
-            net.where = source
-        # Others get theirs from the first.
-        for weights in self.param.weights if self._is_root else ():
-            for path in weights.split(","):
-                logger.info("Finetuning from %s", path.strip())
-                net.copy_from(path.strip())
-        return net
-
     # ---- training --------------------------------------------------------------------------------
 
     @property
     def lr(self) -> float:
         """The learning rate of the current iteration."""
-        return learning_rate(self)
+        return learning_rate(self.param, self.progress, self.where)
+
+    @property
+    def iter(self) -> int:
+        """How many times the weights were updated; a script may set it."""
+        return self.progress.iteration
+
+    @iter.setter
+    def iter(self, iteration: int) -> None:
+        self.progress.iteration = iteration
+
+    @property
+    def current_step(self) -> int:
+        """How many rate drops were made (step, multistep and plateau)."""
+        return self.progress.current_step
+
+    @current_step.setter
+    def current_step(self, step: int) -> None:
+        self.progress.current_step = step
 
     def apply_update(self) -> None:
         """Update the weights from their gradients and count the iteration."""
         raise NotImplementedError
 
     def step(self, iterations: int) -> None:
-        """Train for a number of iterations, with tests, display and snapshots as the solver says."""
+        """Train for a number of iterations, with tests, display and snapshots at the solver's intervals."""
         stop = self.iter + iterations
-        if not self._keep_losses:
-            self._losses.clear()
-        self._keep_losses = False
+        self.progress.begin_steps()
         displayed_at, since = self.iter, time.perf_counter()
         while self.iter < stop:
             self.net.clear_param_diffs()
@@ -194,13 +147,13 @@ class Solver:
                 on_start()
             display = self._due(self.param.display)
             self.net.debug_info = display and self.param.debug_info
-            self._losses.append(self._averaged(self._forward_backward()))
+            self.progress.add_loss(self._average_over_workers(self._forward_backward()))
             if display:
                 elapsed = time.perf_counter() - since
                 logger.info(
                     "Iteration %d (%g iter/s, %gs/%d iters), loss = %s",
                     self.iter, (self.iter - displayed_at) / (elapsed or 1), elapsed, self.param.display,
-                    f"{self.smoothed_loss():g}",
+                    f"{self.progress.smoothed_loss():g}",
                 )  # fmt: skip
                 displayed_at, since = self.iter, time.perf_counter()
                 outputs = [output._data.tensor() for output in self.net._of(self.net._outputs)]
@@ -230,7 +183,7 @@ class Solver:
                 self.net._backward(last, 0, keep=False)
         return loss / self.param.iter_size
 
-    def _averaged(self, loss: torch.Tensor | float) -> torch.Tensor | float:
+    def _average_over_workers(self, loss: torch.Tensor | float) -> torch.Tensor | float:
         """The mean of the workers' losses; their gradients become the means as well."""
         if self._workers.size == 1:
             return loss
@@ -238,16 +191,16 @@ class Solver:
         *means, loss = self._workers.average([*(diff.tensor() for diff in diffs), torch.as_tensor(loss)])
         for diff, mean in zip(diffs, means, strict=True):
             diff.set(mean)
-        return loss.clone()  # a part of the one vector, which it would keep
+        return loss.clone()  # a view would keep the vector of all gradients alive
 
     def _mean_numbers(self, outputs: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Losses and other single numbers as the workers' mean; what has a value for each record is worker 0's."""
+        """Average losses and other single numbers over the workers; outputs with more numbers are worker 0's."""
         numbers = [output for output in outputs if output.numel() == 1]
         means = iter(self._workers.average(numbers) if numbers else [])
         return [next(means).to(output.device) if output.numel() == 1 else output for output in outputs]
 
     def _request(self) -> str | None:
-        """What was asked of any worker."""
+        """The most urgent request of any worker."""
         return _REQUESTS[self._workers.agree(_REQUESTS.index(self._action()))]
 
     def _forward(self, net: Net) -> torch.Tensor | float:
@@ -256,28 +209,12 @@ class Solver:
         return whole.forward() if whole else net._forward(0, len(net._layers) - 1, record=False)
 
     def _as_whole(self, net: Net) -> WholeNet | None:
-        """The net to be run at once; None where its blobs are wanted between layers."""
+        """The net for a whole-net pass; None if its blobs are needed between layers."""
         if self.keep_blobs or not WholeNet.fits(net):
             return None
         if net not in self._whole:
             self._whole[net] = WholeNet(net)
         return self._whole[net]
-
-    def smoothed_loss(self) -> float | None:
-        """The loss as displayed: the mean of the last average_loss iterations; None before the first."""
-        # As numbers from now on: each is fetched from its device once.
-        self._losses = deque(map(float, self._losses), self._losses.maxlen)
-        return sum(self._losses) / len(self._losses) if self._losses else None
-
-    def recent_losses(self) -> list[float]:
-        """The losses that the displayed one averages, oldest first, for a snapshot."""
-        return [float(loss) for loss in self._losses]
-
-    def set_recent_losses(self, losses: list[float]) -> None:
-        """Go on with the losses of a snapshot."""
-        self._losses.clear()
-        self._losses.extend(losses)
-        self._keep_losses = True
 
     def _log_outputs(self, phase: str, net: Net, values: list[torch.Tensor]) -> None:
         number = 0
@@ -297,7 +234,7 @@ class Solver:
             logger.info("Restoring previous solver status from %s", resume_file)
             self.restore(resume_file)
         with contextlib.ExitStack() as stack:
-            self._workers.first(lambda: stack.enter_context(write.training(self)))
+            self._workers.first(lambda: stack.enter_context(write.reserve_prefix(self.param, self._states())))
             self.step(self.param.max_iter - self.iter)
             if self._snapshot_missed or (self.param.snapshot_after_train and not self._due(self.param.snapshot)):
                 self.snapshot()
@@ -305,10 +242,10 @@ class Solver:
             logger.info("Optimization stopped early.")
             return
         if self._due(self.param.display):
-            # As Caffe: one more forward pass for the loss, since the weights were just updated.
+            # Like Caffe, run one more forward pass for the loss, since the weights were just updated.
             (loss,) = self._workers.average([torch.as_tensor(self._forward(self.net))])
-            self._losses.append(loss)
-            logger.info("Iteration %d, loss = %g", self.iter, self.smoothed_loss())
+            self.progress.add_loss(loss)
+            logger.info("Iteration %d, loss = %g", self.iter, self.progress.smoothed_loss())
         if self._due(self.param.test_interval):
             self._test_all()
         logger.info("Optimization Done.")
@@ -316,13 +253,13 @@ class Solver:
     # ---- testing ---------------------------------------------------------------------------------
 
     def _test_all(self) -> None:
-        # The run that goes on from a snapshot of now does the whole test.
-        self.before_test = self._forgotten()
+        # A run that resumes from a snapshot taken in this test repeats the whole test.
+        self._resume_state_before_test = self._resume_state()
         for index in range(len(self.param.test_iter)):
             if not self._stopping:
                 self._test(index)
         if not self._stopping:
-            self.before_test = None
+            self._resume_state_before_test = None
 
     def _test(self, index: int) -> None:
         """Average the outputs of a test net over its test_iter batches and log them."""
@@ -342,7 +279,7 @@ class Solver:
             if self._stopping:
                 logger.info("Test interrupted.")
                 return
-            if not net:  # another worker's
+            if not net:  # only worker 0 has test nets
                 continue
             loss = loss + self._forward(net)
             outputs = [blob._data.tensor() for blob in net._of(net._outputs)]
@@ -357,13 +294,17 @@ class Solver:
 
     def snapshot(self) -> None:
         """Write the snapshot of the current iteration (see _snapshot/write.py)."""
-        forgotten = self.before_test or self._forgotten()
-        self._workers.first(lambda: write.write_snapshot(self, forgotten))
+        resume_state = self._resume_state_before_test or self._resume_state()
+        self._workers.first(lambda: write.write_snapshot(self.param, self._states(), resume_state))
         self._snapshot_missed = False
 
-    def _forgotten(self) -> dict:
-        """What Caffe forgets, of all workers: the first's, and beside it the others'."""
-        first, *others = self._workers.exchange(write.forgotten(self))
+    def _states(self) -> States:
+        """The states that a snapshot keeps; sgd.py replaces history, so they are collected for each use."""
+        return States(self.net, self.test_nets, self.history, self.history_scale, self.progress)
+
+    def _resume_state(self) -> dict[str, Any]:
+        """The resume state of all workers: worker 0's, with the others' inside."""
+        first, *others = self._workers.exchange(self._states().save_resume_state())
         return {**first, "workers": others} if others else first
 
     def _try_snapshot(self) -> None:
@@ -372,17 +313,18 @@ class Solver:
         except WriteError as error:
             self._snapshot_missed = True
             logger.error(
-                "No snapshot of iteration %d: %s Training goes on; the next one tries again.", self.iter, error
+                "No snapshot of iteration %d: %s Training continues; the next snapshot tries again.", self.iter, error
             )
 
     def restore(self, path: str | Path) -> None:
-        """Go on from a .solverstate."""
-        _restore.restore(self, path, self._workers)
+        """Resume from a .solverstate."""
+        restore.restore(self._states(), path, self._workers)
+        self._resume_state_before_test = None
 
     def join(self, workers: Workers) -> None:
         """Train together with others, from worker 0's weights."""
         self._workers = workers
-        _restore.take_weights(self, workers)
+        share_weights_and_history(self._states(), workers)
 
     def share_weights(self, net: Net) -> None:
         """Let another net use the training net's weights."""

@@ -1,4 +1,4 @@
-"""A worker's card: what it is about to train, so that workers which do not fit each other are told apart at once."""
+"""A worker's card: what it is about to train. Workers compare cards first, so that a mismatch is found at once."""
 
 from __future__ import annotations
 
@@ -18,38 +18,36 @@ from caffe._files.blobproto import read_array
 from caffe.proto import caffe_pb2
 
 if TYPE_CHECKING:
-    from caffe._solver.solver import Solver
+    from caffe._net.net import Net
 
 Card = dict[str, str]
 
 WHERE, PROCESS = "where", "process"
 OWN = (WHERE, PROCESS)
-"""What differs from worker to worker."""
+"""Entries that differ from worker to worker."""
 
 
-def of(solver: Solver) -> Card:
-    """The card of a worker with this solver."""
-    param = caffe_pb2.SolverParameter()
-    param.CopyFrom(solver.param)
-    param.ClearField("device_id")
+def of(param: caffe_pb2.SolverParameter, net: Net) -> Card:
+    """The card of a worker that trains this net with these solver parameters."""
+    fields = {field.name: _shown(value) for field, value in param.ListFields() if field.name != "device_id"}
     device = _device.current()
     where = f"GPU {device.index} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else "CPU"
     return {
         WHERE: f"{socket.gethostname()} {where}",
         "the version of Caffe": __version__,
-        # Without what it was built for, such as "+cpu".
+        # Without the build, such as "+cpu".
         "the version of PyTorch": torch.__version__.partition("+")[0],
         "the version of NumPy": np.__version__,
         "the kind of device": device.type,
         "the precision": precision.current(),
         "--deterministic": str(torch.are_deterministic_algorithms_enabled()),
-        **{f"the solver's {field.name}": _shown(value) for field, value in param.ListFields()},
-        **dict(_of_layers(solver)),
+        **{f"the solver's {name}": value for name, value in fields.items()},
+        **dict(_of_layers(net)),
     }
 
 
-def _of_layers(solver: Solver) -> Iterator[tuple[str, str]]:
-    for number, layer in enumerate(solver.net._layers):
+def _of_layers(net: Net) -> Iterator[tuple[str, str]]:
+    for number, layer in enumerate(net._layers):
         name = f"layer {number} of the net"
         yield name, f"'{layer.name}' ({layer.type}, {_hash(layer.param.SerializeToString(deterministic=True))})"
         if data := layer.identify_data():
@@ -59,7 +57,7 @@ def _of_layers(solver: Solver) -> Iterator[tuple[str, str]]:
 
 
 def _shown(value: object) -> str:
-    """A field of the solver; what is long, as its hash."""
+    """A field of the solver as text; a long one as its hash."""
     # Floats of a prototxt are float32: 0.9, not 0.8999999761581421.
     text = " ".join(str(np.float32(value) if isinstance(value, float) else value).split())
     return text if len(text) < 80 else _hash(text.encode())
@@ -70,10 +68,10 @@ def _hash(content: bytes) -> str:
 
 
 def compare(cards: Sequence[Card]) -> None:
-    """See that all workers train the same.
+    """Check that all workers train the same.
 
     Raises:
-        WorkerError: they do not; it says who differs from worker 0, and in what.
+        WorkerError: they do not. It names a worker that differs from worker 0, and the entry that differs.
     """
     for rank, card in enumerate(cards):
         for name in {**cards[0], **card}:

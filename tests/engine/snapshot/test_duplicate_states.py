@@ -155,7 +155,7 @@ def test_an_older_file_with_one_state_for_two_layers(tmp_path, log_lines):
     assert resumed.iter == 4 and states(resumed) == before
     (line,) = [line for line in log_lines if "has no state of its own for" in line]
     assert "'data' (layer 1: HDF5Data, x1, y1), 'data' (layer " in line and "HDF5Data, x2, y2)" in line
-    assert "anew, as in real Caffe" in line
+    assert "start again, as in real Caffe" in line
 
 
 def test_layers_that_got_names_of_their_own_since(tmp_path, log_lines):

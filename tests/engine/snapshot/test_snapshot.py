@@ -71,7 +71,7 @@ def test_goes_on_exactly(source, tmp_path, pair):
     resumed.step(5)
     assert (resumed.iter, resumed.current_step) == (9, 2)
     assert_same(resumed, straight)
-    assert resumed.recent_losses() == straight.recent_losses()
+    assert resumed.progress.recent_losses() == straight.progress.recent_losses()
 
 
 def test_what_real_caffe_reads(pair):

@@ -127,7 +127,7 @@ class TestFullDisk:
         full(9, 1)  # the second file of the second snapshot: each takes four files and four times the folder
         solver.solve()
         assert names(tmp_path / "runs") == files(2, 6)
-        said = [line for line in log_lines if "Training goes on" in line]
+        said = [line for line in log_lines if "Training continues" in line]
         assert len(said) == 1 and "No snapshot of iteration 4: Cannot write" in said[0]
         assert "run_iter_4.resume.json: No space left on device" in said[0]
 
@@ -144,8 +144,8 @@ class TestFullDisk:
 
     def test_room_for_all_is_looked_for_before_training(self, source, tmp_path, monkeypatch):  # noqa: F811
         solver = make_solver(source, tmp_path / "runs", more="snapshot: 2 max_iter: 9")
-        one = write.size_of(solver)
-        assert write.to_come(solver) == 5
+        one = write.snapshot_size(solver.param, solver._states())
+        assert write.remaining_snapshots(solver.param, solver.iter) == 5
 
         def free(count: int) -> None:
             monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 0, count * one))
@@ -172,7 +172,7 @@ class TestFullDisk:
         solver.step(1)
         solver.snapshot()
         taken = sum(path.stat().st_size for path in (tmp_path / "runs").iterdir())
-        assert taken <= write.size_of(solver) < 1.2 * taken
+        assert taken <= write.snapshot_size(solver.param, solver._states()) < 1.2 * taken
 
     @pytest.mark.parametrize(
         ("more", "start", "count"),
@@ -189,7 +189,7 @@ class TestFullDisk:
     def test_how_many_are_to_come(self, source, tmp_path, more, start, count):  # noqa: F811
         solver = make_solver(source, tmp_path / "runs", more=more)
         solver.iter = start
-        assert write.to_come(solver) == count
+        assert write.remaining_snapshots(solver.param, solver.iter) == count
 
 
 HOLD = """
@@ -242,13 +242,13 @@ class TestLock:
         solver.solve()
         assert names(tmp_path / "runs") == files(1) | {".run2_iter_8.caffemodel.77.part", ".run_iter_8.lock"}
 
-    def test_a_folder_that_was_removed_is_made_anew(self, source, tmp_path, log_lines):  # noqa: F811
+    def test_a_folder_that_was_removed_is_created_again(self, source, tmp_path, log_lines):  # noqa: F811
         solver = make_solver(source, tmp_path / "runs", more="snapshot: 2 max_iter: 4")
         at_three = lambda: solver.iter == 3 and shutil.rmtree(tmp_path / "runs")  # noqa: E731
         solver.add_callback(at_three, lambda: None)
         solver.solve()
         assert names(tmp_path / "runs") == files(4)
-        assert any("runs was removed: making it anew" in line for line in log_lines)
+        assert any("runs was removed: creating it again" in line for line in log_lines)
 
     def test_a_folder_that_became_another_runs_is_left_alone(self, source, tmp_path, log_lines):  # noqa: F811
         solver = make_solver(source, tmp_path / "runs", more="snapshot: 2 max_iter: 5")
@@ -267,7 +267,7 @@ class TestLock:
         with pytest.raises(WriteError, match="Another process"):
             solver.solve()
         assert solver.iter == 5 and names(tmp_path / "runs") == {".run.lock"}
-        assert sum("Training goes on" in line for line in log_lines) == 2
+        assert sum("Training continues" in line for line in log_lines) == 2
         with taken_over.process as process:
             process.kill()
 

@@ -1,18 +1,20 @@
 """Learning rates against Caffe's formulas in float64 (tolerance 2e-6: the engine counts in float32)."""
 
 import math
-from types import SimpleNamespace
 
 import pytest
 from caffe import PrototxtError
 from caffe._files import prototxt
 from caffe._solver.lr_policy import learning_rate
+from caffe._solver.progress import Progress
 from caffe.proto import caffe_pb2
 
 
 def solver(text, iteration=0, current_step=0):
-    param = prototxt.parse(text, caffe_pb2.SolverParameter(), "test")
-    return SimpleNamespace(param=param, iter=iteration, current_step=current_step, where="", error=PrototxtError)
+    """The arguments of learning_rate."""
+    progress = Progress()
+    progress.iteration, progress.current_step = iteration, current_step
+    return prototxt.parse(text, caffe_pb2.SolverParameter(), "test"), progress
 
 
 POLICIES = {
@@ -32,10 +34,10 @@ POLICIES = {
 @pytest.mark.parametrize("policy", POLICIES)
 def test_policy(policy):
     text, formula = POLICIES[policy]
-    subject = solver(f'base_lr: 0.03 lr_policy: "{policy}" {text}')
+    param, progress = solver(f'base_lr: 0.03 lr_policy: "{policy}" {text}')
     for iteration in range(41):
-        subject.iter = iteration
-        assert learning_rate(subject) == pytest.approx(formula(iteration), rel=2e-6, abs=1e-12), iteration
+        progress.iteration = iteration
+        assert learning_rate(param, progress) == pytest.approx(formula(iteration), rel=2e-6, abs=1e-12), iteration
 
 
 @pytest.mark.parametrize("policy", ["multistep", "step", "exp"])
@@ -44,18 +46,20 @@ def test_rate_reached_by_steps_is_the_rate_typed_by_hand(policy, drops, typed):
     """The report's drops: base_lr 0.01 times 0.1 is bit for bit the base_lr that a person types."""
     stepped = solver(f'base_lr: 0.01 lr_policy: "{policy}" gamma: 0.1 stepsize: 1', drops, current_step=drops)
     by_hand = solver(f'base_lr: {typed} lr_policy: "fixed"')
-    assert learning_rate(stepped) == learning_rate(by_hand)
+    assert learning_rate(*stepped) == learning_rate(*by_hand)
 
 
 def test_step_counts_from_the_iteration_and_multistep_from_its_state():
-    assert learning_rate(solver('base_lr: 1 lr_policy: "step" gamma: 0.5 stepsize: 10', 35)) == 0.125
-    subject = solver('base_lr: 1 lr_policy: "multistep" gamma: 0.5 stepvalue: 2 stepvalue: 4', 35, current_step=1)
-    assert learning_rate(subject) == 0.25 and subject.current_step == 2
-    assert learning_rate(subject) == 0.25
+    assert learning_rate(*solver('base_lr: 1 lr_policy: "step" gamma: 0.5 stepsize: 10', 35)) == 0.125
+    param, progress = solver(
+        'base_lr: 1 lr_policy: "multistep" gamma: 0.5 stepvalue: 2 stepvalue: 4', 35, current_step=1
+    )
+    assert learning_rate(param, progress) == 0.25 and progress.current_step == 2
+    assert learning_rate(param, progress) == 0.25
 
 
 def test_multistep_says_so(log_lines):
-    learning_rate(solver('base_lr: 1 lr_policy: "multistep" gamma: 0.5 stepvalue: 2', 2))
+    learning_rate(*solver('base_lr: 1 lr_policy: "multistep" gamma: 0.5 stepvalue: 2', 2))
     assert "MultiStep Status: Iteration 2, step = 1" in log_lines
 
 
@@ -71,4 +75,4 @@ def test_multistep_says_so(log_lines):
 )
 def test_refused(text, message):
     with pytest.raises(PrototxtError, match=message):
-        learning_rate(solver(f"base_lr: 1 {text}"))
+        learning_rate(*solver(f"base_lr: 1 {text}"))

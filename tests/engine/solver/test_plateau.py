@@ -4,7 +4,7 @@ import json
 
 import pytest
 from caffe import PrototxtError
-from caffe._solver.lr_policy import Plateau
+from caffe._solver.progress import Plateau
 from caffe.proto import caffe_pb2
 
 from tests.engine.build import input_layer
@@ -51,7 +51,7 @@ def test_falls_when_the_minimum_is_old():
     solver = plateau_solver(LOSSES)
     assert rates(solver, 13) == RATES
     assert solver.current_step == 2
-    assert solver.plateau == Plateau(minimum_loss=pytest.approx(6), last_event=9)
+    assert solver.progress.plateau == Plateau(minimum_loss=pytest.approx(6), last_event=9)
 
 
 def test_never_falls_while_the_loss_does():
@@ -85,7 +85,7 @@ def test_goes_on_from_a_snapshot(stop, tmp_path, monkeypatch):
     solver.snapshot()
     resumed = plateau_solver(LOSSES)
     resumed.restore(f"run_iter_{stop}.solverstate")
-    assert resumed.plateau == solver.plateau
+    assert resumed.progress.plateau == solver.progress.plateau
     assert rates(resumed, 13 - stop) == RATES[stop:]
 
 

@@ -24,6 +24,10 @@ class Plateau:
     minimum_loss: float = math.inf
     last_event: int = 0
 
+    def checked(self) -> Plateau:
+        """The same, with numbers for sure: a damaged resume file may hold anything."""
+        return Plateau(float(self.minimum_loss), int(self.last_event))
+
 
 class Progress:
     """The iteration, the rate drops and the recent losses of one training.
@@ -82,7 +86,7 @@ class Progress:
         """
         plateau, losses = saved.get("plateau"), saved.get("losses")
         self.iteration, self.current_step = saved["iter"], saved["current_step"]
-        self.plateau = Plateau(**plateau) if plateau is not None else Plateau(last_event=self.iteration)
+        self.plateau = Plateau(**plateau).checked() if plateau is not None else Plateau(last_event=self.iteration)
         if losses is not None:
-            self._losses = deque(losses, self._losses.maxlen)
+            self._losses = deque(map(float, losses), self._losses.maxlen)
             self._keep_losses = True

@@ -233,6 +233,24 @@ class TestRefused:
         with pytest.raises(SnapshotError, match=message):
             make_solver(source, tmp_path / "other").restore(pair[1])
 
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            {"losses": ["a lot"]},
+            {"losses": [[3.5]]},
+            {"losses": 7},
+            {"plateau": {"minimum_loss": "low", "last_event": 3}},
+            {"plateau": {"minimum_loss": 0.5, "last_event": None}},
+            {"plateau": {"minimum_loss": 0.5, "first_event": 3}},
+        ],
+    )
+    def test_progress_that_is_no_number(self, source, tmp_path, pair, damage):
+        file = pair[1].with_name("run_iter_4.resume.json")
+        file.write_text(json.dumps(json.loads(file.read_text()) | damage))
+        pair[1].with_name("run_iter_4.manifest.json").unlink()
+        with pytest.raises(SnapshotError, match="resume.json is broken"):
+            make_solver(source, tmp_path / "other").restore(pair[1])
+
     def test_resume_file_of_another_format(self, source, tmp_path, pair):
         file = pair[1].with_name("run_iter_4.resume.json")
         file.write_text(json.dumps(json.loads(file.read_text()) | {"format": 99}))

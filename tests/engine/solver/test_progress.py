@@ -3,6 +3,7 @@
 import json
 import math
 
+import pytest
 import torch
 from caffe._solver.progress import Plateau, Progress
 
@@ -47,3 +48,18 @@ def test_from_a_snapshot_of_real_caffe():
     assert progress.plateau == Plateau(math.inf, 40)
     progress.begin_steps()
     assert progress.recent_losses() == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "error"),
+    [
+        ({"losses": [None]}, TypeError),
+        ({"losses": ["a lot"]}, ValueError),
+        ({"plateau": {"minimum_loss": "low", "last_event": 3}}, ValueError),
+        ({"plateau": {"minimum_loss": 0.5, "last_event": None}}, TypeError),
+        ({"plateau": {"minimum_loss": 0.5, "last_event": math.inf}}, OverflowError),
+    ],
+)
+def test_values_that_are_no_numbers(damage, error):
+    with pytest.raises(error):
+        Progress(average_loss=3).restore(advanced().save() | damage)

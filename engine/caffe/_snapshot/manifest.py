@@ -1,11 +1,11 @@
-"""``_iter_N.manifest.json``: what a snapshot consists of. It is written last: where it stands, all of it stands.
+"""``_iter_N.manifest.json``: the files of a snapshot. It is written last, so it proves that all of them are there.
 
     {"format": 1, "iter": 4000,
      "versions": {"caffe": "1.0.0", "python": "3.11.2", "torch": "2.13.0", "numpy": "2.4.6"},
      "files": {"nin1_iter_4000.caffemodel": {"bytes": 3914570, "sha256": "..."}, ...}}
 
-Files are named without folders, so that a run folder can be moved. A snapshot without a manifest, as real
-Caffe writes it, is taken as it is.
+Files are named without folders, so that a run folder can be moved. A snapshot without a manifest, such as
+real Caffe's, is read unchecked.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Manifest:
-    """A snapshot's files, by name, as they were written."""
+    """Size and digest of each file of a snapshot, by name, from when it was written."""
 
     path: Path
     iter: int
@@ -50,35 +50,37 @@ class Manifest:
 
     @classmethod
     def read(cls, path: Path) -> Manifest | None:
-        """The manifest at a path; None where there is none.
+        """Read the manifest at a path; None if there is no file.
 
         Raises:
-            SnapshotError: it is broken, or of another format.
+            SnapshotError: it is broken, or has another format.
         """
         try:
             content = json.loads(path.read_bytes())
             if content["format"] != _FORMAT:
                 raise ValueError(f"format {content['format']}, not {_FORMAT}")
-            files = {str(name): Written(int(of["bytes"]), str(of["sha256"])) for name, of in content["files"].items()}
+            files = {
+                str(name): Written(int(file["bytes"]), str(file["sha256"])) for name, file in content["files"].items()
+            }
             return cls(path, int(content["iter"]), dict(content["versions"]), files)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise SnapshotError(f"Could not open file {path}: {error.strerror}.") from None
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-            raise SnapshotError(f"{path} is broken ({error}); remove it to go on without it.") from None
+            raise SnapshotError(f"{path} is broken ({error}); remove it to resume without it.") from None
 
     def check(self, files: Iterable[Path]) -> None:
-        """See that files of the snapshot are as they were written, and tell of other versions.
+        """Check that files of the snapshot are unchanged; warn if other versions wrote them.
 
         Raises:
-            SnapshotError: one is not, or the manifest does not know it.
+            SnapshotError: a file has changed, or the manifest does not list it.
         """
         for file in files:
             written = self.files.get(file.name)
             if written is None:
                 raise SnapshotError(
-                    f"{self.path} is not of the snapshot that {file} is of; remove it to go on without."
+                    f"{self.path} is not of the snapshot that {file} is of; remove it to resume without it."
                 )
             try:
                 with open(file, "rb") as content:
@@ -88,20 +90,20 @@ class Manifest:
             if digest != written.sha256:
                 raise SnapshotError(
                     f"{file} is not as {self.path.name} says it was written: cut, damaged or written over since. "
-                    "Take an earlier snapshot, or remove the manifest to go on with the file as it is."
+                    "Take an earlier snapshot, or remove the manifest to resume from the changed file."
                 )
-        self._say_other_versions()
+        self._warn_of_other_versions()
 
-    def _say_other_versions(self) -> None:
-        """Warn where what wrote the snapshot is not what goes on from it."""
+    def _warn_of_other_versions(self) -> None:
+        """Warn if other versions wrote the snapshot than now resume from it."""
         now = _versions()
-        others = [
+        changed = [
             f"{name} {self.versions.get(name)} (now {now[name]})"
             for name in now
             if self.versions.get(name) != now[name]
         ]
-        if others:
-            logger.warning("Written with %s: the last bits of the weights to come may differ.", ", ".join(others))
+        if changed:
+            logger.warning("Written with %s: the last bits of the weights to come may differ.", ", ".join(changed))
 
 
 def _versions() -> dict[str, str]:

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass
 class SolverState:
-    """What Caffe keeps of a solver.
+    """The part of a solver that Caffe keeps.
 
     Attributes:
         iter: how many times the weights were updated.
-        current_step: how many rate drops lie behind.
+        current_step: how many rate drops were made.
         learned_net: path of the model that belongs to it.
         history: the update histories, in the order of the learnable parameters.
     """
@@ -55,7 +55,7 @@ class SolverState:
 
     @classmethod
     def read(cls, path: Path) -> SolverState:
-        """Read a .solverstate, or an HDF5 file where the name ends with .h5.
+        """Read a .solverstate, or an HDF5 file if the name ends with .h5.
 
         Raises:
             SnapshotError: it is missing, broken, or no solver's state.
@@ -83,7 +83,7 @@ class SolverState:
     def _checked(self, path: Path) -> SolverState:
         if self.iter < 0 or self.current_step < 0:
             raise SnapshotError(f"{path} is broken: iteration {self.iter}, step {self.current_step}.")
-        # protobuf gives bytes where a string is no text.
+        # protobuf returns bytes for a string that is not UTF-8.
         if self.learned_net is not None and (not isinstance(self.learned_net, str) or "\0" in self.learned_net):
-            raise SnapshotError(f"{path} is broken: its model is said to be {self.learned_net!r}.")
+            raise SnapshotError(f"{path} is broken: it names {self.learned_net!r} as its model.")
         return self

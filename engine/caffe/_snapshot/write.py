@@ -47,7 +47,7 @@ def write_snapshot(param: caffe_pb2.SolverParameter, states: States, resume_stat
     """Write the snapshot of the current iteration, ``<snapshot_prefix>_iter_<N>`` with four endings.
 
     Args:
-        param: snapshot_prefix, snapshot_format and snapshot_diff say where and how.
+        param: the solver's; its snapshot_prefix, snapshot_format and snapshot_diff are used.
         resume_state: from :meth:`States.save_resume_state`. With several workers it is worker 0's, and the
             others' follow in a list as "workers".
 
@@ -123,7 +123,7 @@ def remaining_snapshots(param: caffe_pb2.SolverParameter, iteration: int) -> int
 def reserve_prefix(param: caffe_pb2.SolverParameter, states: States) -> Iterator[None]:
     """Hold the lock of snapshot_prefix during a training to max_iter, and check the room for its snapshots.
 
-    If older snapshots are removed during the training, the environment variable CAFFE_SNAPSHOTS_KEPT gives
+    If older snapshots are removed during the training, the environment variable CAFFE_SNAPSHOTS_KEPT says
     how many of the new ones exist at once.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Rules that keep a rate for every weight: AdaGrad, RMSProp, AdaDelta, Adam (Caffe's sgd_solvers).
+"""Rules with a rate for every weight: AdaGrad, RMSProp, AdaDelta, Adam (Caffe's sgd_solvers).
 
 ``rate`` below is the policy's rate times the parameter's lr_mult, ``g`` the gradient after clipping,
 iter_size and decay; all operations are by element.
@@ -59,7 +59,7 @@ class RMSPropSolver(_AdaptiveSolver):
 
 @register("AdaDelta")
 class AdaDeltaSolver(_AdaptiveSolver):
-    """Steps as large as the last ones were, in proportion to the gradient's size.
+    """Steps in proportion to the gradient, as large as recent steps were.
 
     The first history averages g^2, the second the squared steps, both with ``momentum`` as decay:
     step = g * sqrt((second + delta) / (first + delta)); weight -= rate * step.
@@ -83,7 +83,7 @@ class AdaDeltaSolver(_AdaptiveSolver):
 
 @register("Adam")
 class AdamSolver(_AdaptiveSolver):
-    """Averages of g and of g^2, corrected for having started at zero.
+    """Averages of g and of g^2, corrected for their start at zero.
 
     The first history averages g with decay ``momentum``, the second g^2 with decay ``momentum2``:
     weight -= rate * c * first / (sqrt(second) + delta), where
@@ -97,7 +97,7 @@ class AdamSolver(_AdaptiveSolver):
             raise self.error("Adam corrects for 1 - momentum^t: momentum must be below 1, momentum2 not above.")
 
     def _updates(self, gradients, rate):
-        count, step = len(gradients), self.iter + 1
+        count, step = len(gradients), self.progress.iteration + 1
         first, second = self.history[:count], self.history[count:]
         beta1, beta2 = self.param.momentum, self.param.momentum2
         torch._foreach_mul_(first, beta1)

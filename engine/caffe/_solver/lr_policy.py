@@ -27,7 +27,7 @@ def learning_rate(param: caffe_pb2.SolverParameter, progress: Progress, where: s
     """The rate of the current iteration; may advance the progress's current_step.
 
     Args:
-        where: the solver's file, for messages.
+        where: the solver's file, for messages; "" without one.
 
     Raises:
         PrototxtError: an unknown policy, or a parameter that it needs is missing or negative.

@@ -47,7 +47,7 @@ class SolverNets:
         return value if isinstance(value, str) else "(inline)"
 
     def test_nets(self) -> list[Net]:
-        """Make the test nets: those named first, then the training net's file for what is left of test_iter."""
+        """Make a test net for each test_iter: first those named, then the training net's file for the rest."""
         param = self._param
         sources = [*param.test_net_param, *param.test_net]
         generic = param.net if param.HasField("net") else param.net_param if param.HasField("net_param") else None

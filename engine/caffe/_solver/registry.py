@@ -1,4 +1,4 @@
-"""Which class trains which ``type`` of a solver's prototxt (Caffe's solver_factory)."""
+"""Solver classes by the ``type`` field of a solver's prototxt (Caffe's solver_factory)."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ SOLVERS: Registry[type[Solver]] = Registry("solver type")
 
 
 def register(type_name: str) -> Callable[[type[Solver]], type[Solver]]:
-    """Make a class the implementation of a solver type; a type can be registered once."""
+    """Make a class the implementation of a solver type; each type can be registered once."""
 
     def add(cls):
         cls.type = type_name
@@ -22,10 +22,10 @@ def register(type_name: str) -> Callable[[type[Solver]], type[Solver]]:
 
 
 def get_solver(solver: str | Path | caffe_pb2.SolverParameter, where: str = "") -> Solver:
-    """Make the solver that a prototxt (or a SolverParameter) describes, of the type it names.
+    """Make the solver that a prototxt (or a SolverParameter) describes.
 
     Args:
-        where: for messages, the file that a SolverParameter comes from.
+        where: the file of a SolverParameter, for messages.
 
     Raises:
         PrototxtError: the type is unknown; the nearest known one is named.

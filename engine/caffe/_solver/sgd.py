@@ -1,4 +1,4 @@
-"""What all solver types do with a gradient, and the rules with momentum: SGD and Nesterov (Caffe's sgd_solvers)."""
+"""Update steps that all solver types share, and the rules with momentum: SGD and Nesterov (Caffe's sgd_solvers)."""
 
 from collections import defaultdict
 
@@ -16,15 +16,15 @@ class SGDSolver(Solver):
     """Stochastic gradient descent with momentum.
 
     history = momentum * history + rate * lr_mult * gradient; weight -= history. The rate is inside
-    the history, so that momentum gathered before a rate drop keeps its size; torch.optim.SGD has it
-    outside and differs from Caffe just there.
+    the history, so momentum gathered before a rate drop keeps its size. torch.optim.SGD has the rate
+    outside, and differs from Caffe after each drop.
 
     Attributes:
-        history: what each weight moved by last, times history_scale.
-        history_scale: a power of two, so that scaling changes no digit; other than 1 where PyTorch's fused
+        history: each weight's last step, times history_scale.
+        history_scale: a power of two, so that scaling changes no digit. It is 1 unless PyTorch's fused
             update is used (see _update).
-        histories: how many history blobs a parameter has. The first of all parameters come first, then
-            the second of all: the order of a .solverstate.
+        histories: how many history blobs a parameter has. The order is that of a .solverstate: the first
+            blob of every parameter, then the second of every parameter.
     """
 
     histories = 1
@@ -38,19 +38,19 @@ class SGDSolver(Solver):
         self.history = [torch.zeros(shape, device=device) for shape in shapes * self.histories]
 
     def check(self) -> None:
-        """Raise PrototxtError for parameters that this solver type does not take."""
+        """Raise PrototxtError for solver parameters that this type refuses."""
 
     def apply_update(self) -> None:
         rate = self.lr
         if self._due(self.param.display):
-            logger.info("Iteration %d, lr = %g", self.iter, rate)
+            logger.info("Iteration %d, lr = %g", self.progress.iteration, rate)
         learnable = self.net._params.learnable
         if learnable:
             self._apply(learnable, rate)
-        self.iter += 1
+        self.progress.iteration += 1
 
     def _apply(self, learnable, rate: np.float32) -> None:
-        """Update parameters, of which there is one or more: PyTorch's passes over lists refuse an empty one."""
+        """Update one or more parameters; PyTorch's passes over lists refuse an empty list."""
         values = [entry.blob._data.tensor() for entry in learnable]
         gradients = [entry.blob._diff.tensor() for entry in learnable]
         # The mode may have been set after the solver was made.
@@ -61,21 +61,21 @@ class SGDSolver(Solver):
                 torch._foreach_mul_(gradients, 1.0 / self.param.iter_size)
             updates = self._update(values, gradients, rate)
         for entry, update in zip(learnable, updates, strict=False):
-            # Caffe leaves what it subtracted in diff.
+            # Caffe leaves the subtracted update in diff.
             entry.blob._diff.set(update)
 
     def _update(
         self, values: list[torch.Tensor], gradients: list[torch.Tensor], rate: np.float32
     ) -> list[torch.Tensor]:
-        """Regularize, move the history on, and subtract from each weight what the rule says.
+        """Regularize, update the history, and subtract the rule's update from each weight.
 
-        PyTorch's fused update does it in one pass over the weights, five times faster than one pass for each
-        operation. Its rule is history = momentum * history + (1 - dampening) * g; weight -= lr * history, where
-        1 - dampening is taken in float32: exact for numbers from 2 on, but not for rates. So the history is kept
-        times history_scale, the rate taken as 1 - dampening times the same, and lr undoes it.
+        PyTorch's fused update needs one pass over the weights, five times faster than one pass for each
+        operation. Its rule is history = momentum * history + (1 - dampening) * g; weight -= lr * history.
+        It computes 1 - dampening in float32: exact for numbers from 2 on, but not for rates. So history and
+        1 - dampening (the rate) are multiplied by history_scale, and lr divides by it.
 
         Returns:
-            What was subtracted, for diff; nothing where nobody will look there.
+            The subtracted updates, for diff; an empty list if nobody reads diff.
         """
         scale, momentum, decay = self.history_scale, self.param.momentum, self.param.weight_decay
         groups = defaultdict(list)
@@ -93,8 +93,8 @@ class SGDSolver(Solver):
                 weight_decay=decay, momentum=momentum, lr=1 / scale, dampening=1 - scaled_rate,
                 nesterov=False, maximize=False, is_first_step=False,
             )  # fmt: skip
-        looked_at = self.keep_blobs or self.param.snapshot_diff
-        return torch._foreach_div(self.history, scale) if looked_at else []
+        diff_is_read = self.keep_blobs or self.param.snapshot_diff
+        return torch._foreach_div(self.history, scale) if diff_is_read else []
 
     def _clip(self, gradients: list[torch.Tensor]) -> None:
         limit = self.param.clip_gradients
@@ -118,7 +118,7 @@ class SGDSolver(Solver):
                 torch._foreach_add_([gradients[i] for i in group], terms, alpha=decay)
 
     def _updates(self, gradients: list[torch.Tensor], rate: np.float32) -> list[torch.Tensor]:
-        """What to subtract from each weight, for its gradient; moves the history on."""
+        """Update the history; returns the update to subtract from each weight, in the gradient's place."""
         torch._foreach_mul_(self.history, self.param.momentum)
         for lr_mult, group in self._grouped("lr_mult").items():
             scaled_rate = rate * lr_mult * self.history_scale
@@ -128,7 +128,7 @@ class SGDSolver(Solver):
         return gradients
 
     def _grouped(self, field: str) -> dict[float, list[int]]:
-        """Indices of the learnable parameters by their lr_mult or decay_mult: one pass for each."""
+        """Indices of the learnable parameters by their lr_mult or decay_mult, for one pass a group."""
         groups = defaultdict(list)
         for index, entry in enumerate(self.net._params.learnable):
             groups[getattr(entry, field)].append(index)
@@ -137,7 +137,7 @@ class SGDSolver(Solver):
 
 @register("Nesterov")
 class NesterovSolver(SGDSolver):
-    """Nesterov's accelerated gradient: SGD's history, but the weight goes on past it.
+    """Nesterov's accelerated gradient: SGD's history, but the weight steps beyond it.
 
     weight -= (1 + momentum) * new history - momentum * old history.
     """

@@ -84,7 +84,7 @@ class Solver:
         logger.info("Solver scaffolding done.")
 
     def error(self, message: str) -> PrototxtError:
-        """A PrototxtError that names the solver's file, to be raised."""
+        """Make a PrototxtError that names the solver's file."""
         return PrototxtError(f"{self.where}: {message}" if self.where else message)
 
     def _check_snapshot_prefix(self) -> None:
@@ -172,7 +172,7 @@ class Solver:
         return interval > 0 and self.iter % interval == 0
 
     def _forward_backward(self) -> torch.Tensor | float:
-        """One iteration's passes (iter_size of them); returns the loss, still on its device."""
+        """Run the iter_size passes of an iteration; returns the loss, still on its device."""
         loss = 0.0
         for _ in range(self.param.iter_size):
             if (whole := self._as_whole(self.net)) is not None:
@@ -184,7 +184,7 @@ class Solver:
         return loss / self.param.iter_size
 
     def _average_over_workers(self, loss: torch.Tensor | float) -> torch.Tensor | float:
-        """The mean of the workers' losses; their gradients become the means as well."""
+        """Average the gradients over the workers; returns the average of their losses."""
         if self._workers.size == 1:
             return loss
         diffs = [entry.blob._diff for entry in self.net._params.learnable if entry.lr_mult]
@@ -204,12 +204,12 @@ class Solver:
         return _REQUESTS[self._workers.agree(_REQUESTS.index(self._action()))]
 
     def _forward(self, net: Net) -> torch.Tensor | float:
-        """A forward pass that no backward pass follows; returns the loss, still on its device."""
+        """Run a forward pass without a backward pass; returns the loss, still on its device."""
         whole = self._as_whole(net)
         return whole.forward() if whole else net._forward(0, len(net._layers) - 1, record=False)
 
     def _as_whole(self, net: Net) -> WholeNet | None:
-        """The net for a whole-net pass; None if its blobs are needed between layers."""
+        """The whole-net pass of a net; None if its blobs are needed between layers."""
         if self.keep_blobs or not WholeNet.fits(net):
             return None
         if net not in self._whole:
@@ -322,7 +322,7 @@ class Solver:
         self._resume_state_before_test = None
 
     def join(self, workers: Workers) -> None:
-        """Train together with others, from worker 0's weights."""
+        """Train together with other workers, starting from worker 0's weights."""
         self._workers = workers
         share_weights_and_history(self._states(), workers)
 
@@ -335,5 +335,5 @@ class Solver:
         self._callbacks.append((on_start, on_gradients_ready))
 
     def set_action_function(self, action: Callable[[], str | None]) -> None:
-        """Ask ``action`` after each iteration and test batch whether to STOP or SNAPSHOT."""
+        """Call ``action`` after each iteration and test batch; it may return STOP or SNAPSHOT."""
         self._action = action

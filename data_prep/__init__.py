@@ -1,7 +1,6 @@
-"""From Tiny ImageNet to what Caffe trains on: find or download the set, list and split it, write LMDBs and
-the mean.
+"""Prepares Tiny ImageNet for Caffe: finds or downloads the set, lists and splits it, writes LMDBs and the mean.
 
-The steps, each a module that runs with ``python -m``: ``data_prep.dataset`` (find, download, verify),
-``data_prep.sample`` (an offline stand-in in the official layout), ``data_prep.build_lmdb`` (LMDBs, mean,
-labels).
+Each step is a module that runs with ``python -m``. ``data_prep.dataset`` finds, downloads and verifies the set.
+``data_prep.sample`` makes an offline stand-in in the official layout. ``data_prep.build_lmdb`` writes the LMDBs,
+mean and labels.
 """

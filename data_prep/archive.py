@@ -1,6 +1,6 @@
-"""The files of a data set, read alike from a zip and from a folder, by several processes at once.
+"""Reads the files of a data set, from a zip or a folder, in several processes at once.
 
-An ``Entry`` is small and a reader pickles as its path, so a worker process can be handed both and read any file
+An ``Entry`` is small and a reader pickles as its path. A worker process can thus get both, and read any file
 without listing the set again (``listing.py``).
 """
 
@@ -20,7 +20,7 @@ _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 
 
 class Entry(NamedTuple):
-    """One file of the set: its path below the top folder and, for a zip, its size and where it lies."""
+    """One file of the set: its path below the top folder and, for a zip, its size and position."""
 
     name: str
     size: int = 0
@@ -37,11 +37,11 @@ class FolderReader:
         self.root = root
 
     def read(self, entry: Entry) -> bytes:
-        """The file's bytes. Raises ``UserError`` when it is gone, no file, or larger than ``MAX_FILE_BYTES``."""
+        """The file's bytes. Raises ``UserError`` if it is gone, no file, or larger than ``MAX_FILE_BYTES``."""
         path = f"{self.root}/{entry.name}"
         try:
-            # Without a file object, which takes five times as long to make as the file to read. A pipe must not
-            # hold us up.
+            # A file object would take five times as long to make as the file takes to read. O_NONBLOCK keeps a pipe
+            # from blocking this process.
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
             try:
                 return self._read(descriptor, path)
@@ -62,7 +62,7 @@ class FolderReader:
         return data
 
     def size(self, entry: Entry) -> int:
-        """The file's size in bytes; 0 when it is gone."""
+        """The file's size in bytes; 0 if it is gone."""
         try:
             return os.stat(f"{self.root}/{entry.name}").st_size
         except OSError:
@@ -87,12 +87,12 @@ class ZipReader:
             os.close(self._descriptor)
 
     def read(self, entry: Entry) -> bytes:
-        """The file's bytes. Raises ``BadImage`` when they are damaged: cut, or of another name or checksum."""
+        """The file's bytes. Raises ``BadImage`` if they are damaged: cut, or with another name or checksum."""
         start = self._content_start(entry)
         data = os.pread(self._descriptor, entry.stored_size, start)
         if entry.method == zipfile.ZIP_DEFLATED:
             try:
-                # One byte beyond the stated size shows a member that lies about it, without inflating it all.
+                # One byte beyond the stated size exposes a member with a false size, without inflating it all.
                 data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, entry.size + 1)
             except zlib.error as error:
                 raise BadImage(f"{entry.name}: damaged in {self.path} ({error})") from error
@@ -101,11 +101,11 @@ class ZipReader:
         return data
 
     def size(self, entry: Entry) -> int:
-        """The file's size in bytes, as the zip's directory states it."""
+        """The file's size in bytes, according to the zip's directory."""
         return entry.size
 
     def check_name(self, entry: Entry) -> None:
-        """Raise ``BadImage`` unless the member says of itself what the directory says: that its name ends so."""
+        """Raise ``BadImage`` unless the member's own name ends with its name in the directory."""
         self._content_start(entry)
 
     def _content_start(self, entry: Entry) -> int:
@@ -116,7 +116,7 @@ class ZipReader:
             raise BadImage(f"{entry.name}: no such member where the directory of {self.path} says")
         name_size, extra_size = _LOCAL_HEADER.unpack(header)[9:]
         start = entry.offset + _LOCAL_HEADER.size
-        # Bit 11 of the flags: the name is UTF-8; else it is in the code page of the first PCs.
+        # Bit 11 of the flags marks a UTF-8 name. Otherwise the name is in the code page of the first PCs.
         name = os.pread(self._descriptor, name_size, start).decode("utf-8" if header[7] & 8 else "cp437", "replace")
         if not name.endswith(entry.name):
             raise BadImage(f"{entry.name}: another member, {name!r:.80}, where the directory of {self.path} says")

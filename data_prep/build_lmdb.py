@@ -1,10 +1,10 @@
-"""Tiny ImageNet to the LMDBs, mean and labels that Caffe trains on (report section 4; `make lmdb`).
+"""Builds the LMDBs, mean and labels that Caffe trains on from Tiny ImageNet (report section 4; `make lmdb`).
 
     python -m data_prep.build_lmdb --data data/tiny-imagenet-200.zip --out data/lmdb
 
 makes, in data/lmdb: train_lmdb, val_lmdb, test_lmdb (and holdout_lmdb with --holdout), mean.binaryproto of
-train, labels.txt, and build.json, which says what was built. The folder appears whole or not at all, and one that
-holds something else than asked for stays, unless --replace is given.
+train, labels.txt, and build.json, which describes the build. The folder appears whole or not at all. A folder that
+holds anything else stays, unless --replace is given.
 """
 
 import argparse
@@ -51,11 +51,11 @@ def build(
     max_bad: float = DEFAULT_MAX_BAD,
     test: bool = True,
 ) -> dict:
-    """Build everything under ``out`` and return what build.json says.
+    """Build everything under ``out`` and return the contents of build.json.
 
-    ``max_bad`` is the share of all images that may fail to decode; these are left out and named. Without
-    ``test`` there is no test_lmdb. Raises ``UserError`` for a set that is not whole, more bad images, too little
-    disk; ``out`` is then as before.
+    ``max_bad`` is the share of all images that may fail to decode; these are left out and named. Without ``test`` there
+    is no test_lmdb. Raises ``UserError`` if the set is not whole, too many images are bad, or the disk is too small.
+    ``out`` is then unchanged.
     """
     with ExitStack() as stack:
         stack.enter_context(no_search_for_garbage())
@@ -64,7 +64,7 @@ def build(
         lists = split(dataset, seed, holdout)
         space = {name: disk_bytes(dataset.reader, images, encoded) for name, images in lists.items()}
         allowed = int(max_bad * sum(map(len, lists.values())))
-        # What a build that died has left is gone then, and its room free.
+        # The leftovers of a killed build are then removed, and their disk space is free.
         folder = stack.enter_context(staged_folder(out))
         _check_space(out, sum(space.values()))
         batches = stack.enter_context(closing(convert(dataset.reader, lists, encoded)))
@@ -81,7 +81,7 @@ def build(
             "seed": seed,
             "files_sha256": built.images_digest(dataset.reader, lists),
             "lists_sha256": lists_sha256,
-            # Of the sum of all images, pixel by pixel: images of other pixels under the same names show in it.
+            # The digest covers the sum of all images, pixel by pixel. It exposes other pixels under the same names.
             "pixels_sha256": {name: hashlib.sha256(total.tobytes()).hexdigest() for name, total in pixel_sums.items()},
             "left_out": bad,
         }
@@ -127,13 +127,13 @@ def _batches_of(name: str, batches: Batches, images: int) -> Iterator[RecordBatc
 
 
 def _check_space(out: Path, needed: int) -> None:
-    place = out.absolute()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    existing = out.absolute()
+    while not existing.exists():
+        existing = existing.parent
+    free = shutil.disk_usage(existing).free
     if free < needed:
         raise UserError(
-            f"{out}: needs {needed / 1e9:.2f} GB free and {place} has {free / 1e9:.2f} GB; make room, "
+            f"{out}: needs {needed / 1e9:.2f} GB free and {existing} has {free / 1e9:.2f} GB; make room, "
             "or choose another --out (--encoded takes about a third)"
         )
 
@@ -173,7 +173,7 @@ def _arguments() -> argparse.ArgumentParser:
 
 
 def _anew(args: argparse.Namespace, options: dict) -> str:
-    """The command that builds with these options whatever is there."""
+    """The command that builds with these options and replaces any existing folder."""
     if args.data or args.out != OUT:
         return "the same command with --replace"
     named = source.named()
@@ -182,9 +182,9 @@ def _anew(args: argparse.Namespace, options: dict) -> str:
 
 
 def _wanted(args: argparse.Namespace) -> tuple[Path, dict] | None:
-    """The source and the options to build with; None where what is asked for is there already.
+    """The source and the options to build with; None if the requested build exists.
 
-    Raises ``UserError`` where something else is there and nothing says that it may go.
+    Raises ``UserError`` if another build is there and no option allows its removal.
     """
     out = args.out
     asked = {"holdout_per_class": args.holdout, "seed": args.seed, "encoded": args.encoded}

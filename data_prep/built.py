@@ -1,4 +1,4 @@
-"""What an LMDB folder holds, by its build.json, and what of it is not what a call of `make lmdb` asks for."""
+"""Reads an LMDB folder's build.json, and compares it with the request of a `make lmdb` call."""
 
 import hashlib
 import json
@@ -15,14 +15,14 @@ from data_prep.workers import Lists
 from harness.errors import UserError
 
 NOTE = "build.json"
-#: Make's variables, the fields of build.json that they set, and what is built where neither says anything.
+#: Make's variables, the fields of build.json that they set, and the defaults.
 OPTIONS = {"HOLDOUT": ("holdout_per_class", 0), "SEED": ("seed", 0), "ENCODED": ("encoded", False)}
 
 
 def read(out: Path) -> dict | None:
-    """What ``out/build.json`` says; None where ``out`` is not there, or empty.
+    """The contents of ``out/build.json``; None if ``out`` is missing or empty.
 
-    Raises ``UserError`` where ``out`` holds something else: it may be the user's own.
+    Raises ``UserError`` if ``out`` holds anything else, which may be the user's own.
     """
     if not out.exists() or out.is_dir() and not any(out.iterdir()):
         return None
@@ -38,7 +38,7 @@ def read(out: Path) -> dict | None:
 
 
 def told(out: Path, found: dict) -> str:
-    """What is there: records of each split, the held-out split, options, source and time."""
+    """A description of a build: records of each split, the held-out split, options, source and time."""
     counts = {name: count for name, count in found["records"].items() if count}
     records = ", ".join(f"{count:,} {name}" for name, count in counts.items())
     options = " ".join(f"{name}={int(found[key])}" for name, (key, _) in OPTIONS.items())
@@ -48,22 +48,22 @@ def told(out: Path, found: dict) -> str:
 
 
 def missing(out: Path, found: dict) -> list[str]:
-    """The files that build.json tells of and that are gone."""
+    """The files that build.json lists and that are gone."""
     lmdbs = [f"{name}_lmdb/data.mdb" for name, count in found["records"].items() if count]
     return [name for name in [*lmdbs, "mean.binaryproto", "labels.txt"] if not (out / name).is_file()]
 
 
 def options_of(found: dict | None, asked: dict) -> dict:
-    """The options of a build: what is asked for, else what is there, else the default."""
+    """The options of a build: the requested value, otherwise the existing build's, otherwise the default."""
     there = found or {}
     return {key: there.get(key, default) if asked[key] is None else asked[key] for key, default in OPTIONS.values()}
 
 
 def differences(found: dict, data: Path | None, asked: dict, test: bool) -> list[str]:
-    """In words, what is built otherwise than asked for; an option that is None is not asked for.
+    """The differences between a build and a request, in words. An option of None is not requested.
 
-    ``data`` is the source asked for, None where there is none. A zip that was renamed is the same source. Raises
-    ``UserError`` for a source that is not whole.
+    ``data`` is the requested source, None if there is none. A renamed zip is the same source. Raises
+    ``UserError`` if a source is not whole.
     """
     wrong = [
         f"with {name}={int(found[key])}, not {name}={int(asked[key])}"
@@ -80,7 +80,7 @@ def differences(found: dict, data: Path | None, asked: dict, test: bool) -> list
     same = all(there.get(name) == digest for name, digest in digests(lists).items())
     if same and files and there.keys() == lists.keys():
         same = files == images_digest(dataset.reader, lists)
-    elif data.name != found["source"]:  # names and labels are all that is known: too little
+    elif data.name != found["source"]:  # only names and labels are known, which is too little
         same = False
     if not same:
         other = data.name == found["source"]
@@ -89,7 +89,7 @@ def differences(found: dict, data: Path | None, asked: dict, test: bool) -> list
 
 
 def images_digest(reader: Reader, lists: Lists) -> str:
-    """What identifies all images of a build in their source."""
+    """A digest that identifies all images of a build in their source."""
     return files_digest(reader, (image.entry for images in lists.values() for image in images))
 
 

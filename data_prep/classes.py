@@ -1,7 +1,7 @@
-"""The 200 classes: their WordNet ids, their words, and which label each one is.
+"""The 200 classes: their WordNet ids, words and labels.
 
-A label is the position of the class's id in the sorted list of ids, 0 to 199. ``classes.txt`` beside this
-file holds the ids and words of Tiny ImageNet in the order of its wnids.txt, for the sample set.
+A label is the position of the class's id in the sorted list of ids, 0 to 199. For the sample set,
+``classes.txt`` holds the ids and words of Tiny ImageNet in the order of its wnids.txt.
 """
 
 import re
@@ -16,8 +16,8 @@ _WNID = re.compile(r"n\d{8}", re.ASCII)
 
 
 def parse_wnids(text: str, source: str) -> tuple[str, ...]:
-    """The ids in wnids.txt, sorted, so that the position is the label. Raises ``UserError`` unless 200
-    differ.
+    """The ids in wnids.txt, sorted, so that the position is the label. Raises ``UserError`` unless there are 200
+    different ids.
     """
     lines = text.split()
     for line in lines:
@@ -47,7 +47,7 @@ def parse_words(text: str, wnids: Iterable[str], source: str) -> dict[str, str]:
 
 
 def write_labels(path: Path, wnids: Iterable[str], words: Mapping[str, str]) -> None:
-    """labels.txt: 200 lines ``n01443537 goldfish, Carassius auratus``; line number from 0 = label."""
+    """Write 200 lines such as ``n01443537 goldfish, Carassius auratus``. The line number from 0 is the label."""
     path.write_text("".join(f"{wnid} {words[wnid]}\n" for wnid in wnids), encoding="utf-8")
 
 

@@ -2,9 +2,14 @@
 
     python -m data_prep.dataset --out data/tiny-imagenet-200.zip
 
-takes, in this order: the zip or folder that TINY_IMAGENET names (any packing of the official layout: its
-structure is checked), the one that it was given before (source.py), the zip at --out when it is there and has the
-official md5, and otherwise the official download. Prints the path on standard output, and remembers it.
+The command takes the first of these that exists:
+
+1. The zip or folder that TINY_IMAGENET names. Any packing of the official layout works, as its structure is checked.
+2. The set that an earlier call got (source.py).
+3. The zip at --out, which must have the official md5.
+4. The official download.
+
+It prints the path on standard output, and remembers it.
 """
 
 import argparse
@@ -25,9 +30,9 @@ DEFAULT_ZIP = Path("data/tiny-imagenet-200.zip")
 
 
 def find(zip_path: Path = DEFAULT_ZIP) -> Path:
-    """Where the set is: what TINY_IMAGENET names, else what `make data` was given, else ``zip_path``.
+    """The set's path: from TINY_IMAGENET, otherwise from the last `make data`, otherwise ``zip_path``.
 
-    Raises ``UserError`` when nothing is there, or when what `make data` was given has changed.
+    Raises ``UserError`` if there is nothing, or if the set of the last `make data` has changed.
     """
     named = source.named()
     path = Path(named) if named else source.recall(zip_path.parent) or zip_path
@@ -38,9 +43,7 @@ def find(zip_path: Path = DEFAULT_ZIP) -> Path:
 
 
 def fetch(zip_path: Path, url: str = URL, md5: str = MD5) -> Path:
-    """The set's path, after downloading it to ``zip_path`` if need be, and verifying. May raise
-    ``UserError``.
-    """
+    """The set's path, after any necessary download to ``zip_path`` and a check. May raise ``UserError``."""
     if source.named():
         return find()
     before = source.recall(zip_path.parent)
@@ -57,7 +60,7 @@ def fetch(zip_path: Path, url: str = URL, md5: str = MD5) -> Path:
 
 
 def file_md5(path: Path) -> str:
-    """The md5 of a file, in hexadecimal: what the official zip is known by (no defence against forgery)."""
+    """The md5 of a file, in hexadecimal. It identifies the official zip (no defence against forgery)."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 

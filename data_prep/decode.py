@@ -1,9 +1,8 @@
-"""A JPEG file to the pixels that Caffe's convert_imageset stores: those of OpenCV's imread, planes first.
+"""Decodes a JPEG file to the pixels that Caffe's convert_imageset stores: OpenCV's imread, planes first.
 
-Two readers give the same pixels. libjpeg-turbo, through simplejpeg, takes the ordinary file in a fifth of
-Pillow's time. Pillow takes whatever libjpeg-turbo has anything to say about, and everything where simplejpeg
-is not installed: CMYK, turned and damaged images, other sizes. So what is an error, and which, is Pillow's
-word alone.
+Two readers give the same pixels. libjpeg-turbo, through simplejpeg, reads an ordinary file in a fifth of
+Pillow's time. Pillow reads every file on which libjpeg-turbo reports anything: CMYK, turned and damaged images, other
+sizes. It also reads all files if simplejpeg is not installed. Pillow alone thus decides which files are errors.
 """
 
 import io
@@ -26,10 +25,10 @@ WIDTH = 64
 
 
 def new_scratch() -> np.ndarray:
-    """Memory for ``decode_jpeg`` to use again and again: uint8 (64, 64, 3).
+    """Memory that ``decode_jpeg`` can reuse: uint8 (64, 64, 3).
 
-    It is off the addresses that divide by 16. There libjpeg-turbo would write past the cache (non-temporal
-    stores, jdcolext-avx2.asm), and whoever copies the pixels next wait for memory: a fifth of the whole time.
+    Its address is not divisible by 16. At such an address libjpeg-turbo would write past the cache (non-temporal
+    stores, jdcolext-avx2.asm). The next reader of the pixels would then wait for memory: a fifth of the whole time.
     """
     memory = np.empty(HEIGHT * WIDTH * CHANNELS + 15, np.uint8)
     start = (8 - memory.ctypes.data) % 16
@@ -38,16 +37,16 @@ def new_scratch() -> np.ndarray:
 
 def decode_jpeg(data: bytes, name: str, scratch: np.ndarray | None = None) -> np.ndarray:
     """The pixels of a 64 x 64 JPEG: uint8 (3, 64, 64), channels B, G, R. They may lie in ``scratch``.
+
     Gray is repeated into three channels and CMYK converted, both as imread(IMREAD_COLOR) does. Raises
-    ``BadImage`` when the file does not decode, ``UserError`` when the image has another size (nothing is
-    decoded then).
+    ``BadImage`` if the file does not decode. Raises ``UserError``, before decoding, if the image has another size.
     """
     pixels = _decode_ordinary(data, scratch)
     return _decode_any(data, name) if pixels is None else pixels
 
 
 def _decode_ordinary(data: bytes, scratch: np.ndarray | None = None) -> np.ndarray | None:
-    # Pillow turns an image as its Exif says.
+    # Pillow turns an image according to its Exif orientation.
     if simplejpeg is None or b"Exif\0\0" in data:
         return None
     try:
@@ -55,7 +54,7 @@ def _decode_ordinary(data: bytes, scratch: np.ndarray | None = None) -> np.ndarr
         if (height, width) != (HEIGHT, WIDTH) or colours not in ("YCbCr", "Gray"):
             return None
         return simplejpeg.decode_jpeg(data, "BGR", buffer=scratch, strict=True).transpose(2, 0, 1)
-    except Exception:  # ValueError, also for what libjpeg-turbo only warns of; KeyError for odd subsampling
+    except Exception:  # ValueError, also for libjpeg-turbo's warnings; KeyError for odd subsampling
         return None
 
 
@@ -89,8 +88,8 @@ def _planes(image: Image.Image) -> np.ndarray:
 
 
 def _cmyk_planes(image: Image.Image) -> np.ndarray:
-    # Pillow inverts Adobe's inverted CMYK, OpenCV keeps it as stored; then OpenCV's integer formula, channel
-    # by channel: k - ((255 - ink) * k >> 8). Pillow's own conversion rounds differently.
+    # Pillow inverts Adobe's inverted CMYK, while OpenCV keeps it as stored. The rest is OpenCV's integer formula,
+    # channel by channel: k - ((255 - ink) * k >> 8). Pillow's own conversion rounds differently.
     ink = 255 - np.asarray(image, dtype=np.int32)
     black = ink[:, :, 3:]
     rgb = black - ((255 - ink[:, :, :3]) * black >> 8)

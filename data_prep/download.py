@@ -1,4 +1,4 @@
-"""A download that goes on where it was cut off, and is checked before it gets its name."""
+"""A download that resumes after an interruption, and is checked before it gets its name."""
 
 import hashlib
 import http.client
@@ -20,10 +20,10 @@ _TIMEOUT_S = 30
 
 
 def download(url: str, path: Path, md5: str, *, wait_s: float = 1.0) -> None:
-    """Fetch ``url`` to ``path``; the bytes gather in ``<path>.part``, from where a later call goes on.
+    """Fetch ``url`` to ``path``; the bytes gather in ``<path>.part``, which a later call continues.
 
-    A connection that breaks is taken up again, at most ``TRIES`` times in a row without a new byte. Raises
-    ``UserError`` when it stays broken (the .part file is kept) or the md5 is wrong (it is deleted).
+    A broken connection is opened again, at most ``TRIES`` times in a row without a new byte. Raises
+    ``UserError`` if it stays broken (the .part file is kept) or the md5 is wrong (it is deleted).
     """
     part = path.with_name(path.name + ".part")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,13 +48,13 @@ def download(url: str, path: Path, md5: str, *, wait_s: float = 1.0) -> None:
 
 
 def _fetch_rest(url: str, part: Path) -> None:
-    """One request: append what is missing, or all of it anew when the server ignores Range."""
+    """Make one request: append the missing bytes, or write all of them anew if the server ignores Range."""
     have = _size(part)
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT_S)
     except urllib.error.HTTPError as error:
-        # 416 after a cut exactly at the end: nothing is missing, and the md5 will tell whether that is so.
+        # A 416 follows a cut exactly at the end. Nothing is missing, which the md5 will confirm.
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and have:
             return
         raise

@@ -1,7 +1,6 @@
-"""Drawings that tell 200 classes apart, for the offline sample set: one shape, texture and pair of colours
-each.
+"""Draws 200 distinct classes for the offline sample set: one shape, texture and pair of colours each.
 
-All functions work on a whole batch: ``n`` images of 64 x 64, arrays (n, 64, 64) or (n, 64, 64, 3), float32.
+All functions work on a whole batch of ``n`` images. Arrays are (n, 64, 64) or (n, 64, 64, 3), float32.
 """
 
 from collections.abc import Callable
@@ -31,7 +30,7 @@ def _star(angle: np.ndarray) -> np.ndarray:
     return 0.45 + 0.55 * np.abs(np.mod(angle, 2 * np.pi / 5) / (np.pi / 5) - 1)
 
 
-# How far the outline is from the middle, in units of the size, at each angle.
+# The distance of the outline from the middle, in units of the size, at each angle.
 OUTLINES: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
     lambda angle: np.ones_like(angle),
     _polygon(3),
@@ -45,8 +44,7 @@ OUTLINES: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
     lambda angle: 0.55 + 0.45 * np.cos(angle),
 )
 
-# Position along and across the shape, in units of its size, to how much of the second colour, before
-# contrast.
+# The share of the second colour, before contrast, by position along and across the shape in units of its size.
 TEXTURES: tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], ...] = (
     lambda along, across: np.full_like(along, -1.0),
     lambda along, across: np.sin(9 * along),
@@ -57,14 +55,14 @@ TEXTURES: tuple[Callable[[np.ndarray, np.ndarray], np.ndarray], ...] = (
 
 PALETTES = 20
 
-DRAWING = "drawing: "  #: how the name of every drawn class begins, so that no page takes one for a photograph
+DRAWING = "drawing: "  #: prefix of every drawn class's name, so that no page takes one for a photograph
 _SHAPES = ("disc", "triangle", "square", "hexagon", "star", "cross", "clover", "gear", "ellipse", "heart")
 _HUES = ("red", "orange", "lime", "green", "jade", "cyan", "azure", "indigo", "purple", "pink")
 
 
 @dataclass(frozen=True)
 class Look:
-    """What makes a class: indices into ``OUTLINES``, ``PALETTES`` and ``TEXTURES``."""
+    """The look of a class: indices into ``OUTLINES``, ``PALETTES`` and ``TEXTURES``."""
 
     outline: int
     palette: int
@@ -72,23 +70,22 @@ class Look:
 
 
 def look_of(class_index: int) -> Look:
-    """The look of class 0 to 199: every outline in every palette, once; the texture follows from both."""
+    """The look of class 0 to 199: every outline in every palette, once. The texture follows from both."""
     outline, palette = class_index % len(OUTLINES), class_index // len(OUTLINES) % PALETTES
     return Look(outline, palette, (outline + palette) % len(TEXTURES))
 
 
 def name_of(look: Look) -> str:
-    """What a class's images show: "drawing: red star on dark cyan"; each of the 200 looks has another name."""
+    """A class's name by its look: "drawing: red star with dark cyan". Each of the 200 looks has another name."""
     hue = look.palette // 2
     second = f"dark {_HUES[(hue + 5) % 10]}" if look.palette % 2 else f"pale {_HUES[(hue + 1) % 10]}"
     return f"{DRAWING}{_HUES[hue]} {_SHAPES[look.outline]} with {second}"
 
 
 def draw(look: Look, count: int, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """``count`` images of a class: (n, 64, 64, 3) uint8 RGB, and the boxes (n, 4) int: left, top, right,
-    bottom.
+    """``count`` images of a class: (n, 64, 64, 3) uint8 RGB, and boxes (n, 4) int (left, top, right, bottom).
 
-    Place, size, angle, light, colours (a little), background, clutter and noise differ from image to image.
+    Position, size, angle, light, colours (a little), background, clutter and noise differ from image to image.
     """
     picture = _background(count, random)
     for _ in range(3):
@@ -141,14 +138,14 @@ def _background(count: int, random: np.random.Generator) -> np.ndarray:
     cells = 6
     base = _rgb(random.random(count), random.uniform(0, 0.5, count), random.uniform(0.3, 0.8, count))
     coarse = base[:, None, None] + random.normal(0, 22, (count, cells, cells, 3))
-    place = np.linspace(0, cells - 1, SIZE)
-    stretch = np.maximum(0, 1 - np.abs(place[:, None] - np.arange(cells))).astype(np.float32)
+    position = np.linspace(0, cells - 1, SIZE)
+    stretch = np.maximum(0, 1 - np.abs(position[:, None] - np.arange(cells))).astype(np.float32)
     wide = np.einsum("xj,nijc->nixc", stretch, coarse.astype(np.float32), optimize=True)
     return np.einsum("yi,nixc->nyxc", stretch, wide, optimize=True)
 
 
 def _paint_clutter(picture: np.ndarray, random: np.random.Generator) -> None:
-    """One ellipse of a random colour in each image, partly transparent, in place."""
+    """Paint one partly transparent ellipse of a random colour into each image, in place."""
     count = len(picture)
     column, row = _column(random.uniform(0, SIZE, count)), _column(random.uniform(0, SIZE, count))
     width, height = _column(random.uniform(3, 14, count)), _column(random.uniform(3, 14, count))

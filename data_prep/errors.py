@@ -1,4 +1,4 @@
-"""How the commands of this package fail: one line that says what, where and what to do, and exit status 1."""
+"""Ends the commands of this package: an error is one line with its cause and remedy, and exit code 1."""
 
 import sys
 from collections.abc import Callable
@@ -11,7 +11,7 @@ class BadImage(UserError):
 
 
 def exit_status(command: Callable[[], None]) -> int:
-    """Run ``command``; return 0, 1 after an error a person can act on, or 130 after Ctrl-C."""
+    """Run ``command``; return 0, 1 after an error that the user can fix, or 130 after Ctrl-C."""
     try:
         command()
     except (UserError, OSError) as error:

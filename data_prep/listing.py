@@ -1,4 +1,4 @@
-"""What files a data set has, be it a zip or a folder, checked before anything is read."""
+"""Lists the files of a data set (a zip or a folder) and checks them before any is read."""
 
 import hashlib
 import os
@@ -14,11 +14,11 @@ from harness.errors import UserError
 
 TOP_FOLDER = "tiny-imagenet-200"
 MAX_MEMBERS = 1_000_000
-# Of all files together; the official set has a quarter of a gigabyte.
+# The limit for all files together; the official set has a quarter of a gigabyte.
 MAX_TOTAL_BYTES = 4 << 30
-# How many times larger than stored a file may be. JPEGs are 1 and the set's lists up to 6; deflate can do 1032.
+# The largest ratio of size to stored size. JPEGs have 1, the set's lists up to 6; deflate can reach 1032.
 MAX_RATIO = 50
-# Of a zip's directory, which is read whole before its members can be counted; the official one has 13 million.
+# The limit for a zip's directory, which is read whole before its members are counted. The official one has 13 million.
 MAX_DIRECTORY_BYTES = 64 << 20
 _END = struct.Struct("<4s4H2LH")
 _ZIP64_LOCATOR = struct.Struct("<4sLQL")
@@ -33,8 +33,8 @@ _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz", b"7z\xbc\xaf
 def list_files(path: Path) -> tuple[Reader, dict[str, Entry]]:
     """A reader for the set at ``path`` (zip or folder) and its entries by path below the top folder.
 
-    Raises ``UserError`` when there is nothing at ``path``, the zip is cut or damaged, or it holds something a
-    data set never does: a name that leaves its folder, a link, encryption, a giant member, too many members.
+    Raises ``UserError`` if there is nothing at ``path``, or if the zip is cut or damaged. Content that no data set has
+    is refused too. Examples are a name that leaves its folder, a link, encryption, a giant member, too many members.
     """
     if path.is_dir():
         return _list_folder(path)
@@ -46,7 +46,7 @@ def list_files(path: Path) -> tuple[Reader, dict[str, Entry]]:
 def _list_folder(path: Path) -> tuple[Reader, dict[str, Entry]]:
     root = path / TOP_FOLDER if (path / TOP_FOLDER / "wnids.txt").is_file() else path
     entries: dict[str, Entry] = {}
-    # The official layout is four levels deep; going no deeper also ends a loop of links.
+    # The official layout is four levels deep. This limit also ends a loop of links.
     pending = [("", 0)]
     while pending:
         folder, depth = pending.pop()
@@ -57,7 +57,7 @@ def _list_folder(path: Path) -> tuple[Reader, dict[str, Entry]]:
                     if depth < 3:
                         pending.append((name + "/", depth + 1))
                 else:
-                    # Not its size: asking for 100,000 of them takes longer than the rest of the listing.
+                    # The size is left out: reading 100,000 of them takes longer than the rest of the listing.
                     entries[name] = Entry(name)
         _check_count(len(entries), path)
     return FolderReader(root), entries
@@ -74,7 +74,7 @@ def _list_zip(path: Path) -> tuple[Reader, dict[str, Entry]]:
     cut = len(top)
     reader, entries = ZipReader(path), {}
     for name, place in files.items():
-        # Images are compared with their names when they are read; one whose name is damaged may not look like one.
+        # Images are compared with their names when they are read. A damaged name may not look like an image's.
         if not (name.startswith(top) and name.endswith(".JPEG")):
             reader.check_name(Entry(name, *place))
         if name.startswith(top):
@@ -83,9 +83,9 @@ def _list_zip(path: Path) -> tuple[Reader, dict[str, Entry]]:
 
 
 def _directory_count(path: Path) -> int | None:
-    """How many members the end of a zip tells of; None where it has no end, which is zipfile's to say.
+    """The number of members that the end of a zip states; None if it has no end, which zipfile reports.
 
-    Raises ``UserError`` where the directory is so long that reading it takes the memory.
+    Raises ``UserError`` if the directory is so long that reading it would fill the memory.
     """
     with open(path, "rb") as file:
         size = file.seek(0, os.SEEK_END)
@@ -108,9 +108,9 @@ def _directory_count(path: Path) -> int | None:
 
 
 def _check_places(files: dict[str, Place], path: Path) -> None:
-    """That members lie in the zip and apart, are not too compressed and not too large together.
+    """Check that members lie in the zip and apart, and that their compression and total size are plausible.
 
-    Members over each other are how a small zip holds a thousand times its size.
+    Overlapping members let a small zip hold a thousand times its size.
     """
     zip_bytes = path.stat().st_size
     total = total_stored = 0
@@ -131,10 +131,10 @@ def _any_members(path: Path, said: int | None) -> dict[str, Place]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    # Its own error for a damaged one, and also struct.error, ValueError, OverflowError, OSError, NotImplementedError.
+    # A damaged zip raises BadZipFile, or struct.error, ValueError, OverflowError, OSError, NotImplementedError.
     except Exception as error:
         raise UserError(f"{path}: {_no_zip(path, error)}; {_OTHER}") from error
-    # A damaged length in the directory makes zipfile skip what comes after.
+    # A damaged length in the directory makes zipfile skip the members after it.
     if said is not None and len(members) != said:
         raise UserError(
             f"{path}: {said} members are said to be there, and {len(members)} are, so the zip is damaged; {_OTHER}"
@@ -152,7 +152,7 @@ def _any_members(path: Path, said: int | None) -> dict[str, Place]:
 
 
 def files_digest(reader: Reader, entries: Iterable[Entry]) -> str:
-    """SHA-256 of files' names and sizes, and of their checksums where a zip states them. No file is read."""
+    """SHA-256 of files' names and sizes, and of their checksums if a zip states them. No file is read."""
     digest = hashlib.sha256()
     for entry in sorted(entries):
         digest.update(f"{entry.name} {reader.size(entry)} {entry.crc}\n".encode(errors="surrogateescape"))
@@ -160,7 +160,7 @@ def files_digest(reader: Reader, entries: Iterable[Entry]) -> str:
 
 
 def _no_zip(path: Path, error: Exception) -> str:
-    """Why a file is no whole zip: cut, or of another kind that its first bytes show."""
+    """The reason why a file is no whole zip: it is cut, or its first bytes show another kind."""
     with open(path, "rb") as file:
         start = file.read(262)
     if not start:
@@ -180,7 +180,7 @@ def _check_count(count: int, path: Path) -> None:
 
 def _check_member(member: zipfile.ZipInfo, path: Path) -> None:
     name = member.filename
-    # orig_filename too: zipfile cuts a name at its first NUL.
+    # orig_filename is checked too: zipfile cuts a name at its first NUL.
     if name != member.orig_filename or "\\" in name or name.startswith("/") or ":" in name or ".." in name.split("/"):
         wrong = "has a name that leaves its folder"
     elif stat.S_ISLNK(member.external_attr >> 16):

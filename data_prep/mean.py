@@ -9,11 +9,10 @@ from data_prep.decode import CHANNELS, HEIGHT, WIDTH
 
 
 def write_mean(path: Path, pixel_sum: np.ndarray, count: int) -> np.ndarray:
-    """Write mean.binaryproto: a BlobProto (1, 3, 64, 64) of float32, channels B, G, R. Returns the (3, 64,
-    64) mean.
+    """Write mean.binaryproto: a BlobProto (1, 3, 64, 64) of float32, channels B, G, R. Returns the (3, 64, 64) mean.
 
-    ``pixel_sum`` is the sum of ``count`` images, flat, in int64. compute_image_mean adds in float32; below
-    2**24 (every pixel's mean under 167 at 100,000 images) both sums are exact and the two files equal byte
+    ``pixel_sum`` is the sum of ``count`` images, flat, in int64. compute_image_mean adds in float32. Below
+    2**24 (every pixel's mean under 167 at 100,000 images) both sums are exact. The two files are then equal byte
     for byte.
     """
     mean = (pixel_sum / count).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Records to a new LMDB."""
+"""Writes records to a new LMDB."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +15,7 @@ _PAGE = 4096
 
 
 def disk_bytes(reader: Reader, images: Sequence[LabelledImage], encoded: bool) -> int:
-    """About what an LMDB of these records takes on disk: whole 4 KiB pages for each value, and one for its
-    key.
-    """
+    """The approximate disk size of these records' LMDB: whole 4 KiB pages for each value, one for its key."""
     if encoded:
         pages = sum(-(-(reader.size(image.entry) + 64) // _PAGE) for image in images)
     else:
@@ -29,7 +27,7 @@ class RecordWriter:
     """A new LMDB, filled in key order.
 
     Appending to a B-tree in order needs no search and fills its pages. ``map_bytes`` is no limit: the map
-    grows when it is full. To disk it comes by ``behind``, and wholly by ``staged_folder``.
+    grows when it is full. ``behind`` writes its data to disk early, and ``staged_folder`` completes that.
 
     Attributes:
         count: records appended so far.
@@ -42,16 +40,16 @@ class RecordWriter:
         self._environment = lmdb.open(str(folder), map_size=map_bytes, subdir=True, sync=False, metasync=False)
 
     def append(self, batch: RecordBatch) -> None:
-        """Write one batch, in one transaction, and read it back. Keys must come after all that are there.
+        """Write one batch, in one transaction, and read it back. Keys must come after all existing ones.
 
-        Raises ``UserError`` when they do not, and when what is read is not what was written.
+        Raises ``UserError`` if they do not, or if the data that is read back differs.
         """
         values = memoryview(batch.values)
         items = [(key, values[start:end]) for key, (start, end) in zip(batch.keys, batch.bounds, strict=True)]
         self._put(items)
         with self._environment.begin() as transaction:
             for key, value in items:
-                # As bytes: they compare ten times as fast as memoryviews do.
+                # As bytes, values compare ten times as fast as memoryviews do.
                 if transaction.get(key) != bytes(value):
                     raise UserError(
                         f"{self._folder}: record {key.decode()} is read back as another; is the disk sound?"
@@ -78,6 +76,6 @@ class RecordWriter:
 
 
 def count_records(folder: Path) -> int:
-    """How many records the LMDB at ``folder`` has, counted one by one."""
+    """The number of records in the LMDB at ``folder``, counted one by one."""
     with lmdb.open(str(folder), readonly=True, lock=False) as environment, environment.begin() as transaction:
         return sum(1 for _ in transaction.cursor().iternext(keys=True, values=False))

@@ -1,4 +1,4 @@
-"""Images to records of Datum, keyed as Caffe's convert_imageset keys them."""
+"""Turns images into Datum records, with the keys of Caffe's convert_imageset."""
 
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -14,10 +14,10 @@ from data_prep.errors import BadImage
 from data_prep.tiny_imagenet import UNKNOWN_LABEL, LabelledImage
 
 PIXEL_COUNT = CHANNELS * HEIGHT * WIDTH
-#: Images in a batch, at most 257: uint16 holds the sum of so many pixels.
+#: Images in a batch, at most 257: uint16 holds the sum of that many pixels.
 BATCH_IMAGES = 256
-# Files read before they are decoded. File by file, the kernel's and libjpeg-turbo's code drive each other out of the
-# processor's caches: a tenth of the whole time.
+# The number of files read before they are decoded. With one at a time, the kernel's and libjpeg-turbo's code drive each
+# other out of the processor's caches. That costs a tenth of the whole time.
 _FILES_AT_ONCE = 16
 
 
@@ -32,15 +32,15 @@ class RecordBatch(NamedTuple):
 
 
 def record_key(index: int, name: str) -> bytes:
-    """``%08d_<name>``, for example ``00000042_test/images/test_42.JPEG``. Sorts as the list is ordered."""
+    """The key ``%08d_<name>``, for example ``00000042_test/images/test_42.JPEG``. It sorts in the list's order."""
     return f"{index:08d}_{name}".encode()
 
 
 @cache
 def datum_frame(label: int) -> tuple[bytes, bytes]:
-    """What stands before and after the pixels in the Datum of an image with this label.
+    """The bytes before and after the pixels in the Datum of an image with this label.
 
-    The encoded flag is written out though it is false, as convert_imageset does: records are then equal byte
+    The encoded flag is written although it is false, as convert_imageset does. Records are then equal byte
     for byte.
     """
     pixels = bytes(PIXEL_COUNT)
@@ -55,7 +55,7 @@ RECORD_BYTES = _BEFORE + PIXEL_COUNT + _AFTER
 
 
 def new_room(memory: bytearray | None = None) -> np.ndarray:
-    """Where a batch is laid out: uint8 (BATCH_IMAGES, RECORD_BYTES), over ``memory`` of as many bytes if given."""
+    """Memory for a batch: uint8 (BATCH_IMAGES, RECORD_BYTES), over ``memory`` of equal length if given."""
     if memory is None:
         return np.empty((BATCH_IMAGES, RECORD_BYTES), np.uint8)
     return np.frombuffer(memory, np.uint8).reshape(BATCH_IMAGES, RECORD_BYTES)
@@ -66,8 +66,8 @@ def make_records(
 ) -> RecordBatch:
     """The records of ``images``, the first of which has number ``first`` in its list, and their pixels' sum.
 
-    Values are Datum (3, 64, 64): raw bytes B, G, R plane by plane, laid out in ``room`` (see ``new_room``),
-    or with ``encoded`` the JPEG file as it is. ``pixel_sum`` is uint16 (12288,). An image that does not
+    Values are Datum (3, 64, 64): raw bytes B, G, R plane by plane, laid out in ``room`` (see ``new_room``). With
+    ``encoded`` they hold the unchanged JPEG file. ``pixel_sum`` is uint16 (12288,). An image that does not
     decode is named in ``bad``; its number stays unused, as with convert_imageset.
     """
     keys, bounds, bad, encoded_values = [], [], [], bytearray()
@@ -90,7 +90,7 @@ def make_records(
             encoded_values += datum.SerializeToString()
             bounds.append((start, len(encoded_values)))
         else:
-            # Laid out by hand: protobuf would copy the pixels three times on their way into the LMDB.
+            # Protobuf would copy the pixels three times on their way into the LMDB, so they are laid out by hand.
             before, after = datum_frame(label)
             start = row * RECORD_BYTES
             rest = start + _BEFORE + PIXEL_COUNT
@@ -105,7 +105,7 @@ def make_records(
 def _files(
     reader: Reader, images: Iterable[LabelledImage], first: int
 ) -> Iterator[tuple[int, LabelledImage, bytes | BadImage]]:
-    """Number, image and file, or why it cannot be read, of each."""
+    """Number, image and file of each image; an unreadable file is replaced by its error."""
 
     def read(image: LabelledImage) -> bytes | BadImage:
         try:

@@ -1,9 +1,9 @@
-"""A small data set in the official layout of Tiny ImageNet, made by code: for machines without network.
+"""Makes a small data set in the official layout of Tiny ImageNet, for machines without network.
 
     python -m data_prep.sample --out demo/sample --images-per-class 40
 
-The 200 classes bear the real ids. Their images are drawings (data_prep/drawing.py), not photographs, and their words
-say so: a number got on them says that the way works, and nothing about Tiny ImageNet.
+The 200 classes have the real ids. Their images are drawings (data_prep/drawing.py), not photographs, and their words
+show that. A result on them proves that the pipeline works, and nothing about Tiny ImageNet.
 """
 
 import argparse
@@ -27,7 +27,7 @@ _JPEG_QUALITY = 85
 
 
 def make_sample(out: Path, train_per_class: int, val_per_class: int, test_images: int, seed: int) -> bool:
-    """Write the set to ``out``; nothing is done, and False returned, when the same set is there already.
+    """Write the set to ``out``. If the same set exists already, do nothing and return False.
 
     The same numbers and seed give the same files with the same versions of NumPy and Pillow.
     """
@@ -92,7 +92,7 @@ def _write_test(folder: Path, classes: int, count: int, seed: int) -> None:
 
 
 def _jpegs(class_index: int, count: int, random: np.random.Generator) -> Iterator[tuple[bytes, str]]:
-    """(JPEG file, box as ``left<TAB>top<TAB>right<TAB>bottom``) of ``count`` images; about 1 % are gray."""
+    """The JPEG file and box (``left<TAB>top<TAB>right<TAB>bottom``) of ``count`` images; about 1 % are gray."""
     pictures, boxes = draw(look_of(class_index), count, random)
     grays = random.random(count) < GRAY_SHARE
     for picture, box, gray in zip(pictures, boxes, grays, strict=True):

@@ -1,4 +1,4 @@
-"""The set that `make data` was given, kept in data/source.json: later commands need not be given it again."""
+"""Remembers the set of the last `make data` in data/source.json, so that later commands find it."""
 
 import json
 import os
@@ -14,12 +14,12 @@ COMMAND = "make data TINY_IMAGENET=zip-or-folder"
 
 
 def named() -> str | None:
-    """What TINY_IMAGENET names, None where it names nothing."""
+    """The path that TINY_IMAGENET names, None if it is unset or empty."""
     return os.environ.get("TINY_IMAGENET") or None
 
 
 def remember(path: Path, folder: Path) -> None:
-    """Keep in ``folder`` where the set is and what identifies it.
+    """Keep the set's path and its digest in ``folder``.
 
     A path beside ``folder`` or below it is kept relative, so that a repository can be moved with its data.
     """
@@ -33,9 +33,9 @@ def remember(path: Path, folder: Path) -> None:
 
 
 def recall(folder: Path) -> Path | None:
-    """The set that ``folder`` remembers; None where it remembers none.
+    """The set that ``folder`` remembers; None if it remembers none.
 
-    Raises ``UserError`` where the set has gone or changed since, with the command that puts it right.
+    Raises ``UserError`` if the set is gone or has changed since, with the command that fixes it.
     """
     path, kept = remembered(folder), _read(folder)
     if path is None:
@@ -50,7 +50,7 @@ def recall(folder: Path) -> Path | None:
 
 
 def remembered(folder: Path) -> Path | None:
-    """The path that ``folder`` remembers, be it there or not: as it is seen from the current folder."""
+    """The path that ``folder`` remembers, existing or not, relative to the current folder."""
     kept = _read(folder)
     if kept is None:
         return None
@@ -72,12 +72,12 @@ def _read(folder: Path) -> dict | None:
 
 
 def _stat(path: Path) -> dict[str, int | None]:
-    """What shows without a read that a zip is as it was. A folder's own size and time show nothing."""
+    """The values that show, without a read, that a zip is unchanged. A folder's own size and time show nothing."""
     about = path.stat()
     return {"bytes": about.st_size, "mtime_ns": about.st_mtime_ns}
 
 
 def _digest(path: Path) -> str:
-    """What identifies a set: names, sizes and checksums of its files."""
+    """A digest that identifies a set: names, sizes and checksums of its files."""
     reader, entries = list_files(path)
     return files_digest(reader, entries.values())

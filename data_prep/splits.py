@@ -1,8 +1,8 @@
-"""Which images go into which LMDB, in which order.
+"""Assigns images to LMDBs, in a fixed order.
 
 Caffe's Data layer reads records in stored order and never shuffles, so the train list is shuffled here, once.
-Order follows from SHA-256 of the seed and the image's name: the same on every machine and version, for zip
-and folder, and an image that is held out does not move the others.
+The order follows from SHA-256 of the seed and the image's name. It is the same on every machine and version, for zip
+and folder. A held-out image does not move the others.
 """
 
 import hashlib
@@ -14,11 +14,11 @@ from harness.errors import UserError
 
 
 def split(dataset: TinyImageNet, seed: int, holdout_per_class: int = 0) -> dict[str, list[LabelledImage]]:
-    """Lists by name: ``train`` (shuffled), ``val``, ``test``, and ``holdout`` when asked for.
+    """Lists by name: ``train`` (shuffled), ``val``, ``test``, and ``holdout`` if requested.
 
-    The held-out images leave train and keep their labels: a local stand-in for the judge's test set, as many
-    of each class. Val is never touched. A set opened without its test images has no ``test``. Raises
-    ``UserError`` when a class would have no image left to train on.
+    The held-out images leave train and keep their labels. They are a local stand-in for the judge's test set, with
+    equally many of each class. Val is never touched. A set opened without its test images has no ``test``. Raises
+    ``UserError`` if a class would have no image left to train on.
     """
     train, held_out = dataset.train, []
     if holdout_per_class:

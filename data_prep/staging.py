@@ -1,9 +1,9 @@
-"""Folders that are either whole under their final name or not there under it.
+"""Makes folders that are either whole under their final name or not there under it.
 
-A folder is made as ``<name>.partial``, written to disk, and renamed. What it replaces waits as ``<name>.old``
-for the moment between two renames, and is put back when a run died exactly there.
+A folder is made as ``<name>.partial``, written to disk, and renamed. The folder that it replaces is ``<name>.old``
+for the moment between two renames. It is put back if a run died exactly there.
 
-``DATA_PREP_KILL_AT_STEP=n`` ends the process with SIGKILL after the n-th step of making one; tests/torture/ uses
+``DATA_PREP_KILL_AT_STEP=n`` ends the process with SIGKILL after the n-th step of making one. tests/torture/ uses
 it to stop a build everywhere a power cut could.
 """
 
@@ -22,7 +22,7 @@ _steps_to_live = int(os.environ.get("DATA_PREP_KILL_AT_STEP", 0))
 
 
 def step() -> None:
-    """A step of making a folder is done."""
+    """Count a completed step of making a folder."""
     global _steps_to_live
     if _steps_to_live:
         _steps_to_live -= 1
@@ -34,9 +34,9 @@ def step() -> None:
 def staged_folder(final: Path, *, durable: bool = True) -> Iterator[Path]:
     """Yield an empty folder that takes the place of ``final`` when the block ends without an exception.
 
-    After an exception it is removed and ``final`` is as before. A process that is killed leaves
-    ``<name>.partial``, which the next run clears. ``durable=False`` spares the fsync of every file, for what
-    is quickly made again. Raises ``UserError`` when another process is making the same folder.
+    After an exception it is removed and ``final`` is unchanged. A process that is killed leaves
+    ``<name>.partial``, which the next run clears. ``durable=False`` saves the fsync of every file, for content
+    that is quickly made again. Raises ``UserError`` if another process is making the same folder.
     """
     partial, old = _beside(final, "partial"), _beside(final, "old")
     with _alone(final):
@@ -55,9 +55,9 @@ def staged_folder(final: Path, *, durable: bool = True) -> Iterator[Path]:
 
 
 def put_back(final: Path) -> None:
-    """Give ``final`` its name again where a process died between the two renames that replace it.
+    """Rename ``final`` back if a process died between the two renames that replace it.
 
-    Raises ``UserError`` when another process is making the same folder.
+    Raises ``UserError`` if another process is making the same folder.
     """
     if _beside(final, "old").exists() and not final.exists():
         with _alone(final):
@@ -72,7 +72,7 @@ def _put_back(final: Path) -> None:
 
 @contextmanager
 def _alone(final: Path) -> Iterator[None]:
-    """No other process makes ``final`` meanwhile; ``UserError`` where one does. <name>.partial is there then."""
+    """Keep other processes from making ``final``; ``UserError`` if one does. <name>.partial exists meanwhile."""
     final.parent.mkdir(parents=True, exist_ok=True)
     partial = _beside(final, "partial")
     partial.mkdir(exist_ok=True)
@@ -88,7 +88,7 @@ def _alone(final: Path) -> Iterator[None]:
 
 
 def remove_leftovers(final: Path) -> None:
-    """Remove what processes that died while making ``final`` have left beside it, where it is there and wanted."""
+    """Remove the leftovers of processes that died while making ``final``, which must be there and wanted."""
     partial, old = _beside(final, "partial"), _beside(final, "old")
     if partial.is_dir():
         lock = os.open(partial, os.O_RDONLY)
@@ -104,13 +104,13 @@ def remove_leftovers(final: Path) -> None:
 
 
 class WriteBehind:
-    """Has the disk work on files while they are still written, so that the fsync at the end finds little to do.
+    """Has the disk work on files while they are still written, so that the fsync at the end is short.
 
-    Left alone, the kernel keeps a gigabyte in memory and writes none of it.
+    Otherwise the kernel keeps a gigabyte in memory and writes none of it.
     """
 
     def __init__(self, step: int = 256 << 20):
-        """``step``: bytes written between two syncs; each has a price, and many slow the writer down."""
+        """``step``: bytes written between two syncs. Each sync has a cost, and many slow the writer down."""
         self._step = step
         self._waiting = 0
         self._files: set[Path] = set()
@@ -118,7 +118,7 @@ class WriteBehind:
         self._sync: Future[None] | None = None
 
     def wrote(self, file: Path, count: int) -> None:
-        """``count`` bytes more are in ``file``. Raises the ``OSError`` of a sync that failed before."""
+        """Record ``count`` more bytes in ``file``. Raises the ``OSError`` of an earlier failed sync."""
         self._files.add(file)
         self._waiting += count
         if self._waiting >= self._step and (self._sync is None or self._sync.done()):
@@ -128,7 +128,7 @@ class WriteBehind:
             self._waiting = 0
 
     def _check(self) -> None:
-        # Linux tells a disk's error once: who does not ask never hears of it.
+        # Linux reports a write error only at the next fsync, so check it there.
         if self._sync is not None:
             self._sync.result()
 
@@ -169,11 +169,11 @@ def _replace(final: Path, partial: Path, old: Path) -> None:
 
 
 def _sync_tree(folder: Path) -> None:
-    for place, _, names in os.walk(folder):
+    for directory, _, names in os.walk(folder):
         for name in names:
-            _sync(Path(place) / name)
+            _sync(Path(directory) / name)
             step()
-        _sync(Path(place))
+        _sync(Path(directory))
 
 
 def _sync(path: Path) -> None:

@@ -1,12 +1,12 @@
-"""Tiny ImageNet in its official layout, checked: classes, words, and the lists of images.
+"""Reads and checks Tiny ImageNet in its official layout: classes, words, and the lists of images.
 
     wnids.txt   words.txt
     train/<wnid>/images/<wnid>_<i>.JPEG
     val/val_annotations.txt   val/images/val_<i>.JPEG
     test/images/test_<i>.JPEG
 
-The official set has 500, 50 and 50 images a class (report section 2); a smaller set in this layout is read
-alike.
+The official set has 500, 50 and 50 images a class (report section 2). A smaller set in this layout is read
+in the same way.
 """
 
 import gc
@@ -28,7 +28,7 @@ _IMAGE = re.compile(r"(?:train/(\w+)|(val|test))/images/(\w+)_(\d{1,9})\.JPEG", 
 
 
 class LabelledImage(NamedTuple):
-    """One image: where it is and its label (0 to 199; -1 in the test set, whose labels are the judge's)."""
+    """One image: its file and its label, 0 to 199. The label is -1 in the test set, whose labels the judge has."""
 
     entry: Entry
     label: int
@@ -38,8 +38,8 @@ class LabelledImage(NamedTuple):
 class TinyImageNet:
     """The set at ``path``. ``wnids`` is sorted: the position of an id is its label.
 
-    ``train`` is in the order of label, then number; ``val`` in the order of val_annotations.txt; ``test`` by
-    number.
+    ``train`` is in the order of label, then number; ``val`` is in the order of val_annotations.txt. ``test`` is ordered
+    by number.
     """
 
     path: Path
@@ -52,10 +52,10 @@ class TinyImageNet:
 
     @classmethod
     def open(cls, path: Path, test: bool = True) -> "TinyImageNet":
-        """Read the lists of the zip or folder at ``path``. Raises ``UserError`` when the set is not whole.
+        """Read the lists of the zip or folder at ``path``. Raises ``UserError`` if the set is not whole.
 
-        Without ``test`` the set need have no test images, and no words.txt where its classes are the official ones:
-        what is left out where only training and val are wanted.
+        Without ``test`` the set needs no test images. It needs no words.txt either if its classes are the official
+        ones. Sets for training and val alone may leave these out.
         """
         with no_search_for_garbage():
             return cls._open(path, test)
@@ -89,7 +89,7 @@ class TinyImageNet:
 
 @contextmanager
 def no_search_for_garbage() -> Iterator[None]:
-    """Python's search for garbage is off: among 120,000 new objects, again and again, it takes as long as making them."""
+    """Garbage collection is disabled: with 120,000 new objects it doubles the time."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -100,10 +100,10 @@ def no_search_for_garbage() -> Iterator[None]:
 
 
 def _group_images(entries: dict[str, Entry], path: Path) -> dict[str, list[tuple[int, Entry]]]:
-    """(number, entry) of each image, by ``val``, ``test`` or, for train, the class's id."""
+    """The (number, entry) of each image, by ``val``, ``test`` or, for train, the class's id."""
     groups: dict[str, list[tuple[int, Entry]]] = defaultdict(list)
     for name, entry in entries.items():
-        # Files beside the images (boxes, thumbnails a desktop leaves) are no concern of ours.
+        # Other files beside the images (boxes, thumbnails that a desktop leaves) are ignored.
         if not name.endswith(".JPEG"):
             continue
         match = _IMAGE.fullmatch(name)

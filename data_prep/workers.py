@@ -1,4 +1,4 @@
-"""Decoding on all cores, with the records coming back in the order of the lists."""
+"""Decodes on all cores and returns the records in the order of the lists."""
 
 import signal
 from collections import deque
@@ -22,13 +22,13 @@ AHEAD = 3
 
 @contextmanager
 def decoders(workers: int) -> Iterator[Callable[[Reader, Lists, bool], Batches]]:
-    """Yield ``convert(reader, lists, encoded)``: (list's name, batch of records) for every image of every
-    list, in order. A batch is valid until the next one is asked for.
+    """Yield ``convert(reader, lists, encoded)``, which gives (list's name, batch of records) in order.
 
-    With more than one worker, images are decoded by that many processes, which lay the records out in memory
-    that this process sees. They start at once and load while the caller goes on, to list the images. A few
-    batches each are under way at a time, so memory stays small however slow the disk is. Raises ``UserError``
-    when a process is killed.
+    It covers every image of every list. A batch is valid until the next one is requested.
+
+    With more than one worker, that many processes decode images. They lay the records out in memory that this
+    process sees. They start at once and load while the caller continues, to list the images. Each has only a few
+    batches under way, so memory stays small even with a slow disk. Raises ``UserError`` if a process is killed.
     """
     if workers == 1:
         yield _convert_here
@@ -46,44 +46,44 @@ def decoders(workers: int) -> Iterator[Callable[[Reader, Lists, bool], Batches]]
 
 
 class _Worker:
-    """A process that makes records of the tasks it is sent, in their order.
+    """A process that makes records from the tasks that it gets, in their order.
 
-    (A ProcessPoolExecutor would do the same with two threads here, which take a tenth of this process's time.)
+    A ProcessPoolExecutor would do the same with two threads here, which take a tenth of this process's time.
     """
 
     def __init__(self):
-        # Spawned, not forked: a fork copies the locks of threads that do not exist in the child.
+        # Workers are spawned, not forked: a fork copies the locks of threads that do not exist in the child.
         context = get_context("spawn")
         shared = [context.RawArray(c_ubyte, BATCH_IMAGES * RECORD_BYTES) for _ in range(AHEAD)]
         self._rooms = [memoryview(new_room(room)).cast("B") for room in shared]
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, shared), daemon=True)
         self._process.start()
-        # Now this end alone is open here, so that each side notices when the other dies.
+        # This process keeps only its own end open, so that each side notices when the other dies.
         theirs.close()
 
     def send(self, reader: Reader, images: list[LabelledImage], start: int, encoded: bool, room: int) -> None:
-        """Hand a task out. The pipe takes more of them than are ever under way, so this does not wait."""
-        # By columns: a tuple with names takes eight times as long to pickle.
+        """Send a task. The pipe holds more tasks than are ever under way, so this does not wait."""
+        # Entries are sent by columns: a tuple with names takes eight times as long to pickle.
         entries, labels = zip(*images, strict=True)
         self._connection.send((reader, list(zip(*entries, strict=True)), labels, start, encoded, room))
 
     def receive(self, room: int) -> RecordBatch:
-        """The records of the oldest task, which was to lay them out in this room."""
+        """The records of the oldest task, which were laid out in this room."""
         batch = self._connection.recv()
         if isinstance(batch, Exception):
             raise batch
         return batch if batch.values else batch._replace(values=self._rooms[room])
 
     def end(self) -> None:
-        """End the process, whatever it does: its results are received, or not wanted any more."""
+        """End the process in any state: its results are received, or no longer wanted."""
         self._connection.close()
         self._process.terminate()
         self._process.join()
 
 
 def _serve(connection: Connection, shared: Sequence) -> None:
-    """The life of a process: until the other side closes, or is killed."""
+    """Serve tasks until the other side closes or is killed."""
     rooms = [new_room(room) for room in shared]
     while True:
         try:
@@ -127,7 +127,7 @@ def _in_order(crew: Sequence[_Worker], reader: Reader, lists: Lists, encoded: bo
             yield name, worker.receive(room)
             hand_out(worker, room)
 
-    # At once, not when the first batch is asked for: the caller has other things to do before.
+    # Hand tasks out at once, not at the first request: the caller has other work to do before.
     for room in range(AHEAD):
         for worker in crew:
             hand_out(worker, room)
@@ -136,9 +136,9 @@ def _in_order(crew: Sequence[_Worker], reader: Reader, lists: Lists, encoded: bo
 
 @contextmanager
 def _ctrl_c_held_back() -> Iterator[None]:
-    # Ctrl-C reaches every process of the terminal. Workers started in here inherit the block and leave it to
-    # the parent, which gets its own Ctrl-C at the end of the block and then ends them.
-    resource_tracker.ensure_running()  # the first process would start it, and that ends the block
+    # Ctrl-C reaches every process of the terminal. Workers started in here inherit the block and leave Ctrl-C to the
+    # parent. The parent gets its own Ctrl-C at the end of the block and then ends them.
+    resource_tracker.ensure_running()  # the first process would start the tracker, which ends the block
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

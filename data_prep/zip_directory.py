@@ -1,8 +1,7 @@
-"""The directory of an ordinary zip, in one pass.
+"""Reads the directory of an ordinary zip in one pass.
 
-zipfile makes an object of every member: most of a second for the 120,000 of Tiny ImageNet, five times what this
-takes. Only what is ordinary and harmless is read here; every other zip is left to zipfile, and so is the word on
-what is wrong with it.
+zipfile makes an object of every member. That takes most of a second for the 120,000 of Tiny ImageNet, five times as
+long as this module. Only ordinary and harmless zips are read here. zipfile reads all others and reports their faults.
 """
 
 import re
@@ -14,19 +13,19 @@ from typing import BinaryIO
 
 from data_prep.archive import MAX_FILE_BYTES
 
-#: Of a member: its size, the offset of its local header, its stored size, its method and its checksum.
+#: A member's size, offset of its local header, stored size, method and checksum.
 Place = tuple[int, int, int, int, int]
 
-# APPNOTE.TXT of PKWARE, sections 4.3.16 and 4.3.12; what is not needed is skipped.
+# The formats follow APPNOTE.TXT of PKWARE, sections 4.3.16 and 4.3.12; unused fields are skipped.
 _END = struct.Struct("<4s8x2L2x")
 _MEMBER = struct.Struct("<4s4x2H4x3L3H4x2L")
-_ZIP64_ENDS = 56 + 20  # two more ends, of a zip with more than 65,534 members
-_USUAL_FLAGS = 0x080E  # how hard it was deflated, sizes after the data, UTF-8 names
+_ZIP64_ENDS = 56 + 20  # two more end records of a zip with more than 65,534 members
+_USUAL_FLAGS = 0x080E  # the compression level, sizes after the data, UTF-8 names
 _NAME = re.compile(rb"[\w.-]+(?:/[\w.-]+)*/?")
 
 
 def plain_members(path: Path) -> dict[str, Place] | None:
-    """The files of the zip at ``path`` by their names in it; None when anything about it is unusual."""
+    """The files of the zip at ``path`` by their names in it; None if anything about it is unusual."""
     with open(path, "rb") as file:
         directory = _directory(file)
     if directory is None:
@@ -68,7 +67,7 @@ def _directory(file: BinaryIO) -> bytes | None:
         return None
     file.seek(end)
     mark, size, offset = _END.unpack(file.read())
-    # A comment after the end, anything before the first member, sizes that do not fit: not here.
+    # Leave a comment after the end, anything before the first member, and wrong sizes to zipfile.
     if mark != b"PK\x05\x06" or end - size - offset not in (0, _ZIP64_ENDS):
         return None
     file.seek(offset)

@@ -1,1 +1,1 @@
-"""The experiment of the report, small: `make demo`."""
+"""The report's experiment at a small size: `make demo`."""

@@ -1,11 +1,10 @@
-"""The whole way of the report in minutes: images, LMDB, nets, training, an edited rate, the ensemble.
+"""Runs the whole report in minutes: images, LMDB, nets, training, an edited rate, the ensemble.
 
     python -m demo [--caffe CAFFE] [--gpu 0]                 (make demo)
 
-It works in demo/out, made anew, with the commands of README and nets of the same templates at smaller
-sizes (demo/variants.toml, demo/solvers/). Images: the real ones where TINY_IMAGENET names a zip or
-folder, else an offline sample set that is drawn here. It fails when the ensemble is not clearly above
-chance, or when any step does.
+The demo works in demo/out, which it makes anew. It runs README's commands, on nets of the same templates at smaller
+sizes (demo/variants.toml, demo/solvers/). If TINY_IMAGENET names a zip or folder, it uses those real images.
+Otherwise it draws an offline sample set. It fails if the ensemble is not clearly above chance, or if any step fails.
 """
 
 import argparse
@@ -29,11 +28,11 @@ CHANCE = 1 / 200
 DROPS = {"nin1": ("0.0005", "640"), "alexnet1": ("0.001", "480"), "alexnet2": ("0.0005", "480")}  # base_lr, max_iter
 TRAIN_IMAGES = "2000"  # as many as val has
 AGAIN = ["--go-on=make demo, which starts anew"]  # a training's own command would be one for demo/out
-CLEARLY_ABOVE = 3  # times chance; on the 2,000 val images chance itself passes this about never
+CLEARLY_ABOVE = 3  # times chance; on the 2,000 val images chance itself almost never exceeds this
 
 
 class Stopped(Exception):
-    """The user has asked the demo to stop, and the step that ran has ended."""
+    """The user has asked the demo to stop, and the current step has ended."""
 
 
 def say(title: str) -> None:
@@ -41,9 +40,9 @@ def say(title: str) -> None:
 
 
 def run(*words: str) -> None:
-    """Run one of the project's commands in demo/out, shown as a person would type it."""
+    """Run one of the project's commands in demo/out, and print it as a user would type it."""
     print(f"$ python -m {shlex.join(words)}", flush=True)
-    # Without MAKELEVEL: what the commands say of themselves is meant for demo/out, not for make here.
+    # MAKELEVEL is removed: commands that the steps print are for demo/out, not for make here.
     environment = {name: value for name, value in os.environ.items() if name != "MAKELEVEL"}
     status, stopped = commands.wait_for([sys.executable, "-m", *words], cwd=OUT, env=environment)
     if stopped:
@@ -53,7 +52,7 @@ def run(*words: str) -> None:
 
 
 def edit(solver: Path, **fields: str) -> None:
-    """Set fields of a solver file in place, as a person does in an editor; the rest stays as it is."""
+    """Set fields of a solver file in place, as a user does in an editor; the rest is unchanged."""
     text = solver.read_text()
     for field, value in fields.items():
         text, count = re.subn(rf"^{field}: [^\s#]+", f"{field}: {value}", text, flags=re.MULTILINE)
@@ -75,7 +74,7 @@ def images() -> str:
 
 
 def summary(seconds: float) -> int:
-    """Say what came out and where it lies; returns the exit status."""
+    """Print the results and their files, and return the exit code."""
     best = json.loads((OUT / "runs/ensemble/best.json").read_text())
     with (OUT / "runs/ensemble/combinations.csv").open(newline="") as file:
         singles = [row for row in csv.DictReader(file) if row["number_of_models"] == "1"]
@@ -103,7 +102,7 @@ def summary(seconds: float) -> int:
 
 
 def shown_out() -> Path:
-    """demo/out as seen from here."""
+    """demo/out relative to the current folder, if it lies below it."""
     return OUT.relative_to(Path.cwd()) if OUT.is_relative_to(Path.cwd()) else OUT
 
 
@@ -126,7 +125,7 @@ def main() -> int:
 
 
 def whole_way(options: argparse.Namespace) -> int:
-    """All steps of the demo; returns the exit status."""
+    """Run all steps of the demo, and return the exit code."""
     door = ["--caffe", options.caffe, "--gpu", options.gpu]
     begun = time.monotonic()
     shutil.rmtree(OUT, ignore_errors=True)

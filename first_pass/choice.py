@@ -1,13 +1,13 @@
 """The report's choice, made exact: "train several architectures for a short amount of time, and choose the best one".
 
 "We observed that AlexNet tended to saturate after a few tens of epochs while NIN continued learning as evidenced by
-the training and val accuracy continuing to increase steadily" (section 4). So what still learns is what is continued:
+the training and val accuracy continuing to increase steadily" (section 4). So a try that still learns is continued:
 
-1. A try still learns when its train loss falls steadily to the end (training/falling.py, over tenths of a run
-   shorter than ten epochs) and is below where it began.
-2. Of those that still learn, the one with the highest accuracy on val at the end goes on; where none does, the one
-   with the highest of all, and that is said.
-3. How far it is ahead of the next is told with its 95 % interval, for a few epochs often do not part two rates.
+1. A try still learns if its train loss falls steadily to the end and is below its start. training/falling.py
+   decides that, over tenths of a run if it has fewer than ten epochs.
+2. Among those that still learn, the choice is the one with the highest accuracy on val at the end. If none still
+   learns, it is the one with the highest accuracy of all, which the reason states.
+3. Its lead over the next is given with a 95 % interval, as a few epochs often cannot separate two rates.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from harness import intervals
 
 
 def choose(outcomes: Sequence[Outcome]) -> tuple[Outcome, str]:
-    """What to continue with, and why. `outcomes` has one or more, of as many epochs each."""
+    """The try to continue, and the reason. `outcomes` has one or more, with equally many epochs."""
     learning = [one for one in outcomes if one.learns]
     among = learning or list(outcomes)
     ranked = sorted(among, key=lambda one: (one.accuracy, one.rate), reverse=True)

@@ -1,4 +1,4 @@
-"""Clusters of the train images, and the class that each of them stands for: K-means as a classifier."""
+"""K-means as a classifier: clusters of the train images, and the class of each cluster."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 from ensemble import rule
 from harness.errors import UserError
 
-ITERATIONS = 100  # of Lloyd's at most; what comes later moves the error by less than its interval
+ITERATIONS = 100  # most Lloyd iterations; further ones move the error by less than its interval
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,7 @@ class Clusters:
     """Fitted clusters."""
 
     model: object  # sklearn.cluster.KMeans
-    classes: np.ndarray  #: int64 (clusters,), the class that most of a cluster's train images have
+    classes: np.ndarray  #: int64 (clusters,), the most frequent class of each cluster's train images
     train_error: float
 
     @property
@@ -23,18 +23,15 @@ class Clusters:
         return int(self.model.n_iter_)
 
     def wrong(self, pixels: np.ndarray, labels: np.ndarray) -> int:
-        """How many images are of another class than the nearest cluster."""
+        """The number of images whose class is not that of the nearest cluster."""
         return int((self.classes[self.model.predict(pixels)] != labels).sum())
 
 
 def fit(pixels: np.ndarray, labels: np.ndarray, clusters: int, seed: int) -> Clusters:
-    """Clusters of images, float32 (n, values) with labels (n,), from one start by k-means++.
+    """Cluster images, float32 (n, values) with labels (n,), from one start by k-means++.
 
-    Lloyd's iterations, at most 100. A tie of classes in a cluster goes to the lower label. scikit-learn works on a
-    copy of `pixels`: 300 MB for the train set, but a fit does not depend on those before it.
-
-    Raises:
-        UserError: scikit-learn is missing, or there are fewer images than clusters.
+    Lloyd's algorithm runs 100 iterations at most. A tie of classes in a cluster goes to the lower label. scikit-learn
+    works on a copy of `pixels`, which takes 300 MB for the train set. This keeps fits independent of each other.
     """
     try:
         from sklearn.cluster import KMeans

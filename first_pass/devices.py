@@ -1,4 +1,4 @@
-"""Where tries are trained: a place on a GPU or on the CPU takes one at a time."""
+"""Lists the places for tries, on GPUs or the CPU; each place trains one try at a time."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ def devices(gpu: str, jobs: int) -> list[str]:
         found = list(dict.fromkeys(gpu.replace(",", " ").split())) or [""]
     if wrong := next((word for word in found if word and not word.isdecimal()), None):
         raise UserError(f'GPU="{gpu}": {wrong} is no GPU\'s number; as GPU=0,1 or GPU=all')
-    # All first places before the second ones: two tries go to two GPUs.
+    # All first places come before the second ones, so that two tries use two GPUs.
     return [device for _ in range(jobs) for device in found]
 
 
@@ -36,7 +36,7 @@ def _all() -> list[str]:
 
 
 def threads(places: list[str]) -> dict[str, str]:
-    """What the environment of a try says besides: where several share the CPU, each takes its part of the cores."""
+    """Further environment variables of a try: tries that share the CPU each get a part of the cores."""
     sharing = places.count("")
     if sharing < 2 or "OMP_NUM_THREADS" in os.environ:
         return {}

@@ -1,9 +1,10 @@
-"""Train each model at each rate for a few epochs, show what came of it, and choose what to continue with.
+"""Train each model at each rate for a few epochs, show the results, and choose the try to continue.
 
-    python -m first_pass.explore --epochs 3 [--models "alexnet1 nin1"] [--rates "0.01 0.003 0.001"] [--dropouts "0.5 0.4"]
-                      [--gpu 0,1] [--jobs 2] [--caffe CAFFE]                             (make explore EPOCHS=3)
+    python -m first_pass.explore --epochs 3 [--models "alexnet1 nin1"] [--rates "0.01 0.003 0.001"]
+                      [--dropouts "0.5 0.4"] [--gpu 0,1] [--jobs 2] [--caffe CAFFE]      (make explore EPOCHS=3)
 
-Ctrl-C stops every try with a snapshot; the same command goes on. What is chosen, and why: first_pass/choice.py.
+Ctrl-C stops every try with a snapshot. Run the same command again to continue. See first_pass/choice.py
+for the choice.
 """
 
 import argparse
@@ -33,7 +34,7 @@ def say(line: str) -> None:
 
 
 def command_of(options: argparse.Namespace) -> str:
-    """What to type for the same."""
+    """The command that runs the same exploration."""
     words = [f"make explore EPOCHS={options.epochs}"]
     words += [f'{name}="{value}"' for name, value in (("MODELS", options.models), ("RATES", options.rates),
                                                        ("DROPOUTS", options.dropouts)) if value]  # fmt: skip
@@ -77,7 +78,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def show(found: Exploration) -> None:
-    """The table and the choice, to a person."""
+    """Print the table and the choice."""
     print(table([HEAD, *map(_cells, found.outcomes)]))
     print()
     for one in found.outcomes:

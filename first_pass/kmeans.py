@@ -2,10 +2,10 @@
 
     python -m first_pass.kmeans [--clusters "200 1000"] [--seed "0 1 2"] [--data data/lmdb] [--out runs/kmeans.json]
 
-The train images are clustered by their pixels, averaged to 16 x 16; a cluster stands for the class that most of its
-images have, and an image of val gets the class of the nearest cluster. Each number of clusters is fitted with each
-seed. A row is kept as soon as it is there; what is there already, of the same images, is not computed again, and rows
-of other images go.
+The train images are clustered by their pixels, averaged to 16 x 16. A cluster stands for the class that most of its
+images have. An image of val gets the class of the nearest cluster. Each number of clusters is fitted with each
+seed. A row is saved as soon as it is complete. Existing rows of the same images are not computed again, and rows of
+other images are removed.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from report import paper
 
 NAME = "kmeans.json"
 _MOST_CLUSTERS = 100_000
-_WHOLE = int(paper.value("train-per-class")) * rule.CLASSES  # train images of all Tiny ImageNet
+_WHOLE = int(paper.value("train-per-class")) * rule.CLASSES  # the number of train images of all Tiny ImageNet
 CHANCE = 1 - 1 / rule.CLASSES  # the error of a class drawn by lot
 
 
@@ -36,7 +36,7 @@ class Error:
 
     error: float
     images: int
-    low: float  # 95 % interval of Wilson: what the draw of the images leaves open
+    low: float  # 95 % Wilson interval, for the random draw of the images
     high: float
 
     def __str__(self) -> str:
@@ -45,18 +45,18 @@ class Error:
 
 @dataclass(frozen=True)
 class Row:
-    """One fit, and what stands behind it."""
+    """One fit, and its provenance."""
 
     clusters: int
     seed: int
-    values: int  # an image
+    values: int  # the number of values of an image
     iterations: int
     train_images: int
     train_error: float
     val: Error
     holdout: Error | None
-    seconds: float  # of the fit
-    processor_seconds: float  # the same without what other programs took of the machine
+    seconds: float  # duration of the fit
+    processor_seconds: float  # processor time of the fit, without that of other programs
     command: str
     commit: str | None
     machine: str | None
@@ -68,7 +68,7 @@ class Row:
 
 
 def read(path: Path) -> list[Row]:
-    """The rows of a file by clusters and seed; none without a file. UserError for one that is broken."""
+    """The rows of a file by clusters and seed; none without a file. Raises UserError if the file is broken."""
     if not path.is_file():
         return []
     try:
@@ -91,7 +91,7 @@ def write(path: Path, rows: list[Row]) -> None:
 
 def error_of(wrong: int, images: int) -> Error:
     """The error with its interval."""
-    error, low, high = intervals.accuracy(wrong, images)  # a share is a share
+    error, low, high = intervals.accuracy(wrong, images)  # intervals.accuracy works for any share
     return Error(error, images, round(low, 6), round(high, 6))
 
 
@@ -116,7 +116,7 @@ def _run(options: argparse.Namespace) -> None:
         if row is None:
             _say(f"{count} clusters, seed {seed}: fitting")
             row = _fit(sets, count, seed, data)
-            # Read again: another process may have added rows meanwhile.
+            # The file is read again, as another process may have added rows meanwhile.
             others = [other for other in read(options.out) if other.data == data]
             rows = [*(other for other in others if not other.is_of(count, seed, data)), row]
             write(options.out, rows)
@@ -166,7 +166,7 @@ def _say(line: str) -> None:
 
 
 def _numbers(name: str, text: str, least: int, most: int) -> list[int]:
-    """Numbers as typed, each once; UserError for one that is none or not between the bounds."""
+    """Numbers as typed, each once. Raises UserError for a word that is no number or out of bounds."""
     words = text.replace(",", " ").split()
     if wrong := next((word for word in words if not word.isdecimal() or not least <= int(word) <= most), None):
         raise UserError(f'{name}="{text}": {wrong} is no number from {least} to {most}')
@@ -176,7 +176,7 @@ def _numbers(name: str, text: str, least: int, most: int) -> list[int]:
 
 
 def main(arguments: list[str] | None = None) -> str | None:
-    """Run the command; what it returns is the error to print, None if all went well."""
+    """Run the command, and return the error to print, None if all went well."""
     parser = argparse.ArgumentParser("python -m first_pass.kmeans", description=__doc__.partition("\n")[0])
     parser.add_argument("--clusters", default=str(rule.CLASSES), help="default: %(default)s")
     parser.add_argument("--seed", default="0", help="default: %(default)s")

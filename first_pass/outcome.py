@@ -1,4 +1,4 @@
-"""What the tries gave: a row each, with its curves, in runs/explore/explore.json."""
+"""The results of the tries: a row each, with its curves, in runs/explore/explore.json."""
 
 import json
 import math
@@ -17,8 +17,8 @@ from training.solver_file import parse_solver, read
 from training.training_set import test_set, training_set
 
 NAME = "explore.json"
-_WINDOWS = 10  # of a run: so many mean losses the trend is told from
-_POINTS = 200  # of a loss curve that is kept
+_WINDOWS = 10  # windows of a run, each a mean loss for the trend
+_POINTS = 200  # the most points of a saved loss curve
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class Outcome:
     dropout: float | None
     epochs: int
     iterations: int
-    accuracy: float  # on val, at the end
+    accuracy: float  # accuracy on val at the end
     val_images: int
     best: float  # highest accuracy on val of all tests
-    loss: float  # of train, the mean of the last tenth
+    loss: float  # train loss, the mean of the last tenth
     learns: bool  # the rule of first_pass/choice.py
-    trend: str  # as it is told
-    seconds: float  # of training, tests and snapshots included
+    trend: str  # the trend in words
+    seconds: float  # training time, tests and snapshots included
     seed: int
     losses: list[list[float]]  # [epoch, displayed train loss], thinned
     accuracies: list[list[float]]  # [epoch, accuracy on val]
@@ -56,7 +56,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Exploration:
-    """All tries of one command, and what stands behind them."""
+    """All tries of one command, and their provenance."""
 
     command: str
     commit: str | None
@@ -64,15 +64,15 @@ class Exploration:
     data: str | None
     precision: str
     train_images: int
-    time: str  # when it ended
+    time: str  # end of the exploration
     outcomes: list[Outcome]
 
 
 def outcome(one: Try) -> Outcome:
-    """Of a try that has come to its end; what it was trained beyond it does not count.
+    """The outcome of a complete try. Training beyond its end does not count.
 
     Raises:
-        UserError: its log does not tell of the end.
+        UserError: its log has no test at the end.
     """
     seen = curves.read(one.run)
     solver = parse_solver(read(one.solver_file), one.solver_file)
@@ -109,11 +109,11 @@ def _right(accuracy: float) -> float:
 
 
 def _finite(loss: float) -> float:
-    return round(loss, 5) if math.isfinite(loss) else 99.0  # JSON has no nan; a diverged net shows all the same
+    return round(loss, 5) if math.isfinite(loss) else 99.0  # JSON has no nan, but a diverged net must be plotted
 
 
 def exploration(tries: Sequence[Try], command: str) -> Exploration:
-    """Of tries that have all come to their end, in the working folder of the exploration."""
+    """The exploration of tries that are all complete. The working folder is the exploration's."""
     outcomes = [outcome(one) for one in tries]
     runs = [run for one in tries for run in journal.read(one.run)]
     images = training_set(parse_solver(read(tries[0].solver_file), tries[0].solver_file))
@@ -134,7 +134,7 @@ def write(path: Path, found: Exploration) -> None:
 
 
 def load(path: Path) -> Exploration | None:
-    """What a file holds, None without one; UserError for one that is broken."""
+    """The contents of a file, None without one. Raises UserError if the file is broken."""
     if not path.is_file():
         return None
     try:

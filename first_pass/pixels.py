@@ -1,8 +1,8 @@
 """An image as a few numbers: its pixels, averaged over squares to at most 16 x 16.
 
-K-means of the 12,288 values of a 64 x 64 image takes sixteen times as long and sixteen times the memory (5 GB for the
-train set), and what it gains is noise of single pixels: the squared distance of two images is nearly that of the
-averaged ones, for neighbours are alike. The report does not say what its K-means was given.
+K-means of all 12,288 values takes sixteen times the time and memory (5 GB for the train set). It
+only adds noise of single pixels. Neighbours are alike, so the squared distance of two images is nearly that of the
+averaged ones. The report does not state its K-means input.
 """
 
 from pathlib import Path
@@ -44,5 +44,5 @@ def read(split: Path, shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarr
 
 
 def averaged(shape: tuple[int, int, int]) -> tuple[int, int]:
-    """(h, w): the largest sides up to 16 that divide the image's."""
+    """The largest sides (h, w) up to 16 that divide the image's."""
     return tuple(max(side for side in range(1, LARGEST_SIDE + 1) if whole % side == 0) for whole in shape[1:])

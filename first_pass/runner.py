@@ -1,7 +1,7 @@
-"""Trains tries, several at once where there are places for them; the folder of the exploration is the working folder.
+"""Trains tries, several at once if there are several places. The working folder is the exploration's.
 
-Each is `training.run` in a process group of its own: a Ctrl-C reaches this process alone, which passes it on once,
-and each try stops with a snapshot. Where this process was killed its tries go on; the next one waits for them.
+Each try is `training.run` in its own process group. A Ctrl-C reaches this process alone, which passes it on once,
+and each try stops with a snapshot. If this process is killed, its tries continue, and the next runner waits for them.
 """
 
 import contextlib
@@ -21,14 +21,14 @@ from training.snapshots import snapshots
 from training.terminal import Terminal, is_terminal
 
 _TICK_S = 0.2
-_LOOK_S = 3.0  # between two looks at the curves
+_LOOK_S = 3.0  # time between two looks at the curves
 LOGS = Path("log")
 STOPPED = 130
 
 
 @dataclass
 class _Training:
-    """A try that is under way; `process` is None where another exploration, which was killed, has left it."""
+    """A try under way; `process` is None if a killed exploration started it."""
 
     one: Try
     device: str
@@ -36,7 +36,7 @@ class _Training:
     pid: int
 
     def status(self) -> int | None:
-        """Its exit status, 0 for one of another exploration; None while it trains."""
+        """Its exit code, None while it trains. For a try of another exploration it is 0."""
         if self.process is not None:
             return self.process.poll()
         return None if running.process(self.one.run) is not None else 0
@@ -50,13 +50,13 @@ class _Training:
 
 
 class Runner:
-    """Trains what is not finished.
+    """Trains the unfinished tries.
 
     Args:
         places: a value of caffe's --gpu for each try that is trained at a time.
         caffe: the command, by an absolute path or a name.
-        environment: what a try has besides this process's.
-        say: tells a person a line.
+        environment: a try's variables in addition to this process's.
+        say: prints a line for the user.
     """
 
     def __init__(
@@ -70,14 +70,14 @@ class Runner:
         self._tries, self._caffe, self._say = tries, caffe, say
         paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
         self._environment = {**os.environ, **environment, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
-        self._environment.pop("MAKELEVEL", None)  # what the runner says of make's targets is not for here
+        self._environment.pop("MAKELEVEL", None)  # commands that training.run prints for make do not apply here
         self._free, self._training = list(places), []
         self._waiting = [one for one in tries if one.reached() < one.until]
         self.failed: dict[str, str] = {}
         self._stops = 0
 
     def run(self) -> int:
-        """Until all are trained, or asked to stop: 0, 1 where a try failed, STOPPED."""
+        """Run until all are trained or a stop is requested. Returns 0, 1 if a try failed, or STOPPED."""
         handlers = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
         live = Terminal(sys.stderr.fileno()) if is_terminal(2) else None
         looked = told = 0.0
@@ -128,7 +128,7 @@ class Runner:
             self._training.append(_Training(one, device, process, process.pid))
 
     def _place_of(self, one: Try) -> str:
-        """The free place on the GPU that a try of another exploration is trained on, else the first."""
+        """Take the free place on the GPU where another exploration trains this try, otherwise the first."""
         runs = journal.read(one.run)
         words = runs[-1].get("command", []) if runs else []
         gpu = next((str(word).partition("=")[2] for word in words if str(word).startswith("--gpu=")), "")
@@ -144,7 +144,7 @@ class Runner:
         elif self._stops:
             self._say(f"{one}: stopped, its newest snapshot is of iteration {reached}")
         elif training.process is None:
-            self._waiting.insert(0, one)  # whatever ended it: it goes on here
+            self._waiting.insert(0, one)  # the try resumes here after any end
         else:
             why = "was stopped by someone else" if status in (0, STOPPED) else _last_error(one) or f"status {status}"
             self.failed[one.name] = why
@@ -157,7 +157,7 @@ class Runner:
 
 
 def _last_error(one: Try) -> str | None:
-    """What the runner of a try said last, before how to go on."""
+    """The last error in the log of a try's training.run."""
     try:
         lines = (LOGS / f"{one.name}.log").read_text(errors="replace").splitlines()
     except OSError:
@@ -168,7 +168,7 @@ def _last_error(one: Try) -> str | None:
 
 
 def _shown(one: Try) -> str:
-    """ "nin1 at 0.01: epoch 1.20 of 3, loss 4.71, val 0.0310"."""
+    """A line such as "nin1 at 0.01: epoch 1.20 of 3, loss 4.71, val 0.0310"."""
     seen = curves.read(one.run)
     parts = [f"epoch {seen.iteration / one.epoch:.2f} of {one.until // one.epoch}"]
     if seen.displayed:

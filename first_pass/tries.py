@@ -1,4 +1,4 @@
-"""One try: a model at a learning rate, as a solver and a net of its own in the folder of the exploration."""
+"""One try: a model at a learning rate, with its own solver and net in the exploration's folder."""
 
 import itertools
 import math
@@ -21,20 +21,20 @@ from training.solver_file import check_net, parse, parse_solver, read, solver_pa
 from training.training_set import test_set, training_set
 
 FOLDER = Path("runs/explore")
-_DISPLAYS = 4  # an epoch at the least: the rule looks at tenths of a run
-# Of a schedule; a try has one rate.
+_DISPLAYS = 4  # the fewest displays an epoch, as the rule looks at tenths of a run
+# The fields of a schedule, cleared because a try has one rate.
 _SCHEDULE = ("gamma", "power", "stepsize", "stepvalue", "plateau_winsize")
 
 
 @dataclass(frozen=True)
 class Try:
-    """A model at a rate. Its files are seen from the folder of the exploration."""
+    """A model at a rate. Its paths are relative to the exploration's folder."""
 
     model: str
     rate: float
-    dropout: float | None  # in place of the net's own; None leaves it
-    epoch: int  # iterations
-    until: int  # iteration at which it ends
+    dropout: float | None  # replaces the net's own ratio; None keeps it
+    epoch: int  # iterations an epoch
+    until: int  # last iteration
 
     @property
     def name(self) -> str:
@@ -60,19 +60,19 @@ class Try:
         return f"{self.model} at {self.rate:g}" + ("" if self.dropout is None else f", dropout {self.dropout:g}")
 
     def reached(self) -> int:
-        """The iteration of its newest whole snapshot, 0 without one."""
+        """The iteration of its newest whole snapshot, 0 if there is none."""
         newest, _ = newest_whole(self.prefix)
         return newest.iteration if newest else 0
 
     def remove_broken(self) -> None:
-        """Remove what a first snapshot that was cut off has left: there is nothing to go on from."""
+        """Remove the remains of an interrupted first snapshot, from which nothing can resume."""
         for snapshot in snapshots(self.prefix):
             snapshot.remove()
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A try with the solver and the net that it will have."""
+    """A try with its future solver and net."""
 
     one: Try
     solver: object  # SolverParameter
@@ -80,7 +80,7 @@ class Planned:
 
 
 def plan(models: Sequence[str], rates: Sequence[float], dropouts: Sequence[float | None], epochs: int) -> list[Planned]:
-    """All tries, from the folder that solvers/ is in; UserError where a model, its net or its data is missing."""
+    """All tries, from the folder that holds solvers/. Raises UserError if a model, its net or its data is missing."""
     planned = [_plan(*each, epochs) for each in itertools.product(models, rates, dropouts)]
     names = Counter(each.one.name for each in planned)
     if twice := [name for name, count in names.items() if count > 1]:
@@ -89,8 +89,8 @@ def plan(models: Sequence[str], rates: Sequence[float], dropouts: Sequence[float
 
 
 def prepare(planned: Sequence[Planned]) -> None:
-    """Write their files into the exploration's folder; UserError where a try was begun with other settings."""
-    for each in planned:  # all are looked at before anything is written
+    """Write the tries' files into the exploration's folder. Raises UserError if a try began with other settings."""
+    for each in planned:  # all are checked before anything is written
         _check_begun(each.one, each.solver, each.net)
     for each in planned:
         header = f"# A try of make explore: {each.one}.\n"
@@ -134,7 +134,7 @@ def _with_dropout(text: str, ratio: float, path: Path) -> str:
 
 
 def _check_begun(one: Try, solver, net: str) -> None:
-    """UserError where a try that has begun was of other settings, or of other images."""
+    """Raise UserError if a try began with other settings or other images."""
     folder = FOLDER / one.run
     if not snapshots(str(FOLDER / one.prefix)):
         return
@@ -156,7 +156,7 @@ def _check_begun(one: Try, solver, net: str) -> None:
 
 
 def _seen_from_here(solver, one: Try):
-    """The solver with its net's path as it is in the folder of solvers/."""
+    """The solver with its net's path relative to the folder of solvers/."""
     found = caffe_pb2.SolverParameter()
     found.CopyFrom(solver)
     found.net = str(FOLDER / one.net_file)
@@ -170,7 +170,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _link_data() -> None:
-    """data/ in the exploration's folder is data/ here: the nets' paths are seen from there."""
+    """Link data/ in the exploration's folder to data/ here, as the nets' paths are relative to that folder."""
     link = FOLDER / "data"
     target = os.path.relpath(Path("data").absolute(), FOLDER.absolute())
     if link.is_symlink() and os.readlink(link) == target:
@@ -184,7 +184,7 @@ def _link_data() -> None:
 
 
 def parse_rates(text: str, name: str, least: float, most: float) -> list[float]:
-    """Numbers as typed, each once; UserError for one that is none or not between the bounds."""
+    """Numbers as typed, each once. Raises UserError for a word that is no number or out of bounds."""
     values = []
     for word in text.replace(",", " ").split():
         try:

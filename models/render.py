@@ -4,9 +4,8 @@
     python -m models.render --check             write nothing; fail when a file differs from its template
     python -m models.render --variants FILE.toml --out DIR          the same for another table and folder
 
-Each net is measured as it is rendered: pool3 of NIN gets the size of the map it averages (report,
-section 6: "changing the kernel size of the final pooling layer"), and a crop that leaves some layer
-without a map is refused.
+Each net is measured while it is rendered. pool3 of NIN gets the size of the map it averages. The report names this in
+section 6, "changing the kernel size of the final pooling layer". A crop that leaves a layer without a map is refused.
 """
 
 import argparse
@@ -61,10 +60,10 @@ def render(variant: Variant, *, deploy: bool) -> str:
 
 
 def map_sizes(prototxt: str, input_size: int) -> dict[str, int]:
-    """Side of the map that each layer with square windows makes, by layer name, as Caffe computes it.
+    """The side of each map by layer name, for layers with square windows, as Caffe computes it.
 
-    Convolution rounds down (conv_layer.cpp), Pooling rounds up and drops a window that would start
-    in the padding (pooling_layer.cpp). Raises VariantError where a map vanishes.
+    Convolution rounds down (conv_layer.cpp). Pooling rounds up, and drops a window that would start
+    in the padding (pooling_layer.cpp). Raises VariantError if a map vanishes.
     """
     net = text_format.Parse(prototxt, caffe_pb2.NetParameter())
     sides = {"data": input_size}

@@ -1,4 +1,4 @@
-"""The rows of variants.toml: what a net may choose, and what of it is refused."""
+"""The rows of variants.toml: a net's settings, and the checks on them."""
 
 import difflib
 import tomllib
@@ -17,7 +17,7 @@ class VariantError(ValueError):
 
 @dataclass(frozen=True)
 class Variant:
-    """One row of variants.toml, with what all rows share filled in. Sizes are in pixels."""
+    """One row of variants.toml, completed by the shared settings. Sizes are in pixels."""
 
     name: str
     template: str
@@ -34,11 +34,11 @@ class Variant:
     mean_file: str
     encoded: bool
     unit: str = UNITS[0]
-    slope_lr_mult: float = 1  # of a PReLU's slopes; 0 leaves them at 0.25
-    channel_shared: bool = False  # one slope a layer, not one a channel
+    slope_lr_mult: float = 1  # rate factor of a PReLU's slopes; 0 leaves them at 0.25
+    channel_shared: bool = False  # one slope a layer instead of one a channel
     width: int = 0  # channels of a resnet's first stage
-    blocks: int = 0  # in each of its four stages
-    stem_stride: int = 0  # of its first convolution; 2 makes the rest four times cheaper
+    blocks: int = 0  # blocks in each of a resnet's four stages
+    stem_stride: int = 0  # stride of a resnet's first convolution; 2 makes the rest four times cheaper
 
     @property
     def input_size(self) -> int:
@@ -47,7 +47,7 @@ class Variant:
 
 
 def read_variants(path: Path) -> list[Variant]:
-    """The rows of a table: its top level holds what all share, each of its tables is one net."""
+    """The rows of a table: its top level holds the shared settings, each of its tables is one net."""
     table = tomllib.loads(path.read_text())
     shared = {key: value for key, value in table.items() if not isinstance(value, dict)}
     rows = {key: value for key, value in table.items() if isinstance(value, dict)}
@@ -65,7 +65,7 @@ def _variant(path: Path, name: str, values: dict) -> Variant:
         raise VariantError(f"{where}: {', '.join(sorted(missing))} missing")
     for key, value in values.items():
         kind = known[key].type
-        # An int will do for a float, but true and false are no ints.
+        # An int is valid for a float, but true and false are not ints.
         if not isinstance(value, (int, float) if kind is float else kind) or (type(value) is bool and kind is not bool):
             raise VariantError(f"{where}: {key} = {value!r}, a {kind.__name__} is wanted")
         if key in POSITIVE and value < 1:
@@ -76,7 +76,7 @@ def _variant(path: Path, name: str, values: dict) -> Variant:
 
 
 def _check_choices(where: str, variant: Variant, given: dict) -> None:
-    """Raise VariantError for a value that is none, or that nothing in the net would take."""
+    """Raise VariantError for a value that is invalid, or that no part of the net uses."""
     if not 0 <= variant.crop_size <= variant.image_size:
         raise VariantError(f"{where}: crop_size {variant.crop_size} of {variant.image_size} pixel images")
     if not 0 <= variant.dropout_ratio < 1:

@@ -1,5 +1,5 @@
-"""The whole report in one command (`make reproduce`): its steps, what of them is done, and how long the rest takes.
+"""The whole report in one command (`make reproduce`): its steps, their state, and the remaining time.
 
-It works in a folder of its own, reproduction/ (rehearsal-0.1/ with LENGTH=0.1), laid out as the repository is:
-solvers/, models/, data/, runs/. A person's solvers/ and runs/ stay as they are.
+It works in a folder of its own, reproduction/, or rehearsal-0.1/ with LENGTH=0.1. The folder is laid out like the
+repository: solvers/, models/, data/, runs/. The user's solvers/ and runs/ are not touched.
 """

@@ -1,11 +1,11 @@
-"""The whole report in one command, from wherever the last call left it.
+"""Reproduce the whole report in one command, from the point where the last call stopped.
 
     python -m reproduce [--length 0.1] [--gpu 0,1] [--jobs 3] [--minutes 60]   (make reproduce)
     python -m reproduce --status                                               (make reproduce-status)
 
-Images, LMDBs, the five models with the report's drops of the rate (schedule.toml), scores, ensembles, the judge's
-file, the page and results/. What is done already, by the files it makes, is not done again. Ctrl-C and SIGTERM stop
-with a snapshot; after a kill -9 it goes on from the last one.
+The steps are images, LMDBs, the five models with the report's rate drops (schedule.toml), scores, and ensembles. The
+judge's file, the page and results/ follow. A step whose output files exist is skipped. Ctrl-C and SIGTERM stop
+with a snapshot. After a kill -9 the command resumes from the last one.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from training import run
 from training.options import check_keep, check_precision
 
 MARGIN_S = 45
-"""Of a time limit, for trainings to stop with a snapshot."""
+"""The part of a time limit that trainings get to stop with a snapshot."""
 
 
 def say(line: str) -> None:
@@ -92,7 +92,7 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def reproduce(options: argparse.Namespace) -> int:
-    """Make the place, and run or tell the steps; returns the exit status."""
+    """Make the folder, then run the steps or print their status. Returns the exit code."""
     check_precision()
     check_keep(options.keep)
     places = devices(options.gpu, options.jobs)
@@ -114,7 +114,7 @@ def reproduce(options: argparse.Namespace) -> int:
         refused = _names_data(options, data, where.root)
         calculated = cost.by_calculation(options.length)
         if options.status or refused:
-            if not folder.is_dir():  # nothing is left behind
+            if not folder.is_dir():  # a temporary folder, so that nothing is left behind
                 where = replace(where, folder=Path(stack.enter_context(tempfile.TemporaryDirectory())))
             working = status.at_work(folder)
             if working is None:
@@ -138,9 +138,9 @@ def reproduce(options: argparse.Namespace) -> int:
 
 
 def _names_data(options: argparse.Namespace, data: Path, root: Path) -> str | None:
-    """Name the images; returns why a run on them is refused, None where it is not.
+    """Print the data set. Returns the reason why a run on it is refused, otherwise None.
 
-    The status is told whatever there is of the data.
+    The status is printed even if the data is missing.
     """
     try:
         found = images.images(data, root)
@@ -159,14 +159,14 @@ def _names_data(options: argparse.Namespace, data: Path, root: Path) -> str | No
 
 
 def _say_time(found: list[steps.Step], calculated: list[str]) -> None:
-    """Name the time that is left, as far as it was measured here; where no training was, by calculation."""
+    """Print the remaining time as measured here. Without a measured training, print the calculation too."""
     unmeasured = any(step.name.startswith("train ") and not step.done() and step.left() is None for step in found)
     for line in [*(calculated if unmeasured else []), *status.time_left(found)]:
         say(f"time: {line}")
 
 
 def _steps(where: place.Place, door: steps.Door, options: argparse.Namespace, places: list[str]) -> list[steps.Step]:
-    """All steps but those that are left out, which nothing waits for then."""
+    """All steps except those left out. No other step waits for those."""
     found = steps.steps(where, door, Speeds(where, places[0]))
     left_out = set(options.leave_out.split())
     if strangers := left_out - {step.name for step in found} - {"explore", "methods"}:
@@ -176,7 +176,7 @@ def _steps(where: place.Place, door: steps.Door, options: argparse.Namespace, pl
 
 
 def _absolute_environment() -> None:
-    """Paths of the environment as they are seen from here: the steps work in other folders."""
+    """Make the environment's paths absolute, as the steps work in other folders."""
     paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
     os.environ["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, [str(provenance.ROOT), *paths]))
     if os.environ.get("TINY_IMAGENET"):

@@ -1,10 +1,11 @@
-"""How long the five trainings take, and what they cost, by calculation from measured throughput.
+"""How long the five trainings take, and their cost, by calculation from measured throughput.
 
     python -m reproduce.cost [--price 0.5] [--gpu-price 3]      (make cost PRICE=… GPU_PRICE=…)
 
-A row for each machine and precision that `make bench` and `make bench-gpu` measured: every iteration of schedule.toml
-at the benchmark's speed, and a test of val each epoch at the scores' speed where that was measured. NIN without a crop
-was not: it takes nin1's time by the area of its images. Prices are dollars an hour, given by you; nothing assumes any.
+The table has a row for each machine and precision that `make bench` and `make bench-gpu` measured. It counts every
+iteration of schedule.toml at the benchmark's speed. If scoring was measured, it adds a test of val each epoch at the
+scores' speed. NIN without a crop was not measured, so its time is nin1's, scaled by the image area. Prices are
+dollars an hour. You give them; there is no default.
 """
 
 import argparse
@@ -21,9 +22,9 @@ from reproduce import schedule
 from training.status import table
 
 BENCHES = {"CPU": "bench_cpu.json", "GPU": "bench_gpu.json"}
-VAL, EPOCH = 10_000, 1000  # images of a test, iterations from test to test
-MEASURED = {"alexnet": "alexnet1", "nin": "nin1"}  # which training was measured for each architecture
-AREA = {"nin3": (64 / 48) ** 2}  # of its images, beside those of the training that was measured
+VAL, EPOCH = 10_000, 1000  # images of a test, iterations between tests
+MEASURED = {"alexnet": "alexnet1", "nin": "nin1"}  # the measured training of each architecture
+AREA = {"nin3": (64 / 48) ** 2}  # ratio of its image area to that of the measured training
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,11 @@ class Calculated:
     machine: str
     precision: str
     seconds: float
-    tests: bool  # whether the tests are counted
+    tests: bool  # True if the tests are counted
 
 
 def calculated(path: Path) -> list[Calculated]:
-    """What a benchmark's file gives; [] without one. UserError for one that is broken."""
+    """The results of a benchmark's file; [] without one. Raises UserError if the file is broken."""
     if not path.is_file():
         return []
     try:
@@ -56,7 +57,7 @@ def calculated(path: Path) -> list[Calculated]:
 
 
 def _seconds(training: dict, scores: dict, precision: str) -> tuple[float, bool] | None:
-    """Of all trainings of the schedule; whether the tests are in; None where an architecture was not measured."""
+    """The seconds of all trainings, and True if tests are included; None if an architecture was not measured."""
     total, tests = 0.0, True
     for model, plan in schedule.read().items():
         key = next(name for family, name in MEASURED.items() if model.startswith(family)), precision
@@ -69,7 +70,7 @@ def _seconds(training: dict, scores: dict, precision: str) -> tuple[float, bool]
 
 
 def by_calculation(length: float) -> list[str]:
-    """A line for each machine and precision that was measured: the time of the trainings at a part of their length."""
+    """A line for each measured machine and precision: the time of the trainings at a part of their length."""
     found = [one for name in BENCHES.values() for one in calculated(benchmark(name))]
     return [
         f"by calculation: about {duration(one.seconds * length)} for the five trainings on {one.machine} in {one.precision}"
@@ -78,7 +79,7 @@ def by_calculation(length: float) -> list[str]:
 
 
 def told(prices: dict[str, float | None]) -> str:
-    """The table, and a line for what was not measured."""
+    """The table, and a line for each missing measurement."""
     rows = [("the five trainings on", "", "time", "cost in dollars")]
     missing, untested = [], False
     for kind, name in BENCHES.items():

@@ -1,4 +1,4 @@
-"""What a reproduction trains on: the records of each split, and whether they are all of Tiny ImageNet."""
+"""The images of a reproduction: the records of each split, and whether they are all of Tiny ImageNet."""
 
 import json
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Images:
 
     @property
     def whole(self) -> bool:
-        """Whether these are all train and val images of Tiny ImageNet; training needs no test images."""
+        """True if these are all train and val images of Tiny ImageNet; training needs no test images."""
         found = sum(self.records.get(split, 0) for split in SPLITS if split != "test")
         return found + self.left_out >= WHOLE["train"] + WHOLE["val"]
 
@@ -38,7 +38,9 @@ class Images:
 
 
 def images(data: Path, root: Path) -> Images:
-    """Those of the LMDBs in `data`; else of the source that `root` builds them from, downloaded where there is none.
+    """The images of the LMDBs in `data`, otherwise of the source from which `root` builds them.
+
+    Without any source, this is the official zip, which is to be downloaded.
 
     Raises:
         UserError: the source is gone, has changed, or is not whole.

@@ -21,12 +21,12 @@ RUNS = Path("runs")
 
 @dataclass(frozen=True)
 class Place:
-    """A reproduction: where it is, of what length, and each model's schedule at that length.
+    """A reproduction: its folder, its length, and each model's schedule at that length.
 
-    Programs work in `folder`: the paths in a solver and in a snapshot are seen from there.
+    Programs work in `folder`: the paths in a solver and in a snapshot are relative to it.
     """
 
-    root: Path  # where it was started: the repository, or a folder laid out like it
+    root: Path  # the starting folder: the repository, or a folder laid out like it
     folder: Path
     length: float
     schedules: dict[str, Schedule]
@@ -36,7 +36,7 @@ class Place:
 
 
 def folder_of(length: float) -> Path:
-    """reproduction, or rehearsal-0.1."""
+    """The folder's name: reproduction, or for example rehearsal-0.1."""
     return Path("reproduction") if length == 1 else Path(f"rehearsal-{length:g}")
 
 
@@ -49,19 +49,19 @@ def run_of(model: str) -> Path:
 
 
 def prefix(model: str) -> str:
-    """Where a model's snapshots lie."""
+    """The prefix of a model's snapshots."""
     path = solver_file(model)
     return parse_solver(read(path), path).snapshot_prefix
 
 
 def reached(prefix: str) -> int:
-    """The iteration of the newest whole snapshot, 0 without one."""
+    """The iteration of the newest whole snapshot, 0 if there is none."""
     newest, _ = newest_whole(prefix)
     return newest.iteration if newest else 0
 
 
 def plan(folder: Path, length: float, models: list[str]) -> Place:
-    """The place as it will be; UserError for a model that has no schedule or no solver here."""
+    """The planned reproduction. Raises UserError for a model that has no schedule or no solver here."""
     schedules = schedule.read()
     for model in models:
         if model not in schedules:
@@ -74,13 +74,13 @@ def plan(folder: Path, length: float, models: list[str]) -> Place:
 
 
 def make(place: Place, data: Path) -> None:
-    """Make the folder, or what is missing of it; what is there stays, for its runs were made with it.
+    """Make the folder or its missing parts. Existing files stay, as the runs were made with them.
 
     Args:
-        data: the LMDBs that it trains on, as `make lmdb` makes them; they may be still to come.
+        data: the LMDBs of `make lmdb` to train on. They need not exist yet.
 
     Raises:
-        UserError: the folder is of another length, or its runs are of other images than `data`.
+        UserError: the folder is of another length, or its runs used other images than `data`.
     """
     for model in place.schedules:
         source, file = place.root / solver_file(model), place.folder / solver_file(model)
@@ -115,7 +115,7 @@ def _link(link: Path, data: Path) -> None:
 
 
 def _check_images(place: Place, data: Path) -> None:
-    """UserError where a run was trained on other images: by the mean, which its journal remembers."""
+    """Raise UserError if a run was trained on other images, by the mean in its journal."""
     mean = data / "mean.binaryproto"
     here = provenance.digest_of_mean(mean) if mean.is_file() else None
     for model in place.schedules:

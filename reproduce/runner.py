@@ -1,4 +1,4 @@
-"""Runs the steps: one after another, or some at once; a request to stop reaches each training, which takes a snapshot."""
+"""Runs the steps, one or several at a time. A stop request reaches each training, which takes a snapshot."""
 
 import json
 import os
@@ -31,13 +31,13 @@ class Running:
 
 
 class Runner:
-    """Runs what is not done.
+    """Runs the unfinished steps.
 
     Args:
-        places: a value of caffe's --gpu for each step that runs at once. One has the terminal; what several say goes
-            to log/.
-        seconds: after so many all are asked to stop, and no step is started; None for no limit.
-        say: tells a person a line.
+        places: a value of caffe's --gpu for each step that runs at once. A single step has the terminal. The output of
+            several goes to log/.
+        seconds: the time after which all are asked to stop and no step is started, None for no limit.
+        say: prints a line for the user.
     """
 
     def __init__(
@@ -54,13 +54,15 @@ class Runner:
         self._running: list[Running] = []
         self._failed: dict[str, str] = {}
         self._done = {step.name for step in steps if step.done()}
-        # What tells of steps that are still to come is looked at again after them.
+        # A step that reports on unfinished steps is checked again after them.
         self._done -= {step.name for step in steps if any(map(self._comes, step.after))}
         self._signals = 0
-        self.stopping: str | None = None  # why
+        self.stopping: str | None = None  # the reason for a stop
 
     def run(self) -> int:
-        """Until all is done, or nothing more can be: 0 when all is, 130 when it was stopped, 1 when a step failed."""
+        """Run until all steps are done or none can start. Returns 0 if all are done, 130 after a stop, 1 after a
+        failure.
+        """
         previous = {number: signal.signal(number, self._take) for number in (signal.SIGINT, signal.SIGTERM)}
         told = time.monotonic()
         try:
@@ -86,7 +88,7 @@ class Runner:
         return all(step.name in self._done for step in self._steps)
 
     def _start(self) -> bool:
-        """Start what can be; whether something was."""
+        """Start the steps that can run, and return True if there was any."""
         started = False
         for number, step in enumerate(self._steps, 1):
             if self.stopping or not self._free:
@@ -100,7 +102,7 @@ class Runner:
             if step.lacks:
                 self._failed[step.name] = f"{step.lacks} is missing; make setup installs it"
                 continue
-            # What came before may have changed what it is made of, or have made it.
+            # Earlier steps may have changed its inputs, or have made its output.
             if step.done():
                 self._done.add(step.name)
                 started = True
@@ -110,14 +112,14 @@ class Runner:
         return started
 
     def _comes(self, name: str) -> bool:
-        """Whether a step is not done and may still be: it was not left out, and neither it nor what it needs failed."""
+        """True if a step may still run: it is neither left out nor done, and no failure prevents it."""
         if name not in self._named or name in self._done | self._failed.keys():
             return False
         needs = [need for need in self._named[name].needs if need in self._named and need not in self._done]
         return all(map(self._comes, needs))
 
     def _begin(self, step: Step, number: int) -> None:
-        # The device on which the fewest run: of two GPUs with two places each, the second is not left idle.
+        # Take the device with the fewest steps, so that no GPU is idle while another has two.
         device = min(self._free, key=lambda each: sum(one.device == each for one in self._running))
         self._free.remove(device)
         left, on = step.left(), f"on GPU {device}" if step.takes_gpu and self._devices > 1 else ""
@@ -129,7 +131,7 @@ class Runner:
             LOGS.mkdir(exist_ok=True)
             file = (LOGS / f"{step.name.replace(' ', '-')}.log").open("a")
             output = {"stdout": file, "stderr": subprocess.STDOUT}
-        # A process group of its own: a Ctrl-C reaches this process alone, which passes it on.
+        # Each step has its own process group: a Ctrl-C reaches this process alone, which passes it on.
         process = subprocess.Popen(
             step.words(device), cwd=step.folder, stdin=subprocess.DEVNULL, process_group=0, **output
         )
@@ -147,7 +149,7 @@ class Runner:
             if one.step.done():
                 self._done.add(one.step.name)
             elif not self.stopping and status in (130, 143, -signal.SIGINT, -signal.SIGTERM):
-                self._stop(f"{one.step.name} was stopped")  # by someone else
+                self._stop(f"{one.step.name} was stopped")  # stopped by another process or user
             elif not self.stopping:
                 said = f"; see {LOGS / one.step.name.replace(' ', '-')}.log" if self._jobs > 1 else ""
                 ended = f"failed with status {status}" if status else "ended, but what it makes is not there"
@@ -169,9 +171,9 @@ class Runner:
 
 
 def _note(**entry: object) -> None:
-    """A line of the log of steps."""
+    """Append a line to the log of steps."""
     line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds"), **entry}) + "\n"
     with open(STEPS, "a+b") as file:
         if file.tell() and (file.seek(-1, os.SEEK_END), file.read())[1] != b"\n":
-            line = "\n" + line  # after a line that a crash cut
+            line = "\n" + line  # a new line after one that a crash cut
         file.write(line.encode())

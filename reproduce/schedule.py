@@ -1,4 +1,4 @@
-"""schedule.toml: when the rate of each model drops, and the solver that is in force from an iteration on."""
+"""schedule.toml: the rate drops of each model, and the solver in force from each iteration on."""
 
 import re
 import tomllib
@@ -13,7 +13,7 @@ from training.set_rate import with_rate
 from training.solver_file import REHEARSAL, parse_solver
 
 FILE = "schedule.toml"
-# Of a solver, in iterations or batches: what LENGTH scales besides the schedule.
+# The solver's fields in iterations or batches, which LENGTH scales besides the schedule.
 _LENGTHS = ("test_iter", "test_interval", "display", "average_loss", "snapshot")
 
 
@@ -42,7 +42,7 @@ class Schedule:
         return next((phase for phase in self.phases if phase.begin <= iteration < phase.end), None)
 
     def scaled(self, length: float) -> "Schedule":
-        """The same, shorter or longer; every phase keeps an iteration at the least."""
+        """The schedule at another length; every phase keeps at least one iteration."""
         phases, end = [], 0
         for phase in self.phases:
             begin, end = end, max(end + 1, round(phase.end * length))
@@ -51,7 +51,7 @@ class Schedule:
 
 
 def read(path: Path | None = None) -> dict[str, Schedule]:
-    """The schedule of each model, in the order of the file; UserError where it makes no sense."""
+    """The schedule of each model, in the order of the file. Raises UserError if it makes no sense."""
     where = str(path or FILE)
     try:
         text = path.read_text() if path else resources.files(__package__).joinpath(FILE).read_text()
@@ -81,7 +81,7 @@ def _schedule(model: str, table: object, where: str) -> Schedule:
 
 
 def solver_of(text: str, phase: Phase, path: Path) -> str:
-    """A solver's text with a phase's rate and end, edited as by `make lr-MODEL`: all else stays.
+    """A solver's text with a phase's rate and end, edited as by `make lr-MODEL`. All else is unchanged.
 
     Raises:
         UserError: the solver has no base_lr or max_iter to edit, or a policy that would not obey.
@@ -95,7 +95,7 @@ def solver_of(text: str, phase: Phase, path: Path) -> str:
 
 
 def scaled_solver(text: str, length: float, path: Path) -> str:
-    """A solver's text with all its lengths scaled, marked as a rehearsal's where they are."""
+    """A solver's text with all its lengths scaled and marked as a rehearsal; unchanged at length 1."""
     if length == 1:
         return text
     solver = parse_solver(text, path)
@@ -107,13 +107,13 @@ def scaled_solver(text: str, length: float, path: Path) -> str:
 
 
 def length_of(text: str) -> float:
-    """By what the lengths of a solver's text were scaled: 1 for one that is no rehearsal's."""
+    """The factor by which the lengths of a solver's text were scaled: 1 unless it is a rehearsal's."""
     found = re.match(re.escape(REHEARSAL) + r"([0-9.e+-]+)\.\n", text)
     return float(found[1]) if found else 1.0
 
 
 def same_rate(one: float, other: float) -> bool:
-    """Whether two rates are one, in the 32 bits that the field has."""
+    """True if two rates are equal in the 32 bits that the field has."""
     return np.float32(one) == np.float32(other)
 
 

@@ -1,6 +1,6 @@
-"""How long training and scoring take, from what was measured: this reproduction's own runs first, then `make bench`'s.
+"""Times of training and scoring, as measured: by this reproduction's own runs first, then by `make bench`.
 
-Nothing is guessed: what nobody measured on this machine has no time.
+Nothing is guessed: work that was never measured on this machine has no time.
 """
 
 import json
@@ -22,13 +22,13 @@ from training.solver_file import parse, parse_solver, read
 
 BENCHES = ("bench_gpu.json", "bench_cpu.json")
 STEPS = "steps.jsonl"
-_ENOUGH = 10.0  # seconds of training behind a speed
-_BATCH = 100  # of bench's trainings
+_ENOUGH = 10.0  # the fewest seconds of training behind a speed
+_BATCH = 100  # batch size of bench's trainings
 
 
 @dataclass(frozen=True)
 class Time:
-    """Seconds, and what they were measured on."""
+    """Seconds, and the source of their measurement."""
 
     seconds: float
     source: str
@@ -38,7 +38,7 @@ class Time:
 
 
 def precision() -> str:
-    """Of the trainings to come, as the engine chooses it."""
+    """The precision of the coming trainings, as the engine chooses it."""
     return os.environ.get("CAFFE_PRECISION") or "fp32"
 
 
@@ -49,7 +49,7 @@ class Speeds:
         self._place, self._gpu = place, gpu
 
     def iteration(self, model: str) -> Time | None:
-        """Of one iteration of a training, tests and snapshots included; None where nothing like it was measured."""
+        """The time of one training iteration, tests and snapshots included; None without a similar measurement."""
         own = self._own(model)
         if own:
             return own
@@ -62,7 +62,7 @@ class Speeds:
         return None
 
     def image(self, model: str) -> Time | None:
-        """Of the class scores of one image."""
+        """The time of the class scores of one image."""
         for other in (model, *self._alike(model)):
             for row, source in self._rows:
                 if row.get("work") == f"class scores {other}" and row.get("engine") == f"ours {precision()}":
@@ -70,7 +70,7 @@ class Speeds:
         return None
 
     def step(self, name: str) -> Time | None:
-        """Of a step that was done here before."""
+        """The time of a step that was done here before."""
         seconds = [entry["seconds"] for entry in step_log() if entry.get("step") == name
                    and entry.get("status") == 0 and isinstance(entry.get("seconds"), (int, float))]  # fmt: skip
         return Time(seconds[-1], "measured here") if seconds else None
@@ -95,7 +95,7 @@ class Speeds:
         return [other for other in dict.fromkeys(models) if family and other != model and family_of(other) == family]
 
     def _resized(self, time: Time, of: str, model: str) -> Time | None:
-        """The time of one model from that of another of its family: its work is that of its image's area."""
+        """A model's time from that of another of its family: work is proportional to the image's area."""
         sides = [self._side(name) for name in (of, model)]
         if None in sides:
             return None
@@ -104,7 +104,7 @@ class Speeds:
         return Time(time.seconds * (sides[1] / sides[0]) ** 2, f"{time.source}, by the area of the image")
 
     def _side(self, model: str) -> int | None:
-        """Of the images that a model's net takes."""
+        """The side of the images that a model's net takes."""
         for folder in (Path(), self._place.root):
             path = folder / "models" / model / "deploy.prototxt"
             if path.is_file():
@@ -124,11 +124,11 @@ class Speeds:
         return None
 
     def _test_share(self, model: str) -> float:
-        """Seconds that the tests of val add to an iteration, where scoring was measured."""
+        """Seconds that the tests of val add to an iteration, if scoring was measured."""
         image, path = self.image(model), solver_file(model)
         if image is None or not path.is_file():
             return 0.0
-        solver = parse_solver(fitted(read(path), path)[0], path)  # as the run will test
+        solver = parse_solver(fitted(read(path), path)[0], path)  # the solver with the run's own test_iter
         images = sum(solver.test_iter) * _BATCH
         return image.seconds * images / solver.test_interval if solver.test_interval else 0.0
 
@@ -143,19 +143,19 @@ class Speeds:
                 if found["machine"] in here:
                     rows += [(row, str(path)) for row in found["rows"] if isinstance(row, dict)]
             except (OSError, ValueError, KeyError, TypeError):
-                continue  # no benchmark, or not one that says a time
+                continue  # no benchmark, or one without a time
         return rows
 
 
 def step_log() -> list[dict]:
-    """What was done here: a line when a step starts, one when it has ended."""
+    """The log of steps: a line at each start, and one at each end."""
     path = Path(STEPS)
     entries = []
     for line in path.read_text(errors="replace").splitlines() if path.is_file() else ():
         try:
             entry = json.loads(line)
         except (ValueError, RecursionError):
-            continue  # cut by a crash
+            continue  # a line cut by a crash
         if isinstance(entry, dict):
             entries.append(entry)
     return entries

@@ -1,4 +1,4 @@
-"""What of a reproduction is done, what runs, what comes, and how long it will take."""
+"""The status of a reproduction: its steps' states, and the time that is left."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ def told(steps: Sequence[Step], at_work: int | None) -> str:
     """A row for each step, and the time that is left.
 
     Args:
-        at_work: the process that runs the reproduction, None where none does.
+        at_work: the process that runs the reproduction, None if there is none.
     """
     rows = [("", "step", "state", "time")]
     for number, step in enumerate(steps, 1):
@@ -36,7 +36,7 @@ def told(steps: Sequence[Step], at_work: int | None) -> str:
 
 
 def time_left(steps: Sequence[Step]) -> list[str]:
-    """The time of all that is not done, and what of it nobody measured: a line each; [] where all is done."""
+    """The time of all unfinished steps, and the steps without a measured time; [] if all is done."""
     seconds, sources, unknown = 0.0, [], []
     for step in steps:
         if step.done():

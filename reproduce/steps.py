@@ -1,4 +1,4 @@
-"""The steps of the reproduction, in order: what each runs, what it needs, and by which files it is done."""
+"""The steps of the reproduction, in order: each with its command, its needs, and its output files."""
 
 import hashlib
 import importlib.util
@@ -23,18 +23,18 @@ from training.solver_file import parse_solver, read
 
 VIEW = "10crop"
 METHODS, SUBMISSION = RUNS / "ensemble" / "methods.json", RUNS / "ensemble" / "submission.txt"
-TRAIN_SAMPLE = 10_000  # train images that the accuracy on train is taken on; a rehearsal takes a part of them
+TRAIN_SAMPLE = 10_000  # train images for the accuracy on train; a rehearsal takes a part of them
 
 
 @dataclass(frozen=True)
 class Door:
-    """How the steps reach Caffe, and their options: of Make's KEEP, HOLDOUT and so on."""
+    """The steps' access to Caffe, and the values of Make's KEEP, HOLDOUT and so on."""
 
     caffe: str = "caffe"
     keep: str = ""
     deterministic: bool = False
-    data: Path = DATA  # absolute
-    holdout: int | None = None  # None: as the LMDBs are that are there
+    data: Path = DATA  # absolute path
+    holdout: int | None = None  # None takes existing LMDBs as they are
     seed: int | None = None
 
 
@@ -47,14 +47,14 @@ class Step:
     folder: Path
     done: Callable[[], bool]
     needs: tuple[str, ...] = ()
-    package: str | None = None  # without which it cannot run
-    left: Callable[[], Time | None] = lambda: None  # measured time of what is left of it
-    told: Callable[[], str] = field(default=lambda: "")  # how far it is
-    after: tuple[str, ...] = ()  # what it tells of as well: waited for, but it goes without what fails
+    package: str | None = None  # a package without which it cannot run
+    left: Callable[[], Time | None] = lambda: None  # measured time of its remaining work
+    told: Callable[[], str] = field(default=lambda: "")  # its progress
+    after: tuple[str, ...] = ()  # steps that it reports on: it waits for them, but runs even if they fail
     takes_gpu: bool = False
 
     def command_on(self, device: str) -> list[str]:
-        """What it runs on a device, one value of caffe's --gpu: a training over several would be another experiment."""
+        """The command on one device, a value of caffe's --gpu. Training over several would be another experiment."""
         return [*self.command, "--gpu", device] if self.takes_gpu else self.command
 
     def words(self, device: str) -> list[str]:
@@ -62,12 +62,12 @@ class Step:
 
     @property
     def lacks(self) -> str | None:
-        """The package that it needs and that is not installed."""
+        """The missing package that it needs, otherwise None."""
         return self.package if self.package and importlib.util.find_spec(self.package) is None else None
 
 
 def steps(place: Place, door: Door, speeds: Speeds) -> list[Step]:
-    """All steps of a reproduction; those of a model together, so that what is trained is scored at once."""
+    """All steps of a reproduction. Those of a model are together, so that a trained model is scored at once."""
     models = list(place.schedules)
     found = [*_data(place, door), _kmeans(place, door), *_explore(place, door)]
     for model in models:
@@ -93,7 +93,7 @@ def _data(place: Place, door: Door) -> Iterable[Step]:
     def built() -> bool:
         return records(door.data) is not None
 
-    if door.data != place.root / DATA:  # the person's own: theirs to make
+    if door.data != place.root / DATA:  # the user's own LMDBs, which the user makes
         return
     command = ["data_prep.dataset", "--out", str(DEFAULT_ZIP)]
     yield Step("data", command, place.root, lambda: built() or images())
@@ -115,9 +115,9 @@ def records(data: Path) -> dict[str, int] | None:
 
 
 def check_built(door: Door) -> None:
-    """UserError where LMDBs are there that were built with another holdout or seed than what was asked for."""
+    """Raise UserError if existing LMDBs were built with another holdout or seed than requested."""
     if records(door.data) is None:
-        return  # still to be built, as asked
+        return  # still to be built with the requested options
     build = json.loads((door.data / "build.json").read_text(encoding="utf-8"))
     options = (("HOLDOUT", door.holdout, "holdout_per_class"), ("SEED", door.seed, "seed"))
     anew = " ".join(f"{option}={build.get(key, 0) if asked is None else asked}" for option, asked, key in options)
@@ -177,7 +177,7 @@ def _train(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
 
 
 def _scores(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
-    # As make lmdb will make them, where it has not yet.
+    # If there are no LMDBs yet, take the splits that make lmdb will make.
     there = records(door.data) or ("val", "test", *(["holdout"] if door.holdout else []))
     splits = [split for split in ("val", "test", "holdout") if split in there]
 
@@ -194,7 +194,7 @@ def _scores(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
 
 
 def _view(place: Place, door: Door, speeds: Speeds, model: str) -> Step:
-    """Ten crops of each image, as the report's section 6 wished; where there are labels to tell their gain."""
+    """Ten crops of each image, as in the report's section 6, for splits whose labels can show the gain."""
     splits = [split for split in ("val", "holdout") if split in (records(door.data) or ("val",))]
 
     def done() -> bool:
@@ -219,7 +219,7 @@ def _newest_digest(model: str) -> str | None:
 
 
 def _scored(model: str, split: str, data: Path, view: str = views.CENTER) -> str | None:
-    """SHA-256 of the snapshot that a split of `data` was scored with."""
+    """SHA-256 of the snapshot that scored a split of `data`."""
     try:
         return load(RUNS, model, split, view, data).snapshot_sha256
     except UserError:
@@ -235,7 +235,7 @@ def _combine(place: Place, models: list[str]) -> Step:
 
 
 def _methods(place: Place, models: list[str]) -> Iterable[Step]:
-    """The ways of ensembling that the report wished for; they combine two models at the least."""
+    """The ensembling methods that the report wished for; they combine at least two models."""
     if len(models) < 2:
         return
     of = [score_path(RUNS, model, "val") for model in models]
@@ -272,7 +272,7 @@ def _train_accuracy(place: Place, door: Door, speeds: Speeds, model: str) -> Ste
 
 
 def _results(place: Place, door: Door, models: list[str]) -> Iterable[Step]:
-    """The page and the kept numbers, which also tell of what they can do without."""
+    """The page and the kept numbers, which also report on optional steps."""
     made, of = RUNS / "report.html", RUNS / "ensemble" / "best.json"
     kept_too = {"k-means": [RUNS / kmeans.NAME], "explore": [FOLDER / outcome.NAME], "methods": [METHODS]}
     views_of = {f"{VIEW} {model}": [score_path(RUNS, model, split, VIEW) for split in ("val", "holdout")]
@@ -284,7 +284,7 @@ def _results(place: Place, door: Door, models: list[str]) -> Iterable[Step]:
                after=tuple(shown_too))  # fmt: skip
     whole = records(door.data) or {}
     if place.length == 1 and whole.get("train", 0) + whole.get("holdout", 0) == TRAIN_IMAGES:
-        # Into the repository: a rehearsal's numbers, and those of a part of the images, never go there.
+        # The results go into the repository. Numbers of a rehearsal or of a part of the images never go there.
         kept = place.root / "results/measured.json"
         command = ["report.kept", "--out", str(kept)]
         yield Step("results", command, place.folder, lambda: newer([kept], [of, *_there(kept_too)]), ("ensembles",),
@@ -292,12 +292,12 @@ def _results(place: Place, door: Door, models: list[str]) -> Iterable[Step]:
 
 
 def _there(made: dict[str, list[Path]]) -> list[Path]:
-    """Of what steps make, the files that are there."""
+    """The existing files among those that steps make."""
     return [path for paths in made.values() for path in paths if path.is_file()]
 
 
 def newer(made: list[Path], of: list[Path]) -> bool:
-    """Whether all of `made` are there and none is older than what it is made of, which is there too."""
+    """True if all of `made` exist, and none is older than its sources, which must exist too."""
     try:
         return bool(of) and min(path.stat().st_mtime_ns for path in made) >= max(path.stat().st_mtime_ns for path in of)
     except OSError:

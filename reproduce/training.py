@@ -1,10 +1,10 @@
-"""Train one model by its schedule, from wherever its run stands: train, edit the rate, resume, to the end.
+"""Train one model by its schedule, from the current state of its run to the end.
 
     python -m reproduce.training nin1 [--caffe CAFFE] [--gpu 0] [--keep 3]     in a reproduction's folder
 
-A phase of the schedule ends at an iteration, max_iter of the solver, with a snapshot. Then base_lr and max_iter are
-edited as a person edits them, and the run goes on: the journal tells it as it would of a person. How far a run is,
-its snapshots say; at which rates it was trained, its journal.
+A phase of the schedule ends at the solver's max_iter, with a snapshot. Then base_lr and max_iter are edited as a user
+edits them, and the run resumes. The journal records it like an edit by hand. The snapshots show how far a
+run is. Its journal shows the rates at which it was trained.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def own_schedule(model: str) -> Schedule:
 
 
 def check_history(model: str, folder: Path, plan: Schedule, now: int) -> None:
-    """UserError where the journal tells of a run, which stands at iteration `now`, that left the schedule."""
+    """Raise UserError if the journal shows that a run, now at iteration `now`, left the schedule."""
     entries = journal.read(folder)
     for entry, went_to in zip(entries, [*(after["iteration"] for after in entries[1:]), now]):
         solver = parse_solver(entry.get("solver", ""), Path(f"{entry['where']}, solver"))
@@ -53,7 +53,7 @@ def check_history(model: str, folder: Path, plan: Schedule, now: int) -> None:
 
 
 def train(model: str, options: list[str]) -> int:
-    """Train to the schedule's end; 0 there, STOPPED where it was asked to stop, else Caffe's exit status."""
+    """Train to the schedule's end. Returns 0 there, STOPPED after a stop request, otherwise Caffe's exit code."""
     plan, path = own_schedule(model), solver_path(model)
     solver = parse_solver(read(path), path)
     folder = Path(solver.snapshot_prefix).parent
@@ -69,14 +69,14 @@ def train(model: str, options: list[str]) -> int:
         status = run.main(["resume" if begin else "train", model, "--go-on=the same make reproduce", *options])
         if status:
             return status
-        # Where the reproduction was killed another one may go on: no phase is begun without it.
+        # If the reproduction was killed, another may continue, so this process begins no phase without its parent.
         if reached(solver.snapshot_prefix) < phase.end or os.getppid() != parent:
             return STOPPED
     return 0
 
 
 def _remove_broken(prefix: str) -> None:
-    """What a first snapshot that was cut off has left: there is nothing to go on from."""
+    """Remove the remains of an interrupted first snapshot, from which nothing can resume."""
     for snapshot in snapshots(prefix):
         run.say(f"removed: {snapshot.model} and what belongs to it are not whole")
         snapshot.remove()

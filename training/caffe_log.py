@@ -1,15 +1,15 @@
-"""The lines of a training log: Caffe's own words in glog's format, the same of BVLC Caffe and of our engine.
+"""The lines of a training log, in glog's format. BVLC Caffe and our engine write the same words.
 
-`event` makes an object of each line that says something about the training, None of all others.
+`event` makes an object of each line that reports something about the training, and None of all others.
 """
 
 import re
 from dataclasses import dataclass
 from datetime import datetime
 
-# Severity, date (newer glog puts the year before it), time, thread, place, message.
+# Severity, date (newer glog puts the year before it), time, thread, source line, message.
 PREFIX = re.compile(r"([IWEF])((?:\d{4})?\d{4}) (\d\d:\d\d:\d\d\.\d{6}) +\d+ [^\s\]]+:\d+\] (.*)")
-# Caffe's environment: a user's own variables for glog must not take away the lines that are read here.
+# Caffe's environment. A user's own glog variables must not remove the lines that are read here.
 ENVIRONMENT = {"GLOG_minloglevel": "0", "GLOG_log_prefix": "1", "GLOG_colorlogtostderr": "0"}
 _NUMBER = r"([-+]?(?:\d+\.?\d*(?:[eE][-+]?\d+)?|inf|nan))"
 _LOSS = re.compile(rf"Iteration (\d+)(?: \({_NUMBER} iter/s, {_NUMBER}s/\d+ iters\))?, loss = {_NUMBER}")
@@ -24,16 +24,16 @@ _SETTING = re.compile(rf'base_lr: {_NUMBER}|lr_policy: "(\w+)"')
 
 @dataclass(frozen=True)
 class Started:
-    """The process starts: one of a run's first lines, with what it says."""
+    """The process starts. This is one of a run's first lines, with the settings that it names."""
 
-    precision: str | None = None  # of our engine: fp32, tf32 or bf16
-    gpus: int | None = None  # that it trains on; 0 is the CPU
-    workers: int | None = None  # each of which takes a batch an iteration
+    precision: str | None = None  # fp32, tf32 or bf16; only our engine logs it
+    gpus: int | None = None  # the number of GPUs; 0 is the CPU
+    workers: int | None = None  # each worker takes one batch an iteration
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A field of the solver, of the text that Caffe logs of it: one of the two."""
+    """One of these two fields, as Caffe logs the solver's text."""
 
     base_lr: float | None = None
     lr_policy: str | None = None
@@ -41,14 +41,14 @@ class Setting:
 
 @dataclass(frozen=True)
 class Resuming:
-    """The run goes on from a snapshot."""
+    """The run resumes from a snapshot."""
 
     iteration: int
 
 
 @dataclass(frozen=True)
 class Solving:
-    """Nets and solver are made: the iterations begin."""
+    """Nets and solver are made, and the iterations begin."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Loss:
 
     iteration: int
     loss: float
-    speed: float | None  # iterations a second since the last display, None where the line does not say
+    speed: float | None  # iterations a second since the last display, None if the line has none
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Testing:
-    """A test net starts; its outputs follow when it is through."""
+    """A test net starts; its outputs follow when the test is complete."""
 
     iteration: int
     net: int
@@ -78,7 +78,7 @@ class Testing:
 
 @dataclass(frozen=True)
 class Output:
-    """One number of a net's outputs: of the displayed batch (Train), or the mean of all test batches (Test)."""
+    """One output of a net: from the displayed batch (Train), or the mean of all test batches (Test)."""
 
     phase: str
     name: str
@@ -96,7 +96,7 @@ Event = Started | Setting | Resuming | Solving | Loss | Rate | Testing | Output 
 
 
 def stamp(line: str, year: int) -> datetime | None:
-    """When a line was written, in local time; None where it does not say. Glog's usual stamp has no year."""
+    """The local time at which a line was written, None if it has no stamp. Glog's usual stamp has no year."""
     found = PREFIX.match(line)
     try:
         return datetime.strptime(f"{year}{found[2][-4:]} {found[3]}", "%Y%m%d %H:%M:%S.%f") if found else None
@@ -105,7 +105,7 @@ def stamp(line: str, year: int) -> datetime | None:
 
 
 def event(line: str) -> Event | None:
-    """What a line, without its end, says about the training."""
+    """The event that a line, without its line end, reports, or None."""
     prefix = PREFIX.fullmatch(line)
     if prefix is None:
         found = _SETTING.fullmatch(line)

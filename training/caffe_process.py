@@ -1,4 +1,4 @@
-"""Caffe as a child process: its words go to a log and to whoever watches, and a Ctrl-C reaches it once."""
+"""Caffe as a child process: a log and a Watch get its output, and a Ctrl-C reaches it once."""
 
 import os
 import select
@@ -13,19 +13,19 @@ from training.watch import Watch
 
 TICK_S = 0.5
 _FASTEST_TICK_S = 0.1
-# Caffe stops with a snapshot at SIGINT and takes one and goes on at SIGHUP. Real Caffe dies of SIGTERM.
+# At SIGINT Caffe takes a snapshot and stops. At SIGHUP it takes one and continues. SIGTERM kills real Caffe.
 STOPS = (signal.SIGINT, signal.SIGTERM)
-ENDED_AT_ONCE = (130, 143)  # statuses of a Caffe that a signal has ended, without a snapshot
-_ONE_REQUEST_S = 0.2  # make and the shell may each send what a person or a machine asked for once
+ENDED_AT_ONCE = (130, 143)  # exit codes of a Caffe that a signal ended without a snapshot
+_ONE_REQUEST_S = 0.2  # make and the shell may each send the signal of one request
 
 
 def run(command: Sequence[str], log: Path, lock: int, watch: Watch, environment: Mapping[str, str]) -> int:
-    """Run Caffe to its end and return its exit status, 128 + n where signal n ended it.
+    """Run Caffe to its end and return its exit code, or 128 + n if signal n ended it.
 
-    A first SIGINT or SIGTERM asks Caffe to stop with a snapshot, a second ends it at once, a third kills it.
-    Caffe gets a process group of its own: a Ctrl-C then reaches this process alone, which passes it on once
-    and waits. Caffe inherits `lock`, an open file, so that its run folder stays locked for as long as it
-    lives, whatever becomes of this process.
+    A first SIGINT or SIGTERM asks Caffe to stop with a snapshot. A second ends it at once. A third kills it.
+    Caffe gets a process group of its own. A Ctrl-C then reaches this process alone, which passes it on once and
+    waits. Caffe inherits `lock`, an open file. The run folder thus stays locked while Caffe lives, even if this
+    process dies.
     """
     signals = _Signals()
     previous = {number: signal.signal(number, signals.take) for number in (*STOPS, signal.SIGHUP)}
@@ -51,10 +51,10 @@ def run(command: Sequence[str], log: Path, lock: int, watch: Watch, environment:
 
 
 class _Signals:
-    """Passes on what a person asks for, also what was asked before there was a child."""
+    """Passes requested signals on to the child, including those that came before there was one."""
 
     def __init__(self):
-        self.stops = 0  # how often a stop was asked for
+        self.stops = 0  # the number of stop requests
         self._last = 0.0
         self._early: list[int] = []
         self._child: subprocess.Popen | None = None
@@ -78,7 +78,7 @@ class _Signals:
 
 
 class _Log:
-    """The log file. Where it cannot be written (a full disk), training goes on, and so does trying."""
+    """The log file. If it cannot be written (a full disk), training continues, and each write is tried again."""
 
     def __init__(self, file: BinaryIO, watch: Watch):
         self._file, self._watch, self._failed = file, watch, False
@@ -102,7 +102,7 @@ class _Log:
 
 
 def _follow(source: int, log: _Log, watch: Watch, signals: _Signals) -> None:
-    """Until Caffe closes its output."""
+    """Pass Caffe's output on until Caffe closes it."""
     told, ticked, chunk = 0, 0.0, b" "
     while chunk:
         if select.select([source], [], [], TICK_S)[0]:

@@ -1,4 +1,4 @@
-"""Values of a solver with which no training makes sense: named before anything is trained, by file and line."""
+"""Finds values of a solver with which no training makes sense, before training, by file and line."""
 
 import math
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from training.solver_file import field_values
 
 
 def is_rate(value: float) -> bool:
-    """Whether a number can be a learning rate: above 0, and one that 32 bits hold."""
+    """True if a number can be a learning rate: above 0, and one that 32 bits hold."""
     return 1e-30 < value < 1e30
 
 
@@ -19,9 +19,9 @@ def _at_least(least: int) -> Callable[[float], bool]:
 
 
 _LARGEST_RATE = 10
-_OF_POLICIES = {"gamma", "power", "stepsize"}  # which only some lr_policies read
+_OF_POLICIES = {"gamma", "power", "stepsize"}  # fields that only some lr_policies read
 
-#: What each field needs, and in words. A field that is not set keeps Caffe's default, which makes sense.
+#: Each field's requirement, as a check and in words. An unset field keeps Caffe's default, which makes sense.
 _NEEDS: dict[str, tuple[Callable[[float], bool], str]] = {
     "base_lr": (is_rate, "a learning rate is a plain number above 0, such as base_lr: 0.001"),
     "momentum": (lambda value: 0 <= value < 1, "momentum is from 0 to below 1, such as momentum: 0.9"),
@@ -43,7 +43,7 @@ _NEEDS: dict[str, tuple[Callable[[float], bool], str]] = {
 
 
 def check_values(text: str, solver, path: Path) -> None:
-    """UserError for the first field whose value makes no sense, with its line."""
+    """Raise UserError for the first field whose value makes no sense, with its line."""
     if not solver.HasField("base_lr"):
         raise UserError(f"{path}: base_lr is missing; {_NEEDS['base_lr'][1]}")
     for field, given in solver.ListFields():
@@ -58,7 +58,7 @@ def check_values(text: str, solver, path: Path) -> None:
 
 
 def _line(text: str, name: str, number: int) -> str:
-    """ ":7" for the line of a field's value, "" where it cannot be told."""
+    """ ":7" for the line of a field's value, "" if the line is unknown."""
     found = field_values(text, name)
     if not found:
         return ""
@@ -67,7 +67,7 @@ def _line(text: str, name: str, number: int) -> str:
 
 
 def doubts(solver) -> list[str]:
-    """A line for each value that trains, but hardly as meant."""
+    """One line for each value that trains, but probably not as intended."""
     lines = []
     if solver.base_lr > _LARGEST_RATE:
         lines.append(

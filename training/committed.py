@@ -1,4 +1,4 @@
-"""What the last commit has of a solver, which a person or `make lr-MODEL` has edited since."""
+"""The solver in the last commit, to compare with one that a user or `make lr-MODEL` has edited since."""
 
 import subprocess
 from pathlib import Path
@@ -9,7 +9,7 @@ from training.solver_file import parse_solver
 
 
 def committed(path: Path) -> str:
-    """A file's text in the last commit, line ends as they are; UserError with git's reason where it has none."""
+    """A file's text in the last commit, with its line ends. Raises UserError with git's reason if there is none."""
     command = ["git", "-C", str(path.parent), "show", f"HEAD:./{path.name}"]
     try:
         done = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, timeout=10)

@@ -3,11 +3,11 @@
     curves = read(Path("runs/nin1"))
     [(point.iteration, point.loss, point.lr) for point in curves.displayed]
     curves.series("accuracy")        [(iteration, value), ...] of the first test net, which is val
-    curves.rate_changes              every drop, and whether a hand or the policy made it
+    curves.rate_changes              every drop, with its cause: an edit by hand or the policy
 
-The one place where a log becomes numbers: the live line, TensorBoard, `make status` and the report's page
-take them from here. A run that goes on from an older snapshot does its iterations again; the later ones
-count, and each iteration is there once.
+Only this module turns a log into numbers. The live line, TensorBoard, `make status` and the report's page read them
+here. A run that resumes from an older snapshot repeats its iterations. The later ones count, and each
+iteration appears once.
 """
 
 import math
@@ -19,13 +19,13 @@ from pathlib import Path
 from training import caffe_log, journal
 
 LOG = "train.log"
-_NO_PROBABILITY = 87.3365  # -log(FLT_MIN): SoftmaxWithLoss of a net that gives the right class none
+_NO_PROBABILITY = 87.3365  # -log(FLT_MIN): SoftmaxWithLoss of a net that gives the right class a probability of 0
 # Policies whose rate stays until it drops. The others move it at every iteration.
 _IN_STEPS = ("fixed", "step", "multistep", "plateau")
 
 
 def is_lost(loss: float) -> bool:
-    """Whether a loss is that of a diverged net."""
+    """True if a loss is that of a diverged net."""
     return not math.isfinite(loss) or math.isclose(loss, _NO_PROBABILITY, abs_tol=1e-3)
 
 
@@ -33,10 +33,10 @@ def is_lost(loss: float) -> bool:
 class Run:
     """One start of Caffe on the folder."""
 
-    iteration: int = 0  # where it began
+    iteration: int = 0  # first iteration
     base_lr: float | None = None
     lr_policy: str | None = None
-    precision: str | None = None  # None where the log does not say: real Caffe's, which is fp32
+    precision: str | None = None  # None if the log has none: real Caffe, which is fp32
     gpus: int | None = None  # 0 on the CPU
     workers: int = 1  # each takes a batch an iteration
 
@@ -47,12 +47,12 @@ class Displayed:
 
     iteration: int
     loss: float  # mean of the last average_loss iterations
-    speed: float | None  # iterations a second since the last display; None where the log does not say
+    speed: float | None  # iterations a second since the last display; None if the log has none
     run: Run
     time: datetime  # local
-    seconds: float  # of training up to here, over all runs and without the pauses between them
-    lr: float | None = None  # None until the log says, and for the loss after the last iteration
-    outputs: dict[str, float] = field(default_factory=dict)  # of this iteration's batch alone
+    seconds: float  # training time up to here, over all runs and without the pauses between them
+    lr: float | None = None  # None until the log has it, and for the loss after the last iteration
+    outputs: dict[str, float] = field(default_factory=dict)  # outputs on this iteration's batch alone
 
 
 @dataclass
@@ -64,35 +64,35 @@ class Tested:
     run: Run
     time: datetime
     seconds: float
-    # {"accuracy": 0.25, "loss": 3.4, ...}. Caffe's Accuracy counts every image as right whose scores are no numbers;
-    # of a net that has diverged it is nan here.
+    # Such as {"accuracy": 0.25}. Caffe's Accuracy counts an image as right if its scores are not numbers. If
+    # a net has diverged, its accuracy is nan here.
     outputs: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class RateChange:
-    """From `iteration` on the learning rate is `after`."""
+    """The learning rate is `after` from `iteration` on."""
 
     iteration: int
     before: float
     after: float
-    by_hand: bool  # by an edit of the solver, not by its policy
+    by_hand: bool  # True for an edit of the solver, False for its policy
 
 
 @dataclass
 class Curves:
-    """What a log says; `add` takes in what it says next."""
+    """The contents of a log; `add` takes in each further line."""
 
-    year: int  # of the first line: glog's stamps have none
+    year: int  # year of the first line, as glog's stamps have none
     displayed: list[Displayed] = field(default_factory=list)
     tested: list[Tested] = field(default_factory=list)
     rate_changes: list[RateChange] = field(default_factory=list)
     runs: list[Run] = field(default_factory=list)
     testing: Tested | None = None  # the test pass that is under way
-    time: datetime | None = None  # of the newest line
+    time: datetime | None = None  # time of the newest line
     seconds: float = 0.0
     _pause: bool = True
-    _starting: bool = False  # a run has begun and is not at its iterations yet
+    _starting: bool = False  # a run has started, but its iterations have not
 
     @property
     def iteration(self) -> int:
@@ -101,12 +101,12 @@ class Curves:
         return max(newest, default=0)
 
     def batches(self, iteration: int) -> int:
-        """Batches that were trained on up to an iteration: in each as many as workers were at it."""
+        """Batches trained on up to an iteration; each iteration takes one batch a worker."""
         count, end = 0, iteration
         for run in reversed(self.runs):
             count += max(0, end - run.iteration) * run.workers
             end = min(end, run.iteration)
-        return count + end  # before the log: by one
+        return count + end  # one batch an iteration before the log begins
 
     def series(self, output: str, net: int = 0) -> list[tuple[int, float]]:
         """(iteration, value) of one output of a test net, such as "accuracy" or "loss", where it is a number."""
@@ -118,7 +118,7 @@ class Curves:
         return max(self.series(output, net), key=lambda point: point[1], default=None)
 
     def add(self, line: str) -> caffe_log.Event | None:
-        """Take in one line, without its end; returns what it says about the training."""
+        """Take in one line, without its end, and return its event."""
         event = caffe_log.event(line)
         if isinstance(event, caffe_log.Started) or (event and not self.runs):
             if not self._starting:
@@ -141,7 +141,7 @@ class Curves:
                 self._starting = False
                 self.forget(self.runs[-1].iteration)
             case caffe_log.Loss() if self.time:
-                _cut(self.displayed, event.iteration)  # a run's last loss is shown again when it goes on
+                _cut(self.displayed, event.iteration)  # a resumed run displays the last loss again
                 self.testing = None
                 point = Displayed(event.iteration, event.loss, event.speed, self.runs[-1], self.time, self.seconds)
                 self.displayed.append(point)
@@ -156,7 +156,7 @@ class Curves:
         return event
 
     def forget(self, iteration: int) -> None:
-        """Drop what a run that begins at an iteration does again."""
+        """Drop the points that a run starting at an iteration will repeat."""
         for points in (self.displayed, self.tested, self.rate_changes):
             _cut(points, iteration)
 
@@ -198,7 +198,7 @@ def _cut(points: list, iteration: int) -> None:
 
 
 def read(folder: Path) -> Curves:
-    """The curves of a run folder; empty where there is no log yet."""
+    """The curves of a run folder; empty if there is no log yet."""
     path = folder / LOG
     if not path.is_file():
         return Curves(datetime.now().year)
@@ -210,7 +210,7 @@ def read(folder: Path) -> Curves:
 
 
 def _year(folder: Path, log: Path) -> int:
-    """The year of a log's first line: the journal's, else that of the file."""
+    """The year of a log's first line, from the journal, otherwise from the file's time."""
     runs = journal.read(folder)
     if runs:
         return datetime.fromisoformat(runs[0]["time"]).astimezone().year

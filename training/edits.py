@@ -1,4 +1,4 @@
-"""What an edit of a solver changes, and which edits do not do what they seem to."""
+"""The changes that an edit of a solver makes, and the edits that have no effect."""
 
 from math import exp, isclose
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from caffe.proto import caffe_pb2
 from google.protobuf import text_format
 
-# The fields of a schedule that each policy reads besides base_lr (sgd_solver.cpp, GetLearningRate).
+# The fields that each policy reads besides base_lr (sgd_solver.cpp, GetLearningRate).
 POLICY_FIELDS = {
     "fixed": (),
     "step": ("gamma", "stepsize"),
@@ -15,7 +15,7 @@ POLICY_FIELDS = {
     "multistep": ("gamma", "stepvalue"),
     "poly": ("power", "max_iter"),
     "sigmoid": ("gamma", "stepsize"),
-    "plateau": ("gamma", "plateau_winsize"),  # of our engine, not of Caffe 1.0
+    "plateau": ("gamma", "plateau_winsize"),  # a policy of our engine, not of Caffe 1.0
 }
 
 
@@ -35,17 +35,17 @@ def _shown(solver, field) -> str:
     if field.message_type:
         return "{" + text_format.MessageToString(value, as_one_line=True) + "}"
     if isinstance(value, float):
-        return f"{value:.7g}"  # the digits that a float of 32 bits holds
+        return f"{value:.7g}"  # the digits that a 32-bit float holds
     if isinstance(value, (str, int)):
         return str(value) if value != "" else "nothing"
     return str(list(value))
 
 
 def learning_rate(solver, iteration: int, drops: int | None = None) -> float:
-    """The rate Caffe computes for an iteration; ValueError for a policy that Caffe does not have.
+    """The rate that Caffe computes for an iteration. Raises ValueError for a policy that Caffe does not have.
 
     Args:
-        drops: a snapshot's current_step, from which multistep and plateau go on.
+        drops: a snapshot's current_step, from which multistep and plateau continue.
     """
     base, gamma, power = solver.base_lr, solver.gamma, solver.power
     match solver.lr_policy:
@@ -70,18 +70,18 @@ def learning_rate(solver, iteration: int, drops: int | None = None) -> float:
 
 
 def drops_of(state: Path) -> int:
-    """How many drops of the rate a .solverstate has behind it, of the policies that count them."""
+    """The number of rate drops that a .solverstate records. Only some policies count them."""
     return caffe_pb2.SolverState.FromString(state.read_bytes()).current_step
 
 
 def without_effect(before, after, iteration: int, drops: int = 0) -> list[str]:
-    """One line for each edit that, from this iteration on, does not do what it seems to."""
+    """One line for each edit that does not have its apparent effect from this iteration on."""
     edited = changes(before, after)
     policy = after.lr_policy
     lines = []
     try:
         rate = learning_rate(after, iteration, drops)
-    except ArithmeticError:  # a stepsize of 0 and the like: Caffe says what it wants
+    except ArithmeticError:  # a stepsize of 0 and the like, which Caffe reports itself
         rate = after.base_lr
     if "base_lr" in edited and not isclose(rate, after.base_lr, rel_tol=1e-6):
         lines.append(

@@ -1,17 +1,17 @@
-"""Whether the loss still falls steadily: the report's own sign for dropping the rate, made exact.
+"""The report's own sign for dropping the rate, made exact: does the loss still fall steadily?
 
 "Thus we manually looked at the learning rate every few hours and dropped it by a factor of 10 when we felt
-that the loss function was not steadily decreasing any more" (section 4). Here that is:
+that the loss function was not steadily decreasing any more" (section 4). Here that means:
 
-1. Since the last change of the rate, the displayed losses are averaged over epochs, counted back from the
-   newest; the last ten epochs count. An epoch, because Caffe reads the images in the same order every time:
-   the loss goes up and down with them, and the mean over all of them does not.
-2. Of all pairs of these epochs (45 of ten), those are counted in which the later one has the lower loss.
-3. If the loss went nowhere, every order of the epochs were as likely as any other. It falls steadily when
-   fewer than 5 in 100 of all orders have as many such pairs: 33 of 45 for ten epochs, 9 of 10 for five.
+1. Average the displayed losses since the last rate change over epochs, counted back from the newest. The last
+   ten epochs count. Caffe reads the images in the same order in every epoch. The loss rises and falls with
+   them, but their mean does not.
+2. Take all pairs of these epochs (45 for ten). Count the pairs in which the later epoch has the lower loss.
+3. Under a constant expected loss, every order of the epochs is equally likely. The loss falls steadily if
+   fewer than 5 in 100 of all orders have as many such pairs. That is 33 of 45 for ten epochs, 9 of 10 for five.
 
-This is the test of Mann (1945) and Kendall. It asks for no size of the fall, only that it stands out of the
-fluctuation, and one epoch gone wild spoils 9 of 45 pairs at most. Under five epochs it says nothing.
+This is the test of Mann (1945) and Kendall. It requires no size of the fall, only that the fall exceeds the
+fluctuation. One outlying epoch spoils 9 of 45 pairs at most. Under five epochs there is no verdict.
 """
 
 import math
@@ -24,11 +24,11 @@ from training.curves import Curves, Displayed, is_lost
 WINDOWS = 10
 FEWEST = 5
 LEVEL = 0.05
-_BEGUN = 0.99  # of the first loss of all: what is not under that has not begun to fall
+_BEGUN = 0.99  # share of the very first loss; a loss above it has not begun to fall
 
 
 class Trend(Enum):
-    """What the loss does."""
+    """The direction of the loss."""
 
     FALLS = "falls steadily"
     FALLS_NO_LONGER = "no longer falls steadily"
@@ -39,13 +39,13 @@ class Trend(Enum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """The trend and what it was told from."""
+    """The trend and the numbers behind it."""
 
     trend: Trend
     windows: tuple[float, ...]  # mean losses, the oldest first
     lower: int  # pairs of windows in which the later one has the lower loss
-    needed: int  # so many would be a steady fall
-    since: int  # iteration from which on the rate was as it is
+    needed: int  # number of such pairs that makes a steady fall
+    since: int  # the iteration of the last rate change
 
     @property
     def pairs(self) -> int:
@@ -62,7 +62,7 @@ class Verdict:
 
 
 def verdict(curves: Curves, epoch: float) -> Verdict:
-    """What the train loss does, over windows of `epoch` iterations."""
+    """The trend of the train loss, over windows of `epoch` iterations."""
     since = curves.rate_changes[-1].iteration if curves.rate_changes else 0
     points = [point for point in curves.displayed if point.iteration >= since]
     windows = means(points, since, epoch)
@@ -81,7 +81,7 @@ def verdict(curves: Curves, epoch: float) -> Verdict:
 
 
 def begun(curves: Curves, told: Verdict) -> bool:
-    """Whether the loss is clearly under the first of all: a net that is still at chance falls steadily, a little."""
+    """True if the loss is clearly below the very first. A net still at chance falls steadily, but only a little."""
     return bool(told.windows) and _begun(told.windows, curves)
 
 
@@ -90,21 +90,21 @@ def _begun(windows: tuple[float, ...], curves: Curves) -> bool:
 
 
 def last_good(curves: Curves) -> int:
-    """The newest displayed iteration whose loss was not that of a diverged net; 0 without one."""
+    """The newest displayed iteration whose loss was not that of a diverged net; 0 if there is none."""
     return max((point.iteration for point in curves.displayed if not is_lost(point.loss)), default=0)
 
 
 def rises(values: list[float]) -> bool:
-    """Whether the last ten of some values rise steadily, by the same count; for the loss of val."""
+    """True if the last ten values rise steadily, by the same count. It is used for the loss of val."""
     last = [-value for value in values[-WINDOWS:]]
     return len(last) >= FEWEST and _lower(last) >= _needed(len(last))
 
 
 def means(points: list[Displayed], since: int, epoch: float) -> tuple[float, ...]:
-    """Mean losses of the last epochs, the oldest first, none of which reaches back beyond `since`."""
+    """Mean losses of the last epochs, the oldest first. No epoch reaches back beyond `since`."""
     if len(points) < 2:
         return ()
-    # Where displays are further apart than an epoch, a window is so long that it has one.
+    # If displays are further apart than an epoch, each window is long enough to hold one.
     shown = [since, *(point.iteration for point in points)]
     epoch = max(epoch, *(after - before for before, after in pairwise(shown)))
     end = shown[-1]
@@ -122,8 +122,8 @@ def _lower(windows) -> int:
 
 
 def _needed(count: int) -> int:
-    """The least number of pairs in falling order that at most LEVEL of all orders of `count` windows have."""
-    orders = [1]  # by their number of such pairs, for 1 window, 2 windows, ...
+    """The fewest pairs in falling order that at most LEVEL of all orders of `count` windows have."""
+    orders = [1]  # orders by their number of such pairs, for 1 window, 2 windows, ...
     for size in range(2, count + 1):
         orders = [sum(orders[max(0, pairs - size + 1) : pairs + 1]) for pairs in range(len(orders) + size - 1)]
     total, rest = math.factorial(count), 0

@@ -1,6 +1,6 @@
-"""Fits a solver's test_iter to the val set there is, so that a test takes each image once.
+"""Fits a solver's test_iter to the val set on disk, so that a test takes each image once.
 
-The solvers say 100 batches of 100, which are the 10,000 images of Tiny ImageNet. Caffe's test data wraps: on a
+The solvers set 100 batches of 100, which are the 10,000 images of Tiny ImageNet. Caffe's test data wraps. On a
 sample of 2,000 images the same test takes each image five times. Caffe then gets a copy of the solver.
 """
 
@@ -23,7 +23,7 @@ def batches(images: TrainingSet) -> int:
 
 
 def fitted(text: str, path: Path) -> tuple[str, list[str]]:
-    """A solver's text with the test_iter that fits its test nets' data, and lines that say so.
+    """A solver's text with a test_iter that fits its test nets' data, and lines that report the change.
 
     A rehearsal tests on a part of val on purpose; its test_iter is only lowered.
     """
@@ -54,7 +54,7 @@ def _share(taken: int, images: int) -> str:
 
 
 def _rest(name: str, needed: int, images: TrainingSet) -> list[str]:
-    """What whole batches cannot do."""
+    """One line if whole batches do not cover the images exactly."""
     left = images.images - needed * images.batch
     if not left:
         return []
@@ -80,7 +80,7 @@ def _with_test_iter(text: str, values: list[int], path: Path) -> str:
 
 
 def write_copy(folder: Path, text: str, source: Path) -> Path:
-    """Write what Caffe reads in place of a solver into the run folder; UserError where another file is there."""
+    """Write Caffe's copy of a solver into the run folder. Raises UserError if another file is there."""
     path = folder / COPY
     if path.exists() and not path.read_bytes().startswith(_HEADER.encode()):
         raise UserError(f"{path}: is in the way of this run's copy of {source}; move it, then run this again")
@@ -90,7 +90,7 @@ def write_copy(folder: Path, text: str, source: Path) -> Path:
 
 
 def remove_copy(folder: Path) -> None:
-    """Remove the copy of an earlier start, which is in force no more."""
+    """Remove the copy of an earlier start, which no longer applies."""
     path = folder / COPY
     if path.is_file() and path.read_bytes().startswith(_HEADER.encode()):
         path.unlink()

@@ -1,9 +1,8 @@
-"""The journal of a run folder: which solver text was in force from which iteration.
+"""The journal of a run folder: the solver text in force from each iteration on.
 
-journal.jsonl holds two lines of JSON a run, one when it starts and one when it has ended, so that a run
-that was killed shows as one without an end. The solver's whole text is in the first. A third
-kind of line says that the weights came from zoo/ (training/zoo.py).
-Lines are only ever added. `python -m training.run journal NAME` tells it to a person.
+journal.jsonl holds two lines of JSON a run, one at its start and one at its end. A run that was killed thus has
+no end. The first line holds the solver's whole text. A third kind of line records that the weights came from zoo/
+(training/zoo.py). Lines are only ever added. `python -m training.run journal NAME` prints the journal for a user.
 """
 
 import json
@@ -17,7 +16,7 @@ from training.edits import changes
 from training.solver_file import parse_solver
 
 FILE = "journal.jsonl"
-# What a run writes of itself; "start" and "end" have time and iteration at the least.
+# The fields that a run writes; "start" and "end" have at least time and iteration.
 _KINDS = {
     "time": str,
     "iteration": int | None,
@@ -36,7 +35,7 @@ def add(folder: Path, **entry) -> None:
     line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="seconds"), **entry}) + "\n"
     with (folder / FILE).open("a+b") as file:
         if file.tell() and (file.seek(-1, os.SEEK_END), file.read())[1] != b"\n":
-            line = "\n" + line  # after a line that a crash cut
+            line = "\n" + line  # a new line after one that a crash cut
         file.write(line.encode())
         file.flush()
         os.fsync(file.fileno())
@@ -45,7 +44,7 @@ def add(folder: Path, **entry) -> None:
 def read(folder: Path) -> list[dict]:
     """The runs of a folder, oldest first: each run's first line, with its last line under "end" or None.
 
-    Under "zoo" a run has the line that says from which weights of the zoo it went on, or None.
+    A run's "zoo" is the line that names the zoo weights it started from, or None.
     """
     path = folder / FILE
     runs: list[dict] = []
@@ -55,7 +54,7 @@ def read(folder: Path) -> list[dict]:
         try:
             entry = json.loads(line)
         except (ValueError, RecursionError):
-            continue  # cut by a crash
+            continue  # a line cut by a crash
         where = f"{path}, line {number}"
         _check(entry, where)
         if entry["event"] == "start":
@@ -69,7 +68,7 @@ def read(folder: Path) -> list[dict]:
 
 
 def _check(entry: object, where: str) -> None:
-    """UserError unless an entry is of the kind that a run writes."""
+    """Raise UserError unless an entry has the form that a run writes."""
     if not isinstance(entry, dict) or not {"event", "time", "iteration"} <= entry.keys():
         raise UserError(f"{where}: not to be read: it is not what a run writes there; mend or remove that line")
     for name, kind in _KINDS.items():
@@ -84,7 +83,7 @@ def _check(entry: object, where: str) -> None:
 
 
 def _need(run: dict, *names: str) -> None:
-    """UserError unless a run tells these."""
+    """Raise UserError unless a run has these fields."""
     for name in names:
         if name not in run:
             raise UserError(f"{run['where']}: {name} is missing; mend or remove that line")
@@ -97,14 +96,14 @@ def _solver(run: dict):
 
 
 def edits(runs: list[dict]) -> list[tuple[int, dict[str, str]]]:
-    """For each run the iteration it began at, and `old -> new` of each field edited before it."""
+    """For each run, the iteration at which it began and `old -> new` of each field edited before it."""
     solvers = list(map(_solver, runs))
     pairs = zip(solvers[:1] + solvers[:-1], solvers, strict=True)
     return [(run["iteration"], changes(*pair)) for run, pair in zip(runs, pairs, strict=True)]
 
 
 def told(runs: list[dict]) -> str:
-    """The journal as text: when, what command, which iterations, and what was edited before."""
+    """The journal as text: each run's time, command and iterations, and the edits before it."""
     lines = []
     for number, (run, (iteration, edited)) in enumerate(zip(runs, edits(runs), strict=True), 1):
         _need(run, "command")
@@ -125,7 +124,7 @@ def told(runs: list[dict]) -> str:
 
 
 def _copied(run: dict) -> list[str]:
-    """From which solver Caffe's was made, where it read a copy in the run folder."""
+    """One line that names the original solver, if Caffe read a copy in the run folder."""
     file = run.get("solver_file")
     if file is None or f"--solver={file}" in run["command"]:
         return []

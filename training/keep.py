@@ -1,7 +1,7 @@
-"""Which snapshots of a run stay: the last n and the best one (`make train-nin1 KEEP=n`).
+"""Keeps the last n snapshots of a run and the best one (`make train-nin1 KEEP=n`).
 
-The best is the one with the highest val accuracy in the log; a net without an accuracy is judged by its test
-loss. Of a training that has diverged the last one from before stays too. A snapshot is removed only after a newer
+The best snapshot has the highest val accuracy in the log. A net without an accuracy is judged by its test
+loss. If a training has diverged, the last snapshot from before stays too. A snapshot is removed only after a newer
 one was read and found whole.
 """
 
@@ -17,9 +17,9 @@ class Keep:
 
     Args:
         prefix: the solver's snapshot_prefix.
-        count: how many of the last ones stay, 1 or more.
-        curves: the run's, which grow while it goes on.
-        say: tells a person one line.
+        count: the number of last snapshots that stay, 1 or more.
+        curves: the run's curves, which grow during the run.
+        say: prints one line for the user.
     """
 
     def __init__(self, prefix: str, count: int, curves: Curves, say: Callable[[str], None]):
@@ -30,14 +30,14 @@ class Keep:
         self._stuck: set[Snapshot] = set()
 
     def most_to_come(self) -> int:
-        """How many snapshots more than now there will be at once: the last, the best, the one being written.
+        """The largest number of further snapshots at one time: the last, the best, the one being written.
 
-        One that stays since the training diverged is not foreseen.
+        A snapshot that stays because the training diverged is not counted in advance.
         """
         return max(1, self.count + 2 - len(snapshots(self.prefix)))
 
     def tick(self) -> None:
-        """Look for a new snapshot; to be called every now and then. One that still changes is left for later."""
+        """Look for a new snapshot; call this regularly. Skip a snapshot that is still being written."""
         seen = [_look(snapshot) for snapshot in snapshots(self.prefix)]
         settled, self._seen = seen == self._seen, seen
         if settled and seen != self._judged:
@@ -45,7 +45,7 @@ class Keep:
             self.prune()
 
     def prune(self) -> None:
-        """Remove what need not stay."""
+        """Remove the snapshots that need not stay."""
         found = snapshots(self.prefix)
         last: list[Snapshot] = []
         for snapshot in found:
@@ -87,7 +87,7 @@ class Keep:
 
 
 def _look(snapshot: Snapshot) -> tuple:
-    """What changes when a file of a snapshot does."""
+    """A value that changes when a file of a snapshot does."""
     look: list[object] = [snapshot.iteration]
     for path in (snapshot.state, snapshot.model, snapshot.manifest):
         try:

@@ -1,11 +1,11 @@
-"""What a terminal shows of a training: one live line, and above it what a person wants to keep.
+"""The terminal's view of a training: one live line, and above it the lines that stay.
 
     iteration 3000  epoch 3  train: loss 4.394  lr 0.01  val: accuracy 0.0812 (best)  loss 4.369
     snapshot runs/nin1/nin1_iter_4000.solverstate
     nin1  epoch 4.06/100  iteration 4060/100000  344 images/s  loss 4.405  lr 0.01  val accuracy 0.0812  7:50:12 left
 
-Caffe's own lines go to the log. Of them only warnings and errors are shown here, each once, and words that are not in
-glog's format (a crash, a traceback), as they are.
+Caffe's own lines go to the log. Only its warnings and errors are shown here, each once. Output that is not in
+glog's format (a crash, a traceback) is shown unchanged.
 """
 
 import time
@@ -19,15 +19,15 @@ from training.terminal import RED, YELLOW, Terminal, duration
 from training.training_set import TrainingSet
 
 _SEVERITIES = {"W": ("warning", YELLOW), "E": ("error", RED), "F": ("error", RED)}
-_OUTPUTS_TOGETHER_S = 0.3  # a test's lines come at once: after so long it has no more
-_QUIET_S = 30  # a silence of Caffe that is worth a word, beyond three times the longest before
+_OUTPUTS_TOGETHER_S = 0.3  # a test's lines come at once; after this time there are no more
+_QUIET_S = 30  # a silence that is worth reporting, beyond three times the longest before
 
 
 Part = tuple[str, str]  # label and value
 
 
 class _Field(NamedTuple):
-    keep: int  # where the terminal is too narrow the lowest goes first
+    keep: int  # in a narrow terminal, the field with the lowest value is dropped first
     wide: Part
     narrow: Part
 
@@ -37,9 +37,9 @@ class LiveLine:
 
     Args:
         name: the solver's.
-        max_iter: where the training ends.
-        images: what an epoch is, None where unknown.
-        clock: seconds.
+        max_iter: the last iteration of the training.
+        images: the images of an epoch, None if unknown.
+        clock: returns seconds.
     """
 
     def __init__(
@@ -54,17 +54,17 @@ class LiveLine:
         self._images = images
         self._state, self._since = "starting", clock()
         self._heard = clock()
-        self._first: tuple[int, float] | None = None  # iteration and moment of this run's first display
+        self._first: tuple[int, float] | None = None  # iteration and time of this run's first display
         self._last: tuple[int, float] | None = None
         self._gap = 0.0  # the longest silence between two displays
         self._speed: float | None = None
-        self._slowed = False  # by a test or a snapshot since the last display
-        self._dump = False  # a prototxt follows, hundreds of lines of it
-        self._test: Tested | None = None  # not yet shown
+        self._slowed = False  # a test or a snapshot ran since the last display
+        self._dump = False  # a prototxt of hundreds of lines follows
+        self._test: Tested | None = None  # a test that is not shown yet
         self._warned: set[str] = set()
 
     def line(self, text: str, event: caffe_log.Event | None, curves: Curves) -> None:
-        """Take in a line of Caffe's and what it says; `curves` has it already."""
+        """Take in one of Caffe's lines and its event; `curves` has it already."""
         self._heard = self._clock()
         self._show(text)
         if self._test and not isinstance(event, caffe_log.Output):
@@ -85,7 +85,7 @@ class LiveLine:
                 self._displayed(event)
 
     def tick(self, curves: Curves) -> None:
-        """Draw the line as it is now; to be called every second or so."""
+        """Draw the line as it is now; call this about every second."""
         if self._test and self._clock() - self._heard > _OUTPUTS_TOGETHER_S:
             self._show_test(curves)
         self._terminal.draw(_fit(self._fields(curves), self._terminal.width))
@@ -99,7 +99,7 @@ class LiveLine:
         self._enter("stopping")
 
     def close(self, curves: Curves) -> None:
-        """Caffe has ended: show what is left to show, and take the line away."""
+        """Caffe has ended: show the last results and remove the line."""
         if self._test:
             self._show_test(curves)
         self._terminal.clear()
@@ -108,11 +108,11 @@ class LiveLine:
         found = caffe_log.PREFIX.match(text)
         if found:
             self._dump = found[4].rstrip().endswith("parameters:")
-            # Real Caffe says some of them for every image.
+            # Real Caffe repeats some of them for every image.
             if found[1] in _SEVERITIES and found[4] not in self._warned:
                 self._warned.add(found[4])
                 name, color = _SEVERITIES[found[1]]
-                self._terminal.say(f"{name}: {found[4]}", color)  # the log has glog's words before it
+                self._terminal.say(f"{name}: {found[4]}", color)  # the log has glog's prefix too
         elif text.strip() and not self._dump:
             self._terminal.say(text)
 
@@ -178,7 +178,7 @@ class LiveLine:
         return f"{self._name} silent for {duration(silence)}" if quiet else self._name
 
     def _seconds_left(self) -> float | None:
-        """From the mean speed of this run, with its tests and snapshots."""
+        """The remaining time by the mean speed of this run, with its tests and snapshots."""
         if self._first is None or self._last[0] <= self._first[0]:
             return None
         iterations, seconds = (last - first for first, last in zip(self._first, self._last, strict=True))
@@ -186,7 +186,7 @@ class LiveLine:
 
 
 def test_net_name(net: int) -> str:
-    """What a test net is called: the first one's data is the experiment's val."""
+    """The name of a test net: the first one's data is the experiment's val."""
     return f"val{net or ''}"
 
 
@@ -197,7 +197,7 @@ def _scores(curves: Curves) -> list[tuple[str, float]]:
 
 
 def _rates(newest: list[Displayed]) -> list[float]:
-    """The rate of the first of some displays, or of the second where its line is still to come; [] for none."""
+    """The rate of the first of some displays. If its line is still to come, the second's; [] for none."""
     return [point.lr for point in newest[:2] if point.lr is not None][:1]
 
 
@@ -206,7 +206,7 @@ def _same(keep: int, label: str, value: str) -> _Field:
 
 
 def _fit(fields: list[_Field], width: int) -> list[Part]:
-    """What fits in a width: narrow words come before fewer fields."""
+    """The parts that fit in a width: the wide forms, or narrow ones with fewer fields."""
     shown, fields = [field.wide for field in fields], list(fields)
     while fields and len("  ".join(f"{label} {value}" if label else value for label, value in shown)) > width:
         shown = [field.narrow for field in fields]

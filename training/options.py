@@ -1,4 +1,4 @@
-"""The options of a run: whether they can be, and the command line that takes them again."""
+"""The options of a run: their checks, and the command line that takes them again."""
 
 import argparse
 import os
@@ -9,14 +9,14 @@ import sys
 from harness import provenance
 from harness.errors import UserError
 
-#: What the Makefile's GPU and CAFFE are where a person gives none, so that `make` need not be told them.
+#: The Makefile's defaults for GPU and CAFFE, so that printed `make` commands can omit them.
 MAKES_GPU, MAKES_CAFFE = "0", provenance.ROOT / ".venv/bin/caffe"
-PRECISION = "CAFFE_PRECISION"  # our engine's variable, and what the Makefile's PRECISION becomes
+PRECISION = "CAFFE_PRECISION"  # our engine's variable, and the Makefile's PRECISION
 PRECISIONS = ("fp32", "tf32", "bf16")
 
 
 def own_command(verb: str, options: argparse.Namespace, **changed: str) -> str:
-    """The command line that does `verb` with the options of this one, or make's where make runs us.
+    """The command line that does `verb` with these options, or make's if make runs this process.
 
     Args:
         changed: options that get another value there.
@@ -44,17 +44,17 @@ def own_command(verb: str, options: argparse.Namespace, **changed: str) -> str:
 
 
 def _makes_variables(options: argparse.Namespace) -> list[str]:
-    """What is to be given to make so that a run goes on as this one: each option that is not make's default."""
+    """The variables with which make continues this run: each option that differs from make's default."""
     given = {"CAFFE": "" if os.path.realpath(options.caffe) == os.path.realpath(MAKES_CAFFE) else options.caffe}
     given["PRECISION"] = options.precision
     given["DETERMINISTIC"] = "1" if options.deterministic else ""
     given["KEEP"] = options.keep
-    gpu = [] if options.gpu == MAKES_GPU else [f"GPU={options.gpu}"]  # none is the CPU, and has to be said
+    gpu = [] if options.gpu == MAKES_GPU else [f"GPU={options.gpu}"]  # an empty GPU is the CPU, and must be given
     return gpu + [f"{name}={value}" for name, value in given.items() if value]
 
 
 def check(verb: str, options: argparse.Namespace) -> None:
-    """UserError for an option that Caffe would refuse, with the command that it takes."""
+    """Raise UserError for an option that Caffe would refuse, with a command that works."""
     for is_right, changed in (
         (check_precision, {"precision": ""}),
         (lambda: check_gpu(options.gpu), {"gpu": MAKES_GPU}),
@@ -67,7 +67,7 @@ def check(verb: str, options: argparse.Namespace) -> None:
 
 
 def check_precision() -> None:
-    """UserError where the environment names a precision that our engine does not have."""
+    """Raise UserError if the environment names a precision that our engine does not have."""
     given = os.environ.get(PRECISION)
     if given and given not in PRECISIONS:
         known = f"{', '.join(PRECISIONS[:-1])} and {PRECISIONS[-1]}"
@@ -75,7 +75,7 @@ def check_precision() -> None:
 
 
 def check_gpu(given: str) -> None:
-    """UserError unless a text names GPUs as caffe's own --gpu does, or none."""
+    """Raise UserError unless a text names GPUs as caffe's own --gpu does, or none."""
     numbers = given.split(",")
     are_numbers = all(map(str.isdecimal, numbers)) and len(set(map(int, numbers))) == len(numbers)
     if given not in ("", "all") and not are_numbers:
@@ -86,13 +86,13 @@ def check_gpu(given: str) -> None:
 
 
 def check_keep(given: str) -> None:
-    """UserError unless a text is a number of snapshots, or empty."""
+    """Raise UserError unless a text is a number of snapshots, or empty."""
     if given and (not given.isdecimal() or int(given) < 1):
         raise UserError(f"{_as_given('KEEP', '--keep ', given)}: not a number of snapshots, 1 or more")
 
 
 def blamed(reason: str, options: argparse.Namespace) -> dict[str, str]:
-    """What Caffe's last words say is wrong with the options: a value for each that it can run with."""
+    """The options that Caffe's last words blame, each with a value that Caffe can run with."""
     if options.gpu and "CPU-only" in reason:  # a real Caffe that was built without CUDA
         return {"gpu": ""}
     if options.gpu and re.search(r"--gpu |GPU \d+ does not exist|invalid device ordinal|cudaSetDevice", reason):
@@ -101,5 +101,5 @@ def blamed(reason: str, options: argparse.Namespace) -> dict[str, str]:
 
 
 def _as_given(makes: str, flag: str, value: str) -> str:
-    """An option as a person gave it: to make, or to the command itself."""
+    """An option as the user gave it: to make, or to the command itself."""
     return f"{makes}={value}" if "MAKELEVEL" in os.environ else f"{flag}{value}"

@@ -1,8 +1,8 @@
-"""Restore the solver of a model as it was committed; the edited one is kept.
+"""Restore the committed solver of a model; the edited one is kept.
 
     python -m training.reset nin1                               (make reset-nin1)
 
-`make lr-nin1` and edits by hand stay in solvers/nin1.prototxt, also when runs/nin1 is removed. A new training would
+`make lr-nin1` and edits by hand stay in solvers/nin1.prototxt, even if runs/nin1 is removed. A new training would
 then begin at the dropped rate.
 """
 
@@ -25,7 +25,7 @@ def reset(name: str) -> None:
     """Restore a model's solver.
 
     Raises:
-        UserError: nothing is committed, or the model is being trained; the file is then as it was.
+        UserError: nothing is committed, or the model is being trained. The file is then unchanged.
     """
     path = solver_path(name)
     now, before = path.read_bytes(), committed(path)
@@ -52,7 +52,7 @@ def reset(name: str) -> None:
 
 
 def _own_folder(path: Path) -> list[Path]:
-    """Where the edited solver trains, [] where it cannot be read."""
+    """The folder in which the edited solver trains, [] if the solver cannot be read."""
     try:
         return [Path(parse_solver(read(path), path).snapshot_prefix).parent]
     except UserError:
@@ -67,7 +67,7 @@ def _edited(now: bytes, before: str, path: Path) -> dict[str, str]:
 
 
 def _keep(path: Path, content: bytes) -> Path:
-    """Write an edited solver where none is yet; one that is kept already is not kept twice."""
+    """Write an edited solver under a new name. If the same text is kept already, return that file."""
     EDITED.mkdir(parents=True, exist_ok=True)
     number = 1
     while (kept := EDITED / f"{path.stem}-{number}.prototxt").exists():

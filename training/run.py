@@ -1,11 +1,11 @@
-"""Train a model, or go on with it, and keep the journal of its run folder.
+"""Train or resume a model, and keep the journal of its run folder.
 
     python -m training.run train nin1 [--caffe CAFFE] [--gpu 0] [--keep 3]
     python -m training.run resume nin1           from the newest snapshot that is whole
-    python -m training.run journal nin1          which solver was in force from which iteration
+    python -m training.run journal nin1          the solver in force from each iteration on
 
-Ctrl-C stops with a snapshot. The report's way (section 4): look at the loss every few hours, and where
-it no longer falls, stop, divide base_lr by 10 in solvers/nin1.prototxt, and resume.
+Ctrl-C stops with a snapshot. The report's procedure (section 4) is to look at the loss every few hours. If it no
+longer falls, stop, divide base_lr by 10 in solvers/nin1.prototxt, and resume.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from training.terminal import YELLOW, Terminal, is_terminal
 
 
 def say(line: str, color: str = "") -> None:
-    """Say a line; on a terminal over the ^C of a Ctrl-C, in color where it must be seen."""
+    """Print a line; on a terminal, over the ^C of a Ctrl-C and with an optional color."""
     if is_terminal(2):
         Terminal(2).say(f"training.run: {line}", color)
     else:
@@ -41,14 +41,14 @@ def say(line: str, color: str = "") -> None:
 
 
 def engine_version(caffe: str) -> str | None:
-    """The first line of `caffe --version`, None where it says nothing."""
+    """The first line of `caffe --version`, None if it fails or prints nothing."""
     answer = subprocess.run([caffe, "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     return next(iter((answer.stdout or answer.stderr).splitlines()), None) if answer.returncode == 0 else None
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[int]:
-    """Hold the run folder's lock; UserError when another run, or a Caffe it left behind, holds it."""
+    """Hold the run folder's lock. Raises UserError if another run, or a Caffe it left behind, holds it."""
     with (folder / ".lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -66,14 +66,14 @@ def locked(folder: Path) -> Iterator[int]:
 
 
 def no_snapshot(folder: Path, options: argparse.Namespace) -> UserError:
-    """The error of a resume without a snapshot: the command that starts anew, or the one that takes the zoo's weights."""
+    """The error of a resume without a snapshot. It names the commands that start anew or from the zoo's weights."""
     name = options.name
     zoo = f"; or from the weights in zoo/{name}: make resume-{name} ZOO=1" if Path("zoo", name).is_dir() else ""
     return UserError(f"{folder}: no snapshot to resume from; start with: {own_command('train', options)}{zoo}")
 
 
 def starting_point(options: argparse.Namespace, solver) -> Snapshot | None:
-    """The snapshot to resume from, None to train from the start; UserError where the verb does not fit."""
+    """The snapshot to resume from, None to train from the start. Raises UserError if the verb does not fit."""
     folder = Path(solver.snapshot_prefix).parent
     found = snapshots(solver.snapshot_prefix)
     if options.verb == "train":
@@ -99,7 +99,7 @@ def starting_point(options: argparse.Namespace, solver) -> Snapshot | None:
 
 
 def say_edits(folder: Path, solver, snapshot: Snapshot) -> None:
-    """Tell what was edited in the solver since the last run of this folder."""
+    """Print the edits of the solver since the last run of this folder."""
     runs = journal.read(folder)
     if not runs:
         return
@@ -111,7 +111,7 @@ def say_edits(folder: Path, solver, snapshot: Snapshot) -> None:
 
 
 def say_uncommitted(path: Path, solver, options: argparse.Namespace) -> None:
-    """Name what differs from the committed solver: a rate that was dropped in an earlier run, above all."""
+    """Print the differences from the committed solver, such as a rate that was dropped in an earlier run."""
     edited = edited_since_commit(path, solver)
     if not edited or options.go_on:
         return
@@ -126,7 +126,7 @@ def say_uncommitted(path: Path, solver, options: argparse.Namespace) -> None:
 
 
 def say_settings(folder: Path, options: argparse.Namespace) -> None:
-    """One line where the run before had another device, precision or determinism, which no solver tells."""
+    """Print one line if device, precision or determinism differ from the last run. No solver records these."""
     runs, logged = journal.read(folder), curves.read(folder).runs
     if not runs:
         return
@@ -134,11 +134,11 @@ def say_settings(folder: Path, options: argparse.Namespace) -> None:
     log = logged[-1] if logged else curves.Run()
     gpu = next((word.partition("=")[2] for word in words if word.startswith("--gpu=")), "")
     if log.gpus == 0 and not options.gpu:
-        gpu = ""  # it asked for a GPU, and there was none
+        gpu = ""  # the last run asked for a GPU, but there was none
     precision = os.environ.get(PRECISION) or "fp32"
     settings = {
         "device": [f"GPU {each}" if each else "the CPU" for each in (gpu, options.gpu)],
-        "precision": [log.precision or precision, precision],  # real Caffe's log does not say
+        "precision": [log.precision or precision, precision],  # real Caffe's log has no precision
         "deterministic": ["yes" if each else "no" for each in ("--deterministic" in words, options.deterministic)],
     }
     told = [f"{name} {before} -> {now}" for name, (before, now) in settings.items() if before != now]
@@ -147,7 +147,7 @@ def say_settings(folder: Path, options: argparse.Namespace) -> None:
 
 
 def train(options: argparse.Namespace) -> int:
-    """Train or resume; returns Caffe's exit status."""
+    """Train or resume, and return Caffe's exit code."""
     name, path = options.name, solver_path(options.name)
     run_options.check(options.verb, options)
     written = read(path)
@@ -202,7 +202,7 @@ def train(options: argparse.Namespace) -> int:
         say(f"{shlex.join(shown)}  (base_lr {solver.base_lr:.7g}; log: {folder / curves.LOG})")
         follower = watch.of_run(name, solver, folder, start, int(options.keep or 0))
         environment = os.environ | caffe_log.ENVIRONMENT
-        if follower.keep:  # our engine looks for room for so many before it trains
+        if follower.keep:  # our engine checks that the disk can hold this number before it trains
             environment["CAFFE_SNAPSHOTS_KEPT"] = str(follower.keep.most_to_come())
         status = caffe_process.run(command, folder / curves.LOG, lock, follower, environment)
         newest, faults = newest_whole(solver.snapshot_prefix)
@@ -218,10 +218,10 @@ def train(options: argparse.Namespace) -> int:
 
 
 def say_end(options: argparse.Namespace, solver, newest: Snapshot | None, status: int, fatal: str = "") -> None:
-    """Two lines: where the newest snapshot is, and how to go on.
+    """Print two lines: the newest snapshot, and the command that continues.
 
     Args:
-        fatal: Caffe's own words where it failed.
+        fatal: Caffe's own words if it failed.
     """
     at_once = "caffe was ended at once, without a snapshot of its last iteration"
     endings = {0: "caffe ended", **dict.fromkeys(caffe_process.ENDED_AT_ONCE, at_once)}
@@ -258,7 +258,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--gpu", default="", help="as caffe's own --gpu: 0, or 0,1, or all")
     parser.add_argument("--keep", default="", metavar="N", help="keep the last N snapshots and the best, not all")
     parser.add_argument("--deterministic", action="store_true", help="our engine on a GPU: the same bits in every run")
-    parser.add_argument("--go-on", help=argparse.SUPPRESS)  # what a program that runs this one is gone on with
+    parser.add_argument("--go-on", help=argparse.SUPPRESS)  # the command that resumes a program which runs this one
     options = parser.parse_args(argv)
     options.precision = os.environ.get(PRECISION, "")
     try:

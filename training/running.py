@@ -1,4 +1,4 @@
-"""Who trains in a run folder, seen from outside: through the lock that training.run holds there."""
+"""Finds the process that trains in a run folder, through the lock that training.run holds there."""
 
 import fcntl
 import os
@@ -8,16 +8,16 @@ LOCK = ".lock"
 
 
 def process(folder: Path) -> int | None:
-    """The process that trains in a folder, None when none does.
+    """The process that trains in a folder, or None.
 
-    That is the runner, which passes on a signal to its Caffe; or a Caffe whose runner was killed.
+    It is the runner, which passes a signal on to its Caffe, or a Caffe whose runner was killed.
     """
     lock = folder / LOCK
     if not lock.is_file() or _is_free(lock):
         return None
     holders = _with_open(lock)
     runner = lock.read_text().strip()
-    if not holders and runner.isdecimal():  # no /proc here, or another user's processes
+    if not holders and runner.isdecimal():  # no /proc on this system, or another user's processes
         return int(runner)
     return next((holder for holder in holders if str(holder) == runner), max(holders, default=None))
 

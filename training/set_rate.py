@@ -1,10 +1,9 @@
-"""Drop a model's learning rate as the report did by hand: stop, edit, go on (section 4).
+"""Drop a model's learning rate as the report did by hand: stop, edit, resume (section 4).
 
     python -m training.set_rate nin1 --lr=0.001                 (make lr-nin1 LR=0.001)
 
-A run that is under way is stopped with a snapshot. base_lr in solvers/nin1.prototxt is edited, every other
-byte stays, and the run goes on from its newest whole snapshot, here. The journal tells it like an edit by
-hand, which it is.
+A run under way is stopped with a snapshot. Only base_lr in solvers/nin1.prototxt is edited. Every other byte stays.
+The run then resumes here, from its newest whole snapshot. The journal records the change as an edit by hand.
 """
 
 import argparse
@@ -28,7 +27,7 @@ from training.solver_file import field_values, parse_solver, read, solver_path
 
 
 def with_rate(text: str, rate: str, path: Path) -> str:
-    """A solver's text with another base_lr, everything else as it was.
+    """A solver's text with another base_lr and nothing else changed.
 
     Raises:
         UserError: the text has no base_lr, or none that can be edited alone.
@@ -46,10 +45,10 @@ def with_rate(text: str, rate: str, path: Path) -> str:
 
 
 def parse_rate(text: str) -> float:
-    """A learning rate as typed; UserError where it is none."""
+    """A learning rate as typed. Raises UserError if it is none."""
     if not re.fullmatch(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|nan|-?inf", text):
         raise UserError(f"LR={text}: not a number; give a learning rate, such as LR=0.001")
-    if not is_rate(float(text)) or text.startswith("+"):  # a prototxt's number has no plus
+    if not is_rate(float(text)) or text.startswith("+"):  # numbers in a prototxt have no plus
         raise UserError(f"LR={text}: a learning rate is a plain number above 0, such as LR=0.001")
     return float(text)
 
@@ -59,11 +58,11 @@ def _same(one: float, other: float) -> bool:
 
 
 def set_rate(options: argparse.Namespace) -> int:
-    """Stop, edit, resume; returns Caffe's exit status.
+    """Stop, edit, resume, and return Caffe's exit code.
 
     Raises:
-        UserError: the rate or the solver does not fit, or there is no snapshot to go on from; the solver
-            file is then as it was.
+        UserError: the rate or the solver does not fit, or there is no snapshot to resume from. The solver file is then
+            unchanged.
     """
     name, text = options.name, options.lr
     rate, path = parse_rate(text), solver_path(name)
@@ -77,14 +76,14 @@ def set_rate(options: argparse.Namespace) -> int:
             f'{path}: lr_policy "{solver.lr_policy}" computes the rate from base_lr and the iteration '
             f'(BVLC/caffe#2786); write lr_policy: "fixed" there, then run this again'
         )
-    # Nothing is stopped for an edit that cannot be made, or for a run that would not start.
+    # Check first: a run must not stop for an impossible edit, or if it could not start again.
     edited = with_rate(_text(path), text, path)
     check_values(edited, parse_solver(edited, path), path)
     process = running.process(folder)
     if process is not None:
         stop(process, folder)
     check_snapshot(path, solver, folder)
-    # Its text as it is now: a person may have edited it while the run was stopping.
+    # Read the text again: the user may have edited it while the run was stopping.
     write(path, with_rate(_text(path), text, path))
     run.say(f"edited {path}: base_lr: {solver.base_lr:.7g} -> {text}")
     given = [f"--{word}={value}" for word in ("caffe", "gpu", "keep") if (value := getattr(options, word))]
@@ -94,7 +93,7 @@ def set_rate(options: argparse.Namespace) -> int:
 def stop(process: int, folder: Path) -> None:
     """Ask a run to stop with a snapshot, and wait until its folder is free."""
     run.say(f"asking process {process} to stop with a snapshot")
-    with contextlib.suppress(ProcessLookupError):  # it ended by itself just now
+    with contextlib.suppress(ProcessLookupError):  # the process has just ended by itself
         os.kill(process, signal.SIGINT)
     begun = told = time.monotonic()
     while running.process(folder) is not None:
@@ -105,7 +104,7 @@ def stop(process: int, folder: Path) -> None:
 
 
 def check_snapshot(path: Path, solver, folder: Path) -> None:
-    """UserError where the run could not go on from where it stopped."""
+    """Raise UserError if the run could not resume at the point where it stopped."""
     untouched = f"{path} is as it was"
     snapshot, faults = newest_whole(solver.snapshot_prefix)
     for fault in faults:
@@ -124,11 +123,11 @@ def check_snapshot(path: Path, solver, folder: Path) -> None:
 
 
 def _text(path: Path) -> str:
-    return path.read_bytes().decode()  # with its line ends as they are
+    return path.read_bytes().decode()  # keeps the line ends
 
 
 def write(path: Path, text: str) -> None:
-    """Put a text in a file's place, whole or not at all."""
+    """Replace a file's text, wholly or not at all."""
     path = path.resolve()
     beside = path.with_name(f".{path.name}.tmp")
     with beside.open("wb") as file:

@@ -1,9 +1,9 @@
-"""Snapshots of a run, and which of them are whole.
+"""The snapshots of a run, and the check that they are whole.
 
-Our engine writes a manifest last, with every file's SHA-256: where there is one, it is what counts. Real Caffe
-writes over the final path (BVLC/caffe, util/io.cpp), so a full disk or a power cut leaves a file that is
-cut. Protobuf may still accept it where the cut falls between two layers; the two files of a pair check each
-other, because the state holds one momentum blob for every blob of the model.
+Our engine writes a manifest last, with every file's SHA-256. If there is a manifest, it decides. Real Caffe
+writes over the final path (BVLC/caffe, util/io.cpp). A full disk or a power cut thus leaves a truncated file.
+Protobuf may still accept one that ends between two layers. The two files of a pair therefore check each
+other. The state holds one momentum blob for every blob of the model.
 """
 
 import hashlib
@@ -18,14 +18,14 @@ from google.protobuf.message import DecodeError
 
 from harness.errors import UserError
 
-_LARGEST = 2**31 - 1  # bytes of a protobuf message
+_LARGEST = 2**31 - 1  # most bytes in a protobuf message
 
 
 @dataclass(frozen=True)
 class Snapshot:
     """The pair <prefix>_iter_<iteration>.caffemodel and .solverstate; either file may be missing.
 
-    Our engine adds two: .resume.json, with what Caffe forgets, and .manifest.json.
+    Our engine adds .resume.json, which holds the state that Caffe forgets, and .manifest.json.
     """
 
     prefix: str
@@ -47,7 +47,7 @@ class Snapshot:
         return self.file("manifest.json")
 
     def remove(self) -> None:
-        """Remove its files; one that is stopped in between leaves no pair."""
+        """Remove its files; an interrupted removal leaves no pair."""
         for ending in ("solverstate", "manifest.json", "resume.json", "caffemodel"):
             self.file(ending).unlink(missing_ok=True)
 
@@ -73,7 +73,7 @@ def newest_whole(prefix: str) -> tuple[Snapshot | None, list[str]]:
 
 
 def fault(snapshot: Snapshot) -> str | None:
-    """What is wrong with a snapshot, named by file, or None when a run can go on from it."""
+    """The fault of a snapshot, with the file's name, or None if a run can resume from it."""
     try:
         _check(snapshot)
     except OSError as error:
@@ -84,7 +84,7 @@ def fault(snapshot: Snapshot) -> str | None:
 
 
 def read_model(snapshot: Snapshot):
-    """The NetParameter with a snapshot's weights; UserError where the file is cut or damaged."""
+    """The NetParameter with a snapshot's weights. Raises UserError if the file is cut or damaged."""
     try:
         return _read(snapshot.model, caffe_pb2.NetParameter)
     except _Fault as error:
@@ -100,12 +100,12 @@ def _check(snapshot: Snapshot) -> None:
     for name, digest in (written or {}).items():
         _check_digest(snapshot.manifest.with_name(name), digest, snapshot.manifest.name)
     state = _read(snapshot.state, caffe_pb2.SolverState)
-    if not isinstance(state.learned_net, str):  # protobuf gives bytes where a string is no text
+    if not isinstance(state.learned_net, str):  # protobuf gives bytes if a string is not valid text
         raise _Fault(f"{snapshot.state}: cut or damaged")
     if state.iter != snapshot.iteration:
         raise _Fault(f"{snapshot.state}: holds iteration {state.iter}")
-    # Real Caffe takes the weights from learned_net, a path seen from the working folder (BVLC/caffe#2281); our
-    # engine takes those beside the state, so its snapshots may have been moved.
+    # Real Caffe takes the weights from learned_net, a path relative to the working folder (BVLC/caffe#2281). Our engine
+    # takes those beside the state, so its snapshots can be moved.
     learned_net = Path(state.learned_net)
     moved = written is not None and snapshot.model.is_file() and not learned_net.exists()
     if not moved and not (learned_net.is_file() and snapshot.model.samefile(learned_net)):
@@ -116,7 +116,7 @@ def _check(snapshot: Snapshot) -> None:
 
 
 def _manifest(snapshot: Snapshot) -> dict[str, str] | None:
-    """SHA-256 by file name, of the files that have to be there; None without a manifest."""
+    """SHA-256 by file name, for the files that must be there; None if there is no manifest."""
     try:
         files = json.loads(snapshot.manifest.read_bytes())["files"]
         digests = {Path(name).name: of["sha256"] for name, of in files.items()}
@@ -126,7 +126,7 @@ def _manifest(snapshot: Snapshot) -> dict[str, str] | None:
         raise _Fault(f"{snapshot.manifest}: cut or damaged") from error
     if not {snapshot.state.name, snapshot.model.name} <= digests.keys():
         raise _Fault(f"{snapshot.manifest}: is of another snapshot")
-    # Who removes the side file wants to go on as real Caffe does.
+    # A user who deleted resume.json wants real Caffe's resume behaviour.
     return {name: digest for name, digest in digests.items() if snapshot.manifest.with_name(name).exists()}
 
 
@@ -137,7 +137,7 @@ def _check_digest(path: Path, digest: str, manifest: str) -> None:
 
 
 def _check_shapes(snapshot: Snapshot, state) -> None:
-    """What a pair without a manifest says of itself: each blob has all its numbers, each has its momentum."""
+    """Check a pair without a manifest: each blob has all its numbers, and each has its momentum."""
     model = _read(snapshot.model, caffe_pb2.NetParameter)
     weights = [_shape(blob, snapshot.model) for layer in model.layer for blob in layer.blobs]
     history = [_shape(blob, snapshot.state) for blob in state.history]
@@ -156,7 +156,7 @@ def _read(path: Path, kind):
 
 
 def _shape(blob, path: Path) -> tuple[int, ...]:
-    """Dimensions of a BlobProto that has all its numbers; files of old give four named ones."""
+    """Dimensions of a BlobProto, which must have all its numbers; old files give four named ones."""
     shape = tuple(blob.shape.dim) or (blob.num, blob.channels, blob.height, blob.width)
     if len(blob.data) != prod(shape):
         raise _Fault(f"{path}: a blob of shape {shape} has {len(blob.data)} numbers; damaged")

@@ -1,4 +1,4 @@
-"""What a solver file says and needs: its fields, its net, the data of that net, its run folder."""
+"""Reads and checks solver files: their fields, net, the net's data, and run folder."""
 
 import difflib
 import re
@@ -9,13 +9,13 @@ from google.protobuf import text_format
 
 from harness.errors import UserError
 
-#: How a solver begins whose lengths are a part of the report's; its numbers are no results.
+#: The first line of a solver whose lengths are a fraction of the report's; its numbers are no results.
 REHEARSAL = "# A rehearsal: every length is the report's times "
 
 
-_BUILT = Path("data/lmdb")  # by make lmdb
+_BUILT = Path("data/lmdb")  # output of make lmdb
 
-#: The fields that a run needs, as they are written.
+#: The fields that a run needs, each with a line to write.
 _GIVE = {
     "net": 'give the net, as net: "models/mine/train_val.prototxt"',
     "max_iter": "give the number of iterations, as max_iter: 30000",
@@ -24,7 +24,7 @@ _GIVE = {
 
 
 def solver_path(name: str) -> Path:
-    """solvers/<name>.prototxt in the working folder; UserError with the names there are."""
+    """The path solvers/<name>.prototxt in the working folder. Its UserError lists the existing names."""
     path = Path("solvers", f"{name}.prototxt")
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.prototxt"))) or "none"
@@ -33,7 +33,7 @@ def solver_path(name: str) -> Path:
 
 
 def read(path: Path) -> str:
-    """The text of a prototxt; UserError when it is no text."""
+    """The text of a prototxt. Raises UserError if the file is not text."""
     try:
         return path.read_text()
     except UnicodeDecodeError as error:
@@ -41,7 +41,7 @@ def read(path: Path) -> str:
 
 
 def parse(text: str, message, path: Path):
-    """The message that a prototxt holds; UserError names an unknown field and the nearest known one."""
+    """The message that a prototxt holds. A UserError names an unknown field and the nearest known one."""
     try:
         return text_format.Parse(text, message)
     except text_format.ParseError as error:
@@ -58,13 +58,13 @@ def _nearest_field(error: str) -> str:
 
 
 def field_values(text: str, field: str) -> list[re.Match]:
-    """Where a prototxt sets a number field, with the group "value"; comments and strings are passed over."""
+    """The matches at which a prototxt sets a number field, with the group "value". Comments and strings are skipped."""
     token = rf"""(?P<field>\b{field}\s*:\s*)(?P<value>[^\s#;,}}]+)|\#[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'"""
     return [match for match in re.finditer(token, text) if match["field"]]
 
 
 def parse_solver(text: str, path: Path):
-    """The SolverParameter of a solver's text, with what a run needs: net, max_iter and snapshot_prefix."""
+    """The SolverParameter of a solver's text, which must set net, max_iter and snapshot_prefix."""
     solver = parse(text, caffe_pb2.SolverParameter(), path)
     for field in _GIVE:
         if not getattr(solver, field):
@@ -79,7 +79,7 @@ def parse_solver(text: str, path: Path):
 
 
 def check_net(solver) -> None:
-    """UserError where the solver's net, an LMDB of it, or its mean is missing."""
+    """Raise UserError if the solver's net, one of its LMDBs, or its mean is missing."""
     path = Path(solver.net)
     if not path.is_file():
         raise UserError(f"{path}: no such net; make models renders those of models/variants.toml, others are yours")
@@ -95,7 +95,7 @@ def check_net(solver) -> None:
 
 
 def _made_by(data: str, tool: str) -> str:
-    """What makes the data that a net reads."""
+    """The command that makes the data that a net reads."""
     if Path(data).parent == _BUILT:
         return "run: make lmdb"
     return f"make it with caffe {tool}, or name another in the net; make lmdb makes {_BUILT} alone"

@@ -1,9 +1,9 @@
-"""How every run stands: how far it is, its best val accuracy, and whether its loss still falls steadily.
+"""Shows the state of every run: its progress, its best val accuracy, and the trend of its loss.
 
     python -m training.status [NAME ...]                        (make status)
 
-What "steadily" is, and why: training/falling.py. Where the loss no longer falls, the command that drops the
-rate is named, or when the solver's lr_policy drops it by itself.
+training/falling.py defines a steady fall. If the loss no longer falls, a line below the table gives the command
+that drops the rate. If the solver's lr_policy drops it, the line gives the time of that drop.
 """
 
 import argparse
@@ -20,24 +20,26 @@ from training.snapshots import newest_whole, snapshots
 from training.solver_file import parse_solver, read, solver_path
 from training.training_set import training_set
 
-_DROP = 10  # by what the report divided the rate
-_REPORTS_DROPS = 100  # its two drops together
-_FIRST = "nin1"  # of the models that have not begun, the one to begin with: the report's best
+_DROP = 10  # the factor of the report's drops
+_REPORTS_DROPS = 100  # the report's two drops together
+_FIRST = "nin1"  # the model to begin with if none has begun: the report's best
 HEAD = ("run", "state", "iteration", "epoch", "lr", "loss", "best val accuracy", "newest whole snapshot")
 
 
 @dataclass(frozen=True)
 class Status:
-    """One run's row of the table, and what to say of it below."""
+    """One run's row of the table, and the advice below it."""
 
     name: str
     cells: tuple[str, ...]
     advice: str
-    stopped: float | None = None  # when; None where a resume as it is would not be the next step
+    stopped: float | None = None  # time of the stop; None if a plain resume is not the next step
 
 
 def status(name: str) -> Status | None:
-    """How the run of solvers/<name>.prototxt stands, None without one; UserError where the solver cannot be read."""
+    """The status of the run of solvers/<name>.prototxt, None if there is none. Raises UserError if the solver cannot be
+    read.
+    """
     path = solver_path(name)
     solver = parse_solver(read(path), path)
     folder = Path(solver.snapshot_prefix).parent
@@ -74,27 +76,27 @@ def status(name: str) -> Status | None:
 
 @dataclass(frozen=True)
 class _Lower:
-    """How a person lowers the rate of a run."""
+    """The ways in which a user lowers the rate of a run."""
 
     name: str
-    obeyed: bool  # lr_policy "fixed", which alone `make lr-NAME` takes
+    obeyed: bool  # True for lr_policy "fixed", the only one that `make lr-NAME` accepts
     running: bool
 
     def command(self, rate: float | None) -> str:
-        """What divides a rate."""
+        """The command that divides a rate."""
         if not self.obeyed:
             return self.by_hand()
         return f"make lr-{self.name} LR={rate / _DROP:.3g}" if rate else ""
 
     def by_hand(self, first: str = "") -> str:
-        """The same without `make lr-NAME`, after `first` was done to a run that does not go on."""
+        """The same without `make lr-NAME`. For a run that cannot continue, `first` is done before."""
         steps = ["stop it"] * self.running + [first] * bool(first)
         steps.append(f"divide base_lr by {_DROP} in solvers/{self.name}.prototxt")
         return f"{', '.join(steps)}, then: make resume-{self.name}"
 
 
 def _next_drop(solver, rate: float | None, iteration: int) -> str:
-    """When the solver's policy lowers the rate next, "" where that is left to a person."""
+    """The time at which the solver's policy next lowers the rate, "" if only the user does."""
     match solver.lr_policy:
         case "fixed":
             return ""
@@ -115,7 +117,7 @@ def _next_drop(solver, rate: float | None, iteration: int) -> str:
 def _advice(told: Verdict, rate: float | None, seen: curves.Curves, next_drop: str, lower: _Lower) -> str:
     words = f"the loss: {told}" if told.trend is Trend.TOO_EARLY else f"the loss {told}"
     if told.trend is Trend.DIVERGED:
-        # Not `make lr-NAME`: it goes on from where a run has stopped, and refuses where snapshots after that are gone.
+        # Do not advise `make lr-NAME`. It resumes where a run stopped and refuses if later snapshots are gone.
         steps = lower.by_hand("remove the snapshots since then")
         return f"{words} after iteration {last_good(seen)}. {steps[0].upper()}{steps[1:]}"
     if told.trend is Trend.NOT_BEGUN:
@@ -141,7 +143,7 @@ def table(rows: list[tuple[str, ...]]) -> str:
 
 
 def _next(found: list[Status], untrained: list[str]) -> list[str]:
-    """Lines of what there is to do: go on with the run that was stopped last, begin one that has not begun."""
+    """The next steps: resume the run that was stopped last, start a model that has no run."""
     stopped = [one for one in found if one.stopped is not None]
     running = any(one.cells[0].startswith("running") for one in found)
     lines = []
@@ -149,7 +151,7 @@ def _next(found: list[Status], untrained: list[str]) -> list[str]:
         last = max(stopped, key=lambda one: one.stopped)
         lines.append(f"stopped last: {last.name}; go on with it: make resume-{last.name}")
     if untrained:
-        # Without the report's first one, none of several is the one to name.
+        # If the report's first model has begun, name one of the others only if it is the only one.
         first = _FIRST if _FIRST in untrained else untrained[0] if len(untrained) == 1 else "MODEL"
         start = f"make train-{first}"
         lines.append(

@@ -1,8 +1,8 @@
 """A run's curves as a TensorBoard event file, runs/NAME/events.out.tfevents.*, kept while it trains.
 
-Each start of a run writes the file anew from the log: a run that was resumed shows every iteration once,
-and a run that trained without TensorBoard gets its past too. Only the library `tensorboard` is needed, not
-TensorFlow and not PyTorch.
+Each start of a run writes the file anew from the log. A resumed run thus shows every iteration once, and a run
+that trained without TensorBoard gets its past too. Only the library `tensorboard` is needed, not TensorFlow and
+not PyTorch.
 """
 
 import contextlib
@@ -20,11 +20,11 @@ PATTERN = "events.out.tfevents.*"
 
 
 class EventFile:
-    """The event file of a run folder; those of its earlier starts are removed.
+    """The event file of a run folder. Those of its earlier starts are removed.
 
     Args:
-        folder: of the run.
-        images: what turns iterations a second into images a second.
+        folder: the run folder.
+        images: the batch size that turns iterations a second into images a second.
         edits: journal.edits, for the text tab.
 
     Raises:
@@ -52,10 +52,10 @@ class EventFile:
         self._records.flush()
 
     def add(self, curves: Curves, last: bool = False) -> None:
-        """Write what the curves have that the file has not, but for a point whose lines are still coming.
+        """Write the points that the file does not have yet, except one whose lines are still coming.
 
         Args:
-            last: nothing is still coming; the file is closed.
+            last: no line is still coming. The file is closed.
         """
         for point in _newest(curves.displayed, lambda point: point.iteration > self._displayed):
             if point.lr is not None or last or point is not curves.displayed[-1]:
@@ -72,7 +72,7 @@ class EventFile:
             self._records.close()
 
     def give_up(self) -> None:
-        """Close the file where it cannot be written any more."""
+        """Close a file that can no longer be written."""
         with contextlib.suppress(OSError):
             self._records.close()
 

@@ -1,4 +1,4 @@
-"""A terminal with one live line at its foot; lines that stay go above it."""
+"""A terminal with one live line at the bottom; lines that stay go above it."""
 
 import os
 
@@ -6,7 +6,7 @@ DIM, YELLOW, RED, PLAIN = "\033[2m", "\033[33m", "\033[31m", "\033[0m"
 
 
 def is_terminal(fd: int) -> bool:
-    """Whether a line can be drawn over: not in a file, a pipe or a dumb terminal."""
+    """True if a line can be redrawn: not in a file, a pipe or a dumb terminal."""
     return os.isatty(fd) and os.environ.get("TERM", "dumb") != "dumb"
 
 
@@ -16,7 +16,7 @@ class Terminal:
     def __init__(self, fd: int):
         self._fd = fd
         self._colored = not os.environ.get("NO_COLOR")  # https://no-color.org
-        self._drawn = 0  # characters of the live line as it stands
+        self._drawn = 0  # length of the live line on the screen
 
     @property
     def columns(self) -> int:
@@ -27,7 +27,7 @@ class Terminal:
 
     @property
     def width(self) -> int:
-        """What the live line may take, so that the ^C that a terminal echoes does not wrap it."""
+        """The length that the live line may have, so that an echoed ^C does not wrap it."""
         return self.columns - 5
 
     def say(self, text: str, color: str = "") -> None:
@@ -35,18 +35,18 @@ class Terminal:
         self._write(self._clear() + (f"{color}{text}{PLAIN}" if color and self._colored else text) + "\n")
 
     def draw(self, parts: list[tuple[str, str]]) -> None:
-        """Draw the live line: labels, which are dim, and values. What is wider than the terminal is cut."""
+        """Draw the live line: dim labels, and values. Text wider than the terminal is cut."""
         text = "  ".join(f"{label} {value}" if label else value for label, value in parts)
         colored = "  ".join(f"{DIM}{label}{PLAIN} {value}" if label else value for label, value in parts)
         self._write(self._clear() + (colored if self._colored and len(text) <= self.width else text[: self.width]))
         self._drawn = min(len(text), self.width)
 
     def clear(self) -> None:
-        """Take the live line away."""
+        """Remove the live line."""
         self._write(self._clear())
 
     def _clear(self) -> str:
-        """Back to the live line's begin and clear, over the rows it has wrapped to in a window made smaller."""
+        """The escape codes that erase the live line, with the rows it wrapped to in a narrowed window."""
         rows = max(0, self._drawn - 1) // self.columns
         self._drawn = 0
         return "\r" + (f"\033[{rows}A" if rows else "") + "\033[J"

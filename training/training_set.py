@@ -1,4 +1,4 @@
-"""How many images a solver's nets read: an epoch of training, a pass of a test."""
+"""Counts the images that a solver's nets read: an epoch of training, a pass of a test."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class TrainingSet:
     """The images of one iteration, and of the whole set."""
 
     batch: int  # images an iteration
-    images: int | None  # None where the source does not tell before it is read
+    images: int | None  # None if the source has no count before it is read
 
     @property
     def iterations(self) -> float | None:
@@ -25,7 +25,7 @@ class TrainingSet:
 
 
 def training_set(solver) -> TrainingSet | None:
-    """That of a SolverParameter's net; None where no layer of its TRAIN phase reads images in batches."""
+    """The training set of a SolverParameter's net, None if no layer of its TRAIN phase reads images in batches."""
     net = _net(solver.net)
     for layer in _layers(net):
         if _takes_part(layer, _state(net, caffe_pb2.TRAIN, solver.train_state)):
@@ -36,12 +36,12 @@ def training_set(solver) -> TrainingSet | None:
 
 
 def test_set(solver) -> TrainingSet | None:
-    """What the solver's first test net reads; None where no layer of it alone reads an LMDB or a list."""
+    """The data of the solver's first test net. It is None if no TEST-only layer reads an LMDB or a list."""
     return next(iter(test_sets(solver)), None)
 
 
 def test_sets(solver) -> list[TrainingSet | None]:
-    """What each test net reads, in Caffe's order: test_net_param, test_net, then `net` for the rest of test_iter."""
+    """The data of each test net, in Caffe's order: test_net_param, test_net, then `net` for the rest of test_iter."""
     nets = [*solver.test_net_param, *map(_net, solver.test_net)]
     nets += [_net(solver.net)] * max(len(solver.test_iter) - len(nets), not nets)
     states = list(solver.test_state) or [caffe_pb2.NetState()] * len(nets)
@@ -52,7 +52,7 @@ def _read_by(net, state) -> TrainingSet | None:
     for layer in _layers(net):
         if not _takes_part(layer, _state(net, caffe_pb2.TEST, state)):
             continue
-        # A layer of both phases tests on the train images: their number is no val set's.
+        # A layer of both phases tests on the train images. Their number is not that of val.
         if not _takes_part(layer, _state(net, caffe_pb2.TRAIN)):
             if batch := layer.data_param.batch_size or layer.image_data_param.batch_size:
                 return TrainingSet(batch, _images(layer))
@@ -60,13 +60,13 @@ def _read_by(net, state) -> TrainingSet | None:
 
 
 def _net(path: str):
-    """The NetParameter of a file, None where there is no such file."""
+    """The NetParameter of a file, None if there is no such file."""
     file = Path(path)
     return parse(read(file), caffe_pb2.NetParameter(), file) if file.is_file() else None
 
 
 def _layers(net) -> Iterator:
-    """The layers of a net, those of the V1 format too."""
+    """The layers of a net, including those of the V1 format."""
     if net is not None:
         yield from net.layer
         yield from net.layers
@@ -82,7 +82,7 @@ def _state(net, phase: int, more=None):
 
 
 def _takes_part(layer, state) -> bool:
-    """Whether a layer is in the net of a state (net.cpp, FilterNet)."""
+    """True if a layer is in the net of a state (net.cpp, FilterNet)."""
     if layer.include:
         return any(_meets(rule, state) for rule in layer.include)
     return not any(_meets(rule, state) for rule in layer.exclude)
@@ -109,7 +109,7 @@ def _images(layer) -> int | None:
 
 
 def _records(path: Path) -> int | None:
-    import lmdb  # here: the journal and the curves do not need it
+    import lmdb  # a local import: the journal and the curves do not need lmdb
 
     try:
         with lmdb.open(str(path), readonly=True, lock=False, create=False) as environment:

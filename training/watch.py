@@ -1,7 +1,7 @@
-"""What follows a training while it runs: its curves, the screen, TensorBoard.
+"""Follows a training while it runs: its curves, the screen, TensorBoard.
 
-Caffe's output comes in as it comes, in pieces. Nothing here may stop a training: what fails is left out,
-and said once.
+Caffe's output arrives in pieces. Nothing here may stop a training. If a part fails, it is skipped and reported
+once.
 """
 
 import os
@@ -28,12 +28,12 @@ class Watch:
     """Follows one run of Caffe.
 
     Args:
-        curves: those of the runs before, which this one goes on with.
-        live: the live line; None where standard error is no terminal, and gets Caffe's words as they are.
+        curves: the curves of earlier runs, which this run extends.
+        live: the live line. If standard error is no terminal, it is None and Caffe's output is echoed.
 
     Attributes:
-        keep: removes snapshots that need not stay; None where all stay.
-        fatal: Caffe's last words where it failed, "" otherwise.
+        keep: removes snapshots that need not stay, None if all stay.
+        fatal: Caffe's last words if it failed, otherwise "".
     """
 
     def __init__(self, curves: Curves, live: LiveLine | None = None):
@@ -42,15 +42,15 @@ class Watch:
         self.fatal = ""
         self._events: EventFile | None = None
         self._rest = b""
-        self._deaf = False  # standard error is gone
+        self._deaf = False  # True if standard error is closed
 
     def record(self, events: EventFile) -> None:
-        """Keep TensorBoard's file too, of what the curves have already and of what comes."""
+        """Write TensorBoard's file too, with the existing points and the coming ones."""
         self._events = events
         self._write_events()
 
     def feed(self, chunk: bytes) -> None:
-        """Some of Caffe's output."""
+        """Take in a piece of Caffe's output."""
         if self._live is None:
             self._echo(chunk)
         *lines, self._rest = (self._rest + chunk).split(b"\n")
@@ -58,14 +58,14 @@ class Watch:
             self._line(line.decode(errors="replace").rstrip("\r"))
 
     def tick(self) -> None:
-        """A moment passes."""
+        """Update the screen and the snapshots; call this regularly."""
         if self._live:
             self._live.tick(self._curves)
         if self.keep:
             self.keep.tick()
 
     def say(self, line: str) -> None:
-        """A line of the runner's own."""
+        """Print a line of the runner's own."""
         if self._live:
             self._live.say(line)
         else:
@@ -78,7 +78,7 @@ class Watch:
             self._live.stopping()
 
     def close(self) -> None:
-        """Caffe has ended."""
+        """Finish, as Caffe has ended."""
         if self._rest:
             self.feed(b"\n")
         if self._live:
@@ -116,9 +116,9 @@ class Watch:
 
 
 def of_run(name: str, solver, folder: Path, start: int, keep: int | None = None) -> Watch:
-    """What follows a run that begins at an iteration; its start stands in the journal already.
+    """A Watch of a run that begins at an iteration; the journal has its start already.
 
-    ``keep``: how many of the last snapshots stay, besides the best one; all by default.
+    ``keep``: the number of last snapshots that stay, besides the best one. All stay by default.
     """
     curves, images = read(folder), training_set(solver)
     curves.forget(start)

@@ -1,12 +1,12 @@
-"""Weights to start from: zoo/MODEL holds what a lost run folder needs to go on, its momentum left out.
+"""Weights to start from: zoo/MODEL holds the files that replace a lost run folder, without momentum.
 
     python -m training.zoo keep nin1         (make zoo-nin1)            runs/nin1's newest whole snapshot into zoo/nin1
-    python -m training.zoo start nin1 nin2   (make ensemble ZOO=1)      runs/nin1 from zoo/nin1, where no run is
-    python -m training.zoo resume nin1       (make resume-nin1 ZOO=1)   the same, and base_lr as the zoo's run had it
+    python -m training.zoo start nin1 nin2   (make ensemble ZOO=1)      runs/nin1 from zoo/nin1, if there is no run
+    python -m training.zoo resume nin1       (make resume-nin1 ZOO=1)   the same, with the base_lr of the zoo's run
 
-zoo/MODEL has the caffemodel, a readme in the Model Zoo's form, the journal, and the log with one displayed
-loss a test interval. `start` copies them into the run folder and writes a solverstate beside the weights:
-the iteration is kept and every momentum is 0. Scores, report and resume then work as on any run.
+zoo/MODEL has the caffemodel, a readme in the Model Zoo's form, the journal, and the log. The log has one displayed
+loss a test interval. `start` copies them into the run folder and writes a solverstate beside the weights.
+The iteration is kept and every momentum is 0. Scores, report and resume then work as for any run.
 """
 
 import argparse
@@ -36,12 +36,12 @@ _SHA1 = re.compile(r"^sha1: ([0-9a-f]{40})$", re.MULTILINE)
 
 
 def weights(name: str) -> Snapshot | None:
-    """The newest weights of a model in the zoo; None without any."""
+    """The newest weights of a model in the zoo; None if there are none."""
     return next(iter(snapshots(str(ZOO / name / name))), None)
 
 
 def start(name: str, resume: bool = False) -> bool:
-    """Make a model's run folder from the zoo; False where it has snapshots of its own or the zoo has none.
+    """Make a model's run folder from the zoo; False if it has snapshots or the zoo has no weights.
 
     Args:
         resume: set base_lr of the solver file to the rate at which the zoo's run stopped.
@@ -126,15 +126,15 @@ def keep(name: str) -> None:
     tests = [test for test in told.tested if test.iteration <= newest.iteration and "accuracy" in test.outputs]
     if not tests:
         raise UserError(f"{folder / curves.LOG}: no accuracy on val up to iteration {newest.iteration}")
-    place = ZOO / name
-    place.mkdir(parents=True, exist_ok=True)
-    kept = Snapshot(str(place / name), newest.iteration)
+    target = ZOO / name
+    target.mkdir(parents=True, exist_ok=True)
+    kept = Snapshot(str(target / name), newest.iteration)
     _copy(newest.model, kept.model)
-    with whole_file(place / curves.LOG) as file:
+    with whole_file(target / curves.LOG) as file:
         file.writelines(_thinned((folder / curves.LOG).read_text(errors="replace"), solver.test_interval))
-    with whole_file(place / journal.FILE) as file:
+    with whole_file(target / journal.FILE) as file:
         file.writelines(_portable((folder / journal.FILE).read_text(errors="replace")))
-    with whole_file(place / README) as file:
+    with whole_file(target / README) as file:
         file.write(_readme(name, solver, kept, tests[-1], told))
     if before:
         before.model.unlink()
@@ -156,12 +156,12 @@ def _thinned(log: str, interval: int):
 
 
 def _portable(text: str):
-    """A journal without this machine's folders: commands as seen from the repository."""
+    """A journal without this machine's folders; commands are relative to the repository."""
     for line in text.splitlines():
         try:
             entry = json.loads(line)
         except ValueError:
-            continue  # cut by a crash
+            continue  # a line cut by a crash
         if "command" in entry:
             words = (str(word) for word in entry["command"])
             entry["command"] = [

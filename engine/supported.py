@@ -1,6 +1,6 @@
-"""Write README's table of what the engine supports, from its own registries.
+"""Writes README's table of the engine's supported features, from the engine's own registries.
 
-python engine/supported.py README.md        (make supported; a test holds the two equal)
+python engine/supported.py README.md        (make supported; a test checks that both agree)
 """
 
 import sys
@@ -18,7 +18,7 @@ BEGIN, END = "<!-- supported: made by make supported -->", "<!-- /supported -->"
 
 
 def table() -> str:
-    """Layer types by the file that holds them, solver types, rate policies and fillers, as Markdown."""
+    """Layer types by file, solver types, rate policies and fillers, as Markdown."""
     files = defaultdict(list)
     for name in LAYERS:
         files[LAYERS.find(name).__module__.rpartition(".")[2]].append(name)
@@ -36,7 +36,7 @@ def table() -> str:
 
 
 def with_table(readme: str) -> str:
-    """README's text with the table between its two marks made anew."""
+    """README's text with a new table between its two marks."""
     head, rest = readme.split(BEGIN)
     return f"{head}{BEGIN}\n\n{table()}\n\n{END}{rest.split(END)[1]}"
 

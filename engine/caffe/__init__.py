@@ -1,7 +1,7 @@
 """Caffe on PyTorch: the public interface of pycaffe.
 
-Names are loaded when they are first used, because PyTorch takes seconds to import and much that
-needs Caffe's messages (``from caffe.proto import caffe_pb2``) does not need it.
+Names are loaded on first use, because importing PyTorch takes seconds. Much that needs only Caffe's
+messages (``from caffe.proto import caffe_pb2``) does not need PyTorch.
 """
 
 import importlib

@@ -1,6 +1,6 @@
 """The ``caffe`` command: train, test, time, device_query, with Caffe's own flags (tools/caffe.cpp).
 
-And two that Caffe has elsewhere or not at all: draw (draw_net.py) and summary.
+Two more commands are elsewhere in Caffe or not at all: draw (draw_net.py) and summary.
 """
 
 import os
@@ -21,7 +21,7 @@ def _choose_device(gpu: str, precision: str, deterministic: bool = False, worker
     """Set Caffe's mode from the --gpu flag, and the precision.
 
     Args:
-        worker, workers: which of how many on this machine this process is; each has a GPU of its own.
+        worker, workers: this process's number on this machine, and how many there are; each has its own GPU.
     """
     from caffe._device import device
     from caffe._device import precision as _precision
@@ -54,7 +54,7 @@ def _choose_gpu(gpu: str, worker: int, workers: int) -> None:
     logger.info("Using GPUs %s", ", ".join(map(str, ids[:workers])))
     device.set_device(ids[worker])
     device.set_mode_gpu()
-    # The shapes of a command's nets stay the same, so that it pays to try cuDNN's algorithms once for each.
+    # A command's nets keep their shapes, so cuDNN tries its algorithms once for each shape.
     torch.backends.cudnn.benchmark = True
 
 
@@ -84,9 +84,9 @@ def _need(value: str, message: str) -> None:
 class SignalHandler:
     """Turns signals into requests that the solver asks for between iterations.
 
-    SIGINT and SIGHUP do what their flags say; SIGTERM, which a machine sends before it is taken
-    away, stops with a snapshot. The first request to stop gives these signals back to the system, so
-    that a second one ends the process at once, whatever it is doing.
+    SIGINT and SIGHUP do what their flags say. SIGTERM, which a machine sends before it is taken away,
+    stops with a snapshot. The first request to stop restores the signals' default effect, so that a
+    second one ends the process at once.
     """
 
     def __init__(self, sigint_effect: str, sighup_effect: str):
@@ -117,24 +117,25 @@ def train(flags: SimpleNamespace) -> None:
     if flags.snapshot and flags.weights:
         raise CaffeError("Give a snapshot to resume training or weights to finetune but not both.")
     signals = SignalHandler(flags.sigint_effect, flags.sighup_effect)
-    # Imported only now: loading PyTorch takes seconds in which a signal may come already.
+    # Import only now: loading PyTorch takes seconds, and a signal may come meanwhile.
     from caffe._files import prototxt
     from caffe._solver import get_solver
-    from caffe._workers import card, rendezvous
+    from caffe._workers import card
+    from caffe._workers import rendezvous as _rendezvous
     from caffe.proto import caffe_pb2
 
     if flags.worker_timeout < 1:
         raise CaffeError(f"--worker_timeout={flags.worker_timeout}: give a number of seconds, 1 or more.")
-    place = rendezvous.Place.of(os.environ, len(_gpu_ids(flags.gpu)))
-    # Before anything is read, so that what is wrong with it in one worker is said in all.
-    with rendezvous.of_workers(place, flags.worker_timeout, flags.arguments) as meeting:
+    place = _rendezvous.Place.of(os.environ, len(_gpu_ids(flags.gpu)))
+    # Workers meet before anything is read, so that an error in one worker is reported in all.
+    with _rendezvous.of_workers(place, flags.worker_timeout, flags.arguments) as rendezvous:
         _allow_python_layers(flags)
         param = prototxt.read_solver_param(flags.solver)
         param.train_state.level = flags.level
         param.train_state.stage.extend(flags.stages)
         gpu = flags.gpu
         if not gpu and param.HasField("solver_mode") and param.solver_mode == caffe_pb2.SolverParameter.GPU:
-            gpu = "all" if meeting else str(param.device_id)
+            gpu = "all" if rendezvous else str(param.device_id)
         if flags.snapshot or flags.weights:
             del param.weights[:]
         if flags.weights:
@@ -144,8 +145,8 @@ def train(flags: SimpleNamespace) -> None:
         solver = get_solver(param, flags.solver)
         solver.keep_blobs = False
         solver.set_action_function(signals.next_action)
-        if meeting:
-            solver.join(meeting.join(card.of(solver.param, solver.net)))
+        if rendezvous:
+            solver.join(rendezvous.join(card.of(solver.param, solver.net)))
         if flags.snapshot:
             logger.info("Resuming from %s", flags.snapshot)
             solver.restore(flags.snapshot)
@@ -239,7 +240,7 @@ def time_layers(flags: SimpleNamespace) -> None:
 
 
 def _now() -> float:
-    """Milliseconds on a clock, once the device has done what it was given."""
+    """Milliseconds on a clock, once the device has finished its work."""
     import torch
 
     from caffe._device import device
@@ -302,7 +303,7 @@ def _work(arguments: list[str]) -> None:
     command_line.start_log("caffe", flags)
     try:
         COMMANDS[flags.command](flags)
-    except RuntimeError as error:  # torch's, which names the operation
+    except RuntimeError as error:  # PyTorch's, which names the operation
         if not (flags.deterministic and "deterministic" in str(error)):
             raise
         raise CaffeError(f"--deterministic: {str(error).partition('. ')[0]}") from error

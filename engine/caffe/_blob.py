@@ -13,10 +13,10 @@ _MOST_AXES, _MOST_VALUES = 32, 2**31 - 1
 
 
 def own_memory(tensor: torch.Tensor, taken: set[int]) -> torch.Tensor:
-    """The tensor, or a copy of it where its memory is taken or is not its alone to write.
+    """Return the tensor, or a copy of it if its memory is taken or shared with other tensors.
 
     Args:
-        taken: addresses of memory; that of the result is added.
+        taken: addresses of memory in use; the result's address is added.
     """
     storage = tensor.untyped_storage()
     if storage.data_ptr() in taken or storage.nbytes() != tensor.nbytes:
@@ -26,18 +26,20 @@ def own_memory(tensor: torch.Tensor, taken: set[int]) -> torch.Tensor:
 
 
 def address(tensor: torch.Tensor) -> int:
-    """Of the memory that the tensor shares with its views."""
+    """The address of the memory that the tensor shares with its views."""
     return tensor.untyped_storage().data_ptr()
 
 
 class SyncedArray:
-    """One array that the engine sees as a tensor and a person as a NumPy view.
+    """One array that the engine sees as a tensor and the user as a NumPy view.
 
-    The engine replaces the tensor freely until somebody asks for the view; from then on the view's
-    memory stays the array's own, so that a view taken once shows every later forward pass and
-    writes into it are seen, as with pycaffe. On a GPU the view is a host copy: reading the view
-    brings it up to date, and the next use on the device takes what was written there
-    (Caffe's SyncedMemory). An array that nobody has written is zeros and takes no memory.
+    The engine replaces the tensor freely until somebody asks for the view. Then the view's memory
+    stays the array's own. A view taken once therefore shows every later forward pass, and values
+    written into it are used, as with pycaffe.
+
+    On a GPU the view is a host copy (Caffe's SyncedMemory). Reading the view brings it up to date.
+    The next use on the device takes what was written there. An array never written to is zeros and
+    takes no memory.
     """
 
     __slots__ = ("_memory", "_tensor", "_view", "_view_is_newer", "shape")
@@ -48,15 +50,15 @@ class SyncedArray:
 
     def _forget(self) -> None:
         self._tensor: torch.Tensor | None = None
-        self._memory: np.ndarray | None = None  # flat, whose beginning the view shows
+        self._memory: np.ndarray | None = None  # a flat array; the view shows its beginning
         self._view: np.ndarray | None = None
         self._view_is_newer = False
 
     def reshape(self, shape: tuple[int, ...]) -> None:
         """Take another shape (Blob::Reshape).
 
-        Values stay as far as the new shape goes, and so does the memory of a view while it suffices; what no longer
-        fits begins anew, with zeros.
+        Values stay as far as the new shape goes. A view keeps its memory while that suffices.
+        Otherwise the array starts again with zeros.
         """
         count = math.prod(shape)
         if self._view is not None:
@@ -78,28 +80,28 @@ class SyncedArray:
         self._forget()
 
     def _host(self) -> torch.Tensor:
-        """What the view shows, as a tensor."""
+        """The view's values as a tensor."""
         return torch.from_numpy(self._view)
 
     @property
     def is_zero(self) -> bool:
-        """True while nothing was written: the values are all zero."""
+        """True until the first write: the values are all zero."""
         return self._tensor is None
 
     @property
     def has_view(self) -> bool:
-        """True once somebody asked for the view: new values are then written over the old."""
+        """True once somebody asked for the view: new values then overwrite the old."""
         return self._view is not None
 
     def zero(self) -> None:
-        """Set to zeros; costs nothing unless there is a view to keep true."""
+        """Set to zeros; this costs nothing unless there is a view to update."""
         if self._view is not None:
             self.set(torch.zeros(self.shape, device=self._tensor.device))
         else:
             self._tensor = None
 
     def release(self) -> None:
-        """Let go of values that new ones are about to replace, for these to take their memory; a view keeps its own."""
+        """Free values that new ones are about to replace; a view keeps its own."""
         if self._view is None:
             self._tensor = None
 
@@ -114,7 +116,7 @@ class SyncedArray:
         elif self._tensor.device != device:
             self._tensor = self._tensor.to(device)
             if device.type == "cpu" and self._view is not None:
-                # The mode is the CPU's again: from now on the view is the memory itself.
+                # The mode is the CPU's again, so the view is the array's memory now.
                 self._tensor = self._host().copy_(self._tensor)
         return self._tensor
 
@@ -139,7 +141,7 @@ class SyncedArray:
         on_cpu = tensor.device.type == "cpu"
         if self._view is None:
             host = tensor.float().cpu().contiguous()
-            # A part of other memory, or a constant expanded in place, must not be written through.
+            # A part of other memory, or an expanded constant, must not be written through.
             if on_cpu and (host.untyped_storage().nbytes() != host.nbytes):
                 host = host.clone()
             self._view = host.numpy()
@@ -153,12 +155,14 @@ class SyncedArray:
 
 
 class ReshapedArray:
-    """Another array's values in a shape of one's own: of parameters shared by name, and of what a layer hands on.
+    """Another array's values in a different shape.
 
-    Where the shape has fewer values than the source, they are its first; what it has more is zeros, and nobody's.
+    Parameters shared by name use it, and layers that return their input unchanged. A shape with fewer
+    values than the source shows the first of them. A shape with more values is filled up with zeros,
+    and writes to these are ignored.
 
     Args:
-        fixed: the number of values may not change (PERMISSIVE weight sharing).
+        fixed: True forbids a change of the number of values (PERMISSIVE weight sharing).
     """
 
     def __init__(self, source: "SyncedArray | ReshapedArray", shape: tuple[int, ...], fixed: bool = False):
@@ -183,7 +187,7 @@ class ReshapedArray:
         self._source.zero()
 
     def release(self) -> None:
-        """Nothing: the values are another array's."""
+        """Do nothing: the values are another array's."""
 
     def tensor(self, device: torch.device | None = None) -> torch.Tensor:
         values, count = self._source.tensor(device), math.prod(self.shape)
@@ -207,7 +211,7 @@ class ReshapedArray:
 
 
 def _checked(shape: Sequence[int]) -> tuple[int, ...]:
-    """A blob's dimensions as Python's integers, which do not overflow (Blob::Reshape)."""
+    """Return a blob's dimensions as Python's integers, which do not overflow (Blob::Reshape)."""
     shape = tuple(int(d) for d in shape)
     if any(d < 0 for d in shape):
         raise NetError(f"A blob's dimensions cannot be negative: {shape}")
@@ -250,22 +254,22 @@ class Blob:
         return self._diff.view()
 
     def reshape(self, *shape: int) -> None:
-        """Take another shape (``blob.reshape(10, 3, 64, 64)``); call net.reshape() to spread it."""
+        """Take another shape (``blob.reshape(10, 3, 64, 64)``); net.reshape() passes it on to the layers."""
         shape = _checked(shape)
         if shape != self._data.shape:
             self._data.reshape(shape)
             self._diff.reshape(shape)
 
     def share_data(self, other: "Blob") -> None:
-        """Use the other blob's values as one's own, as weight sharing does; the count must be the same."""
+        """Share the other blob's values, as weight sharing does; the counts must be equal."""
         self._data = self._shared(other._data)
 
     def share_diff(self, other: "Blob") -> None:
-        """Use the other blob's gradients as one's own; the count must be the same."""
+        """Share the other blob's gradients; the counts must be equal."""
         self._diff = self._shared(other._diff)
 
     def share(self, other: "Blob", shape: Sequence[int], gradients: bool) -> None:
-        """Be the other blob's memory in a shape of one's own, with its gradients or with gradients of one's own."""
+        """Use the other blob's memory in another shape, with its gradients or with separate ones."""
         self._data = ReshapedArray(other._data, tuple(shape))
         if gradients:
             self._diff = ReshapedArray(other._diff, tuple(shape))
@@ -280,7 +284,7 @@ class Blob:
         return ReshapedArray(array, tuple(self.shape), fixed=True)
 
     def accumulate_diff(self, gradient: torch.Tensor) -> None:
-        """Add to the gradient (parameters gather over iter_size passes and shared uses)."""
+        """Add to the gradient, which sums over iter_size passes and shared uses."""
         if self._diff.is_zero:
             self._diff.set(gradient)
         else:
@@ -291,10 +295,10 @@ class Blob:
             raise NetError(f"num, channels, height, width are for up to 4 axes, not {self.shape}")
         return self._data.shape[axis] if axis < len(self._data.shape) else 1
 
-    num = property(lambda self: self._legacy(0), doc="First dimension, as of 4-d blobs.")
-    channels = property(lambda self: self._legacy(1), doc="Second dimension, 1 where there is none.")
-    height = property(lambda self: self._legacy(2), doc="Third dimension, 1 where there is none.")
-    width = property(lambda self: self._legacy(3), doc="Fourth dimension, 1 where there is none.")
+    num = property(lambda self: self._legacy(0), doc="First dimension, by its name in 4-d blobs.")
+    channels = property(lambda self: self._legacy(1), doc="Second dimension, or 1 if there is none.")
+    height = property(lambda self: self._legacy(2), doc="Third dimension, or 1 if there is none.")
+    width = property(lambda self: self._legacy(3), doc="Fourth dimension, or 1 if there is none.")
 
     def shape_string(self) -> str:
         """Shape and count as Caffe logs them: ``100 3 48 48 (691200)``."""

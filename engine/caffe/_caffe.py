@@ -31,7 +31,7 @@ from caffe._layers.base import BlobVec
 from caffe._solver.solver import Solver
 from caffe.proto.caffe_pb2 import LayerParameter, SolverParameter
 
-# C++'s vectors there, lists here.
+# These are C++ vectors in real pycaffe and lists here.
 BoolVec = DtypeVec = IntVec = LayerVec = NetVec = RawBlobVec = StringVec = list
 
 __all__ = [

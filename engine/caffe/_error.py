@@ -1,7 +1,7 @@
-"""What is raised where real Caffe would abort the process.
+"""The errors raised where real Caffe would abort the process.
 
-Everything derives from :class:`CaffeError`, itself a ``RuntimeError`` because that is what pycaffe
-raises for what it checks. The ``caffe`` command prints the message as one line and exits with 1.
+All derive from :class:`CaffeError`, itself a ``RuntimeError`` because pycaffe raises that for what it
+checks. The ``caffe`` command prints the message as one line and exits with 1.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 class CaffeError(RuntimeError):
-    """Base class: a model, a file or a request that Caffe's semantics do not allow."""
+    """Base class: Caffe's semantics do not allow a model, a file or a request."""
 
 
 class PrototxtError(CaffeError):
@@ -36,7 +36,7 @@ class SnapshotError(CaffeError):
 
 
 class WorkerError(CaffeError):
-    """Of several workers another one has failed, is missing, or trains something else."""
+    """Another worker has failed, is missing, or trains something else."""
 
 
 class WriteError(SnapshotError):
@@ -44,13 +44,13 @@ class WriteError(SnapshotError):
 
     @classmethod
     def of(cls, path: str | Path, error: OSError) -> WriteError:
-        """What the system says of a path."""
+        """The error for a path, with the system's reason."""
         return cls(f"Cannot write {path}: {error.strerror}.")
 
 
 @contextmanager
 def naming(where: str) -> Iterator[None]:
-    """Begin the message of a PrototxtError or NetError with the file that it is about, if there is one."""
+    """Prepend the file, if there is one, to the message of a PrototxtError or NetError."""
     try:
         yield
     except (PrototxtError, NetError) as error:

@@ -1,4 +1,4 @@
-"""Fillers: how a blob's values are drawn at the start (Caffe's filler.hpp), by type."""
+"""Fillers: the initial values of a blob (Caffe's filler.hpp), by type."""
 
 from collections.abc import Callable
 
@@ -19,8 +19,8 @@ def fill(blob: Blob, param: caffe_pb2.FillerParameter) -> None:
     """Fill a blob's data as the filler says.
 
     Raises:
-        PrototxtError: an unknown type (the nearest known is named), ``sparse`` given to a filler
-            other than gaussian, or more values than there is memory for.
+        PrototxtError: the type is unknown (the message names the nearest), ``sparse`` is given to a filler
+            other than gaussian, or memory is too small.
     """
     memory.need(4 * blob.count, f"A blob of shape {blob.shape}", PrototxtError)
     filler = FILLERS.find(param.type)
@@ -46,7 +46,7 @@ def _gaussian(param, shape):
     values *= param.std
     values += param.mean
     if param.sparse >= 0:
-        # sparse is the mean number of nonzero inputs an output has; Caffe divides by outputs.
+        # sparse is an output's mean number of nonzero inputs; Caffe divides by outputs.
         values *= random_numbers.host().random(shape, np.float32) < param.sparse / shape[0]
     elif param.sparse < -1:
         raise PrototxtError(f"A filler's sparse must be -1 or more, not {param.sparse}.")

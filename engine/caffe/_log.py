@@ -1,8 +1,8 @@
-"""Log lines as glog writes them, because people's scripts and BVLC's parse_log.py read them.
+"""Log lines in glog's format, because users' scripts and BVLC's parse_log.py read them.
 
 A line is ``I1123 16:02:29.668105 31173 _solver/solver.py:239] message``: severity, month and day, time,
-thread, place, message. Lines go to standard error. glog's flags and its variables ``GLOG_NAME`` change
-that (_log_flags.py): which lines are kept, their prefix, and files in ``--log_dir``.
+thread, place, message. Lines go to standard error by default. The flags of glog and its variables
+``GLOG_NAME`` choose the lines to keep, their prefix, and files in ``--log_dir`` (_log_flags.py).
 """
 
 import errno
@@ -27,13 +27,13 @@ logger = logging.getLogger("caffe")
 
 
 class GlogFormatter(logging.Formatter):
-    """Formats a record as glog does; messages of several lines are left as they are.
+    """Formats a record as glog does; messages of several lines stay as they are.
 
-    As in glog a message that ends its last line itself gets no empty one: at that BVLC's parse_log.py ends.
+    As in glog, a message that ends in a line break gets no empty line: BVLC's parse_log.py would stop there.
 
     Args:
-        whose: stands before each message.
-        prefix: False leaves out all before the message.
+        whose: text before each message.
+        prefix: False leaves out everything before the message.
     """
 
     def __init__(self, whose: str = "", prefix: bool = True):
@@ -49,20 +49,20 @@ class GlogFormatter(logging.Formatter):
         return f"{letter}{when} {threading.get_native_id():5d} {record.filename}:{record.lineno}] {message}"
 
     def of_worker(self, rank: int) -> "GlogFormatter":
-        """The same, but each message begins with the number of its worker."""
+        """A copy of this formatter that begins each message with the worker's number."""
         return GlogFormatter(f"Worker {rank}: ", self._prefix)
 
 
 class _Destinations(logging.Handler):
     """Writes each line to standard error, to glog's files, or to both.
 
-    A line that cannot be written to the files goes to standard error, so that none is lost. Standard error is
-    whatever sys.stderr is at the moment, so that redirections are followed.
+    A line that cannot be written to the files goes to standard error, so that none is lost. Standard
+    error is the current sys.stderr, so redirections work.
 
     Attributes:
-        threshold: lines of this level and of higher ones go to standard error.
-        files: None without them.
-        colors: warnings and errors are colored if standard error is a terminal.
+        threshold: standard error gets lines of this level and of higher ones.
+        files: the log files, or None.
+        colors: True colors warnings and errors if standard error is a terminal.
     """
 
     def __init__(self):
@@ -72,7 +72,7 @@ class _Destinations(logging.Handler):
         self._failed = False
 
     def send_to(self, files: LogFiles | None, threshold: int, colors: bool) -> None:
-        """Change where lines go."""
+        """Change the lines' destinations."""
         with self.lock:
             self.close_files()
             self.files, self.threshold, self.colors, self._failed = files, threshold, colors, False
@@ -97,7 +97,7 @@ class _Destinations(logging.Handler):
             self.files.write(level, line.encode(errors="backslashreplace"))
         except OSError as error:
             if not self._failed:
-                self._failed = True  # before the warning, which comes here too
+                self._failed = True  # before the warning, which takes this path too
                 remedy = f" (mkdir -p {self.files.directory} makes it)" if error.errno == errno.ENOENT else ""
                 logger.warning(
                     "--log_dir=%s (or GLOG_log_dir): %s%s. Lines go to standard error until the file can be written.",
@@ -119,14 +119,14 @@ def start(flags: Mapping[str, Any], program: str = "") -> None:
 
     Args:
         flags: a value for each of LOG_FLAGS.
-        program: first word of the log files' names; '' writes none, as glog before a program has started its log.
+        program: first word of the log files' names; '' writes no files, as glog before its log is started.
     """
-    # The last line of a command that fails says why: no flag takes that away.
+    # A failing command's last line says why, so no flag removes it.
     lowest, threshold = (_LEVELS[min(max(flags[name], 0), 3)] for name in ("minloglevel", "stderrthreshold"))
     on_stderr = flags["logtostderr"] or not program
     if on_stderr or flags["alsologtostderr"]:
         threshold = logging.INFO
-    # Lines that do not go to standard error go to a file, as with real Caffe, or they would be lost.
+    # Lines kept from standard error go to a file, as with real Caffe; otherwise they would be lost.
     directory = flags["log_dir"] or (tempfile.gettempdir() if threshold > logging.INFO else "")
     files = None
     if directory and not on_stderr:
@@ -143,9 +143,9 @@ def init_log(level: int | None = None, stderr: bool | None = None) -> None:
     """Start logging, as pycaffe's init_log.
 
     Args:
-        level: 0 INFO, 1 WARNING, 2 ERROR; by default what GLOG_minloglevel says, else 0.
+        level: 0 INFO, 1 WARNING, 2 ERROR; the default is GLOG_minloglevel's value, or 0.
         stderr: True logs to standard error alone. False logs to files, and errors to standard error too.
-            By default it is files if GLOG_log_dir names a folder, else standard error.
+            The default is files if GLOG_log_dir names a folder, otherwise standard error.
     """
     flags, _ = _log_flags.from_environment(os.environ)
     if level is not None:
@@ -158,7 +158,7 @@ def init_log(level: int | None = None, stderr: bool | None = None) -> None:
 
 
 def of_worker(rank: int) -> None:
-    """Let worker 0 of several log as one alone does, and the others errors only, which say whose they are."""
+    """Let worker 0 log everything; the others log only errors, with their number."""
     if rank > 0:
         logger.setLevel(max(logger.level, logging.ERROR))
         _handler.setFormatter(_handler.formatter.of_worker(rank))
@@ -172,7 +172,7 @@ def log(message: str) -> None:
 
 
 def _begin() -> None:
-    """Log to standard error from the import on. A bad variable must not end a script that imports caffe."""
+    """Log to standard error from the import on; a bad variable must not end a script that imports caffe."""
     flags, complaints = _log_flags.from_environment(os.environ)
     start(flags)
     for complaint in complaints:

@@ -1,4 +1,4 @@
-"""The log files of glog: one a level, each with the lines of its level and of all higher ones."""
+"""The log files of glog: one per level, with the lines of its level and of all higher ones."""
 
 import contextlib
 import os
@@ -13,7 +13,7 @@ Log line format: [IWEF]mmdd hh:mm:ss.uuuuuu threadid file:line] msg
 
 
 def _user() -> str:
-    """The user as glog names one in a file's name."""
+    """The user's name as glog writes it in a file's name."""
     name = os.environ.get("USER")
     if name is None:
         with contextlib.suppress(KeyError):
@@ -22,17 +22,17 @@ def _user() -> str:
 
 
 class LogFiles:
-    """Writes lines to the files of their levels. A file begins with its first line.
+    """Writes lines to the files of their levels. The first line creates a file.
 
     Args:
         directory: existing folder of the files.
         program: first word of their names.
         mode: their permissions, before the process's umask.
-        max_megabytes: a file of this size is followed by a new one.
-        link_directory: another folder for links, '' without one.
+        max_megabytes: size at which a new file begins.
+        link_directory: another folder for links, or ''.
 
     Attributes:
-        links: False writes no links; only the first of several workers has them.
+        links: False writes no links; only the first worker writes them.
     """
 
     def __init__(self, directory: str, program: str, mode: int, max_megabytes: int, link_directory: str):
@@ -46,7 +46,7 @@ class LogFiles:
         """Write a line to the files of a level, 0 to 3, and of all lower ones, the highest first.
 
         Raises:
-            OSError: it is not in all of them; none has a part of it.
+            OSError: at least one file lacks the line; no file has a part of it.
         """
         failed = None
         for name in reversed(LEVELS[: level + 1]):
@@ -70,7 +70,7 @@ class LogFiles:
         now, host = datetime.now(), os.uname().nodename
         base = f"{self._program}.{host}.{_user()}.log.{level}.{now:%Y%m%d-%H%M%S}.{os.getpid()}"
         path = os.path.join(self.directory, base)
-        if file and file.path == path:  # full within a second: no other name is free yet
+        if file and file.path == path:  # full within a second: a new file would have the same name
             return file
         new = _File(path, self._mode)
         if new.size == 0:
@@ -91,14 +91,14 @@ class LogFiles:
 
     @staticmethod
     def _link(target: str, link: str) -> None:
-        with contextlib.suppress(OSError):  # as in glog: the log matters, its link does not
+        with contextlib.suppress(OSError):  # As in glog, a failed link does not matter.
             os.unlink(link)
         with contextlib.suppress(OSError):
             os.symlink(target, link)
 
 
 class _File:
-    """One log file, written without a buffer. A file that exists is appended to: its name has this process's number."""
+    """One log file, written without a buffer. An existing file is appended to: its name has this process's number."""
 
     def __init__(self, path: str, mode: int):
         self.path, self.pid = path, os.getpid()

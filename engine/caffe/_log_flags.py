@@ -48,12 +48,12 @@ LOG_FLAGS = _LOG_FLAGS | {
     for name, (default, why) in _WITHOUT_EFFECT.items()
 }
 HEEDED = tuple(_LOG_FLAGS)
-# These have an older variable too.
+# These flags have an older variable too.
 _OLDER = {name: f"GOOGLE_{name.upper()}" for name in ("log_dir", "logtostderr", "alsologtostderr")}
 
 
 def from_environment(environment: Mapping[str, str]) -> tuple[dict[str, bool | int | str], list[str]]:
-    """The flags' defaults, and a complaint for each variable with a bad value.
+    """Return the flags' defaults, and a complaint for each variable with a bad value.
 
     As in glog, a bad number counts as its leading digits or 0, and a bad bool as false.
     """

@@ -1,4 +1,4 @@
-"""Implementations by the name that a prototxt has for them."""
+"""Implementations, by their names in prototxt."""
 
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
@@ -10,10 +10,10 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Names and what they stand for; each name can be given once.
+    """A table from names to implementations; each name is registered once.
 
     Args:
-        what: what the names are names of, for errors, as ``layer type``.
+        what: the kind of entry, such as ``layer type``, for error messages.
     """
 
     def __init__(self, what: str):
@@ -21,7 +21,7 @@ class Registry(Generic[T]):
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """A decorator that makes what it decorates the implementation of ``name``."""
+        """Return a decorator that registers its argument as the implementation of ``name``."""
 
         def add(entry: T) -> T:
             if name in self._entries:
@@ -36,13 +36,13 @@ class Registry(Generic[T]):
         return iter(sorted(self._entries))
 
     def find(self, name: str, where: str = "") -> T:
-        """What ``name`` stands for.
+        """Return the implementation named ``name``.
 
         Args:
-            where: begins the error message, as ``Layer 'conv1': ``.
+            where: beginning of the error message, such as ``Layer 'conv1': ``.
 
         Raises:
-            PrototxtError: nothing has this name; the nearest and all known ones are named.
+            PrototxtError: nothing has this name; the message names the nearest and all known ones.
         """
         if name not in self._entries:
             unknown = f"{where}unknown" if where else "Unknown"

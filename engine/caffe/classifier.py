@@ -15,9 +15,9 @@ class Classifier(PreprocessedNet):
 
     Args:
         model_file: the deploy prototxt.
-        pretrained_file: its .caffemodel.
-        image_dims: (height, width) that images are resized to before they are cropped to the net's
-            input; by default that input's.
+        pretrained_file: the net's .caffemodel.
+        image_dims: (height, width) of the resized images, before the crop to the net's input. The default
+            is that input's size.
         mean, input_scale, raw_scale, channel_swap: see caffe.io.Transformer.
     """
 
@@ -36,12 +36,12 @@ class Classifier(PreprocessedNet):
         self.image_dims = self.crop_dims if image_dims is None or not len(image_dims) else image_dims
 
     def predict(self, inputs: Sequence[np.ndarray], oversample: bool = True) -> np.ndarray:
-        """Class scores of images.
+        """Return the class scores of images.
 
         Args:
-            inputs: images (height, width, channels), as of caffe.io.load_image.
-            oversample: average over ten crops (corners and centre, and mirrored) instead of taking the
-                centre alone.
+            inputs: images (height, width, channels), as caffe.io.load_image returns them.
+            oversample: True averages over ten crops (corners and centre, and mirrored). False uses the centre
+                alone.
 
         Returns:
             (number of images, classes), the net's first output.

@@ -1,8 +1,8 @@
-"""How the coordinates of blobs relate, so that one can be cropped to another (pycaffe's coord_map).
+"""The relation between blobs' coordinates, for cropping one blob to another (pycaffe's coord_map).
 
-A map is ``(axis, scale, shift)``: coordinate ``x`` of a layer's bottom is coordinate
-``scale * x + shift`` of its top, for the axes after ``axis`` (the channels); axis None is any. Scale
-and shift are numbers, or arrays with one for each axis. Works on the tops of a NetSpec.
+A map is ``(axis, scale, shift)``. Coordinate ``x`` of a layer's bottom is ``scale * x + shift`` of its top,
+for the axes after ``axis`` (the channels). Axis None means any axis. Scale and shift are numbers, or
+arrays with one number for each axis. The functions work on the tops of a NetSpec.
 """
 
 from collections import deque
@@ -20,25 +20,26 @@ PASS_THROUGH_LAYERS = [
     "AbsVal", "BatchNorm", "Bias", "BNLL", "Dropout", "Eltwise", "ELU", "Log", "LRN", "Exp", "MVN", "Power",
     "ReLU", "PReLU", "Scale", "Sigmoid", "Split", "TanH", "Threshold",
 ]  # fmt: skip
-"""Types whose tops have the coordinates of their bottoms."""
+"""The types whose tops have the coordinates of their bottoms."""
 
 _IDENTITY: Map = (None, 1, 0)
 
 
 class UndefinedMapException(Exception):
-    """A layer type that does not map coordinates, such as InnerProduct."""
+    """The layer type does not map coordinates; InnerProduct is an example."""
 
 
 class AxisMismatchException(Exception):
-    """Two maps that begin at different axes."""
+    """Two maps begin at different axes."""
 
 
 def conv_params(fn: Function) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
-    """Axis, stride, extent of the kernel (dilation counted in) and pad of a Convolution, Deconvolution,
-    Im2col or Pooling.
+    """Return axis, stride, kernel extent (dilation included) and pad of a layer with windows.
+
+    The layer is a Convolution, Deconvolution, Im2col or Pooling.
 
     Raises:
-        AssertionError: sizes are given by height and width (kernel_h, ...), as in pycaffe.
+        AssertionError: sizes are given by height and width (kernel_h, ...), which pycaffe refuses too.
     """
     params = fn.params.get("convolution_param", fn.params)
     by_side = sorted({f"{what}_{side}" for what in ("pad", "kernel", "stride") for side in "hw"} & set(params))
@@ -61,10 +62,10 @@ def crop_params(fn: Function) -> tuple[int, np.ndarray]:
 
 
 def coord_map(fn: Function) -> Map:
-    """The map of one layer.
+    """Return the map of one layer.
 
     Raises:
-        UndefinedMapException: its type has none.
+        UndefinedMapException: the layer's type has no map.
     """
     if fn.type_name in ("Convolution", "Pooling", "Im2col"):
         axis, stride, extent, pad = conv_params(fn)
@@ -81,10 +82,10 @@ def coord_map(fn: Function) -> Map:
 
 
 def compose(base_map: Map, next_map: Map) -> Map:
-    """The map that is ``next_map`` first and ``base_map`` after it.
+    """Return the map that applies ``next_map`` first and then ``base_map``.
 
     Raises:
-        AxisMismatchException: they begin at different axes.
+        AxisMismatchException: the maps begin at different axes.
     """
     (axis1, scale1, shift1), (axis2, scale2, shift2) = base_map, next_map
     if axis1 is not None and axis2 is not None and axis1 != axis2:
@@ -99,13 +100,13 @@ def inverse(coord_map: Map) -> Map:
 
 
 def _ancestors(top: Top) -> Iterator[tuple[Top, Map]]:
-    """The top and what it is computed from, nearest first, each with its map to the top."""
+    """Yield the top and its ancestors, nearest first, each with its map to the top."""
     waiting = deque([(top, _IDENTITY)])
     seen = {top}
     while waiting:
         here, to_top = waiting.popleft()
         yield here, to_top
-        # The second bottom of a Crop only gives its shape.
+        # A Crop's second bottom only gives its shape.
         bottoms = here.fn.inputs[:1] if here.fn.type_name == "Crop" else here.fn.inputs
         try:
             maps = [compose(to_top, coord_map(here.fn)) for _ in bottoms]
@@ -118,7 +119,7 @@ def _ancestors(top: Top) -> Iterator[tuple[Top, Map]]:
 
 
 def coord_map_from_to(top_from: Top, top_to: Top) -> Map:
-    """The map from the coordinates of one top to those of another, through what both are computed from.
+    """Return the map from the coordinates of one top to those of another, through a common ancestor.
 
     Raises:
         RuntimeError: no layers with maps connect them.
@@ -131,10 +132,10 @@ def coord_map_from_to(top_from: Top, top_to: Top) -> Map:
 
 
 def crop(top_from: Top, top_to: Top) -> Top:
-    """A Crop layer that cuts ``top_from`` to where and how large ``top_to`` is.
+    """Make a Crop layer that cuts ``top_from`` to the position and size of ``top_to``.
 
     Raises:
-        AssertionError: they differ in scale, or the offset is negative or not whole.
+        AssertionError: the tops differ in scale, or the offset is negative or not whole.
         RuntimeError: see coord_map_from_to.
     """
     axis, scale, shift = coord_map_from_to(top_from, top_to)
@@ -145,6 +146,6 @@ def crop(top_from: Top, top_to: Top) -> Top:
         raise AssertionError(f"cannot crop a negative offset (shift = {shift})")
     if (np.round(shift) != shift).any():
         raise AssertionError(f"cannot crop an offset that is not whole (shift = {shift})")
-    # Blobs that differ by nothing but layers without an axis are cropped as images: from axis 2.
+    # Without an axis, only layers that keep coordinates lie between the blobs. Crop images then, from axis 2.
     first = 2 if axis is None else axis + 1
     return L.Crop(top_from, top_to, crop_param=dict(axis=first, offset=[int(-x) for x in np.round(shift)]))

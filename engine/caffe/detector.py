@@ -1,4 +1,4 @@
-"""Detector: scores of windows of images with a deploy net (pycaffe's caffe.Detector), as R-CNN has it."""
+"""Detector: scores of image windows with a deploy net, as in R-CNN (pycaffe's caffe.Detector)."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -19,10 +19,10 @@ class Detector(PreprocessedNet):
 
     Args:
         model_file: the deploy prototxt.
-        pretrained_file: its .caffemodel.
+        pretrained_file: the net's .caffemodel.
         mean, input_scale, raw_scale, channel_swap: see caffe.io.Transformer.
-        context_pad: how many pixels at each side of the net's input show what lies around the window;
-            outside the image that is the mean.
+        context_pad: number of pixels at each side of the net's input that show the window's surroundings. The
+            mean fills the part outside the image.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Detector(PreprocessedNet):
         self.configure_crop(context_pad)
 
     def configure_crop(self, context_pad: int | None) -> None:
-        """Set context_pad, and the mean as an image that stands where the window leaves the image.
+        """Set context_pad, and the mean image that fills a window's part outside the image.
 
         Raises:
             NetError: the padding leaves nothing of the net's input.
@@ -56,7 +56,7 @@ class Detector(PreprocessedNet):
             )
         self.crop_mean = np.zeros(self.crop_dims, np.float32)
         if name in self.transformer.mean:
-            # Back to what the image is before the transformer: its axes, channels and range.
+            # Undo the transformer's axes, channels and range.
             mean = self.transformer.mean[name].transpose(from_blob)
             if name in self.transformer.channel_swap:
                 mean = mean[:, :, np.argsort(self.transformer.channel_swap[name])]
@@ -66,10 +66,10 @@ class Detector(PreprocessedNet):
         """Score windows of images.
 
         Args:
-            images_windows: (image file, its windows) for each image.
+            images_windows: an image file and its windows, for each image.
 
         Returns:
-            For each window ``{"window": ..., "prediction": the net's first output, "filename": ...}``.
+            A dict for each window: its ``window``, its ``prediction`` (the net's first output) and ``filename``.
 
         Raises:
             NetError: there is no window, or one lies outside its image.
@@ -91,7 +91,7 @@ class Detector(PreprocessedNet):
         """Score the windows that selective search proposes; see detect_windows.
 
         Raises:
-            CaffeError: selective_search_ijcv_with_python, a MATLAB program of its own, is not installed.
+            CaffeError: selective_search_ijcv_with_python, a separate MATLAB program, is not installed.
         """
         try:
             import selective_search_ijcv_with_python as selective_search
@@ -108,10 +108,10 @@ class Detector(PreprocessedNet):
         """Cut a window out of an image (height, width, channels), with its context if there is a context_pad.
 
         Returns:
-            The window as it is, or with context an image of the net's input size.
+            The window itself, or with context an image of the net's input size.
 
         Raises:
-            NetError: nothing of the window lies in the image.
+            NetError: no part of the window lies in the image.
         """
         window = np.asarray(window, int)
         if not self.context_pad:
@@ -122,7 +122,7 @@ class Detector(PreprocessedNet):
         centre = window[:2] + half
         box = np.round([*(centre - wider), *(centre + wider)]).astype(int)
         inside = np.clip(box, 0, [*im.shape[:2]] * 2)
-        # Windows count their last pixel, so that a length is one more than the difference.
+        # Windows include their last pixel, so a length is one more than the difference.
         zoom = size[1] / (box[2:] - box[:2] + 1)
         top, left = offset = np.round(np.maximum(0, -box[:2]) * zoom).astype(int)
         fitted = np.round((inside[2:] - inside[:2] + 1) * zoom).astype(int)

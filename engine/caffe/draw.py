@@ -1,4 +1,4 @@
-"""Pictures of nets (pycaffe's caffe.draw). Needs the library pydot, and for all but text graphviz's `dot`."""
+"""Pictures of nets (pycaffe's caffe.draw). They need the library pydot, and graphviz's `dot` except for text."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def get_pooling_types_dict() -> dict[int, str]:
 
 
 def get_edge_label(layer: caffe_pb2.LayerParameter) -> str:
-    """What is written at the arrows to a layer's tops: batch size or number of outputs, else ``""`` quoted."""
+    """The label of the arrows to a layer's tops: batch size or number of outputs, otherwise ``""`` quoted."""
     if layer.type == "Data":
         return f"Batch {layer.data_param.batch_size}"
     if layer.type in ("Convolution", "Deconvolution"):
@@ -35,10 +35,10 @@ def get_edge_label(layer: caffe_pb2.LayerParameter) -> str:
 
 
 def get_layer_lr_mult(layer: caffe_pb2.LayerParameter) -> tuple[float, float]:
-    """Factors of the learning rate for a layer's weights and biases.
+    """Return the factors of the learning rate for a layer's weights and biases.
 
     Raises:
-        ValueError: the layer is no Convolution, Deconvolution or InnerProduct, or has more of them.
+        ValueError: the layer is no Convolution, Deconvolution or InnerProduct, or has more than two factors.
     """
     if layer.type not in _WITH_WEIGHTS:
         raise ValueError(f"{layer.type} layers do not have a learning rate multiplier")
@@ -49,7 +49,7 @@ def get_layer_lr_mult(layer: caffe_pb2.LayerParameter) -> tuple[float, float]:
 
 
 def _window(layer: caffe_pb2.LayerParameter) -> list[str]:
-    """Kernel size, stride and pad in words; one number where all axes have the same."""
+    """Kernel size, stride and pad in words; one number if all axes have the same."""
     param = layer.pooling_param if layer.type == "Pooling" else layer.convolution_param
     words = []
     for word, name, side, default in (
@@ -66,11 +66,11 @@ def _window(layer: caffe_pb2.LayerParameter) -> list[str]:
 
 
 def get_layer_label(layer: caffe_pb2.LayerParameter, rankdir: str, display_lrm: bool = False) -> str:
-    """What is written in a layer's box, in double quotes: name, type, window, learning rates.
+    """The text of a layer's box, in double quotes: name, type, window, learning rates.
 
     Args:
         rankdir: direction of the graph. LR stacks the words, TB and BT put them side by side.
-        display_lrm: whether to add the factors of the learning rate.
+        display_lrm: True adds the factors of the learning rate.
     """
     kind = layer.type
     if layer.type == "Pooling":
@@ -80,7 +80,7 @@ def get_layer_label(layer: caffe_pb2.LayerParameter, rankdir: str, display_lrm: 
         words += _window(layer)
     if display_lrm and layer.type in _WITH_WEIGHTS and any(factors := get_layer_lr_mult(layer)):
         words.append("lr mult: {:.1f}, {:.1f}".format(*factors))
-    # A record's label gives these characters a meaning of their own.
+    # These characters have their own meaning in a record's label.
     escaped = ["".join(f"\\{c}" if c in '\\{}|<>"' else c for c in word) for word in words]
     return '"' + (" " if rankdir in ("TB", "BT") else r"\n").join(escaped) + '"'
 
@@ -109,10 +109,10 @@ def get_pydot_graph(
     """The net as a graph: boxes for layers (green if in place), octagons for blobs.
 
     Args:
-        caffe_net: the net; V1 nets are upgraded, which real pycaffe leaves to the caller.
+        caffe_net: the net; V1 nets are upgraded, unlike in real pycaffe.
         rankdir: LR, TB or BT.
-        label_edges: whether to write get_edge_label at the arrows.
-        phase: caffe.TRAIN or caffe.TEST for the layers of one phase; None for all.
+        label_edges: True writes get_edge_label at the arrows.
+        phase: caffe.TRAIN or caffe.TEST for the layers of one phase, or None for all.
         display_lrm: see get_layer_label.
     """
     net = caffe_pb2.NetParameter()
@@ -133,7 +133,7 @@ def get_pydot_graph(
             continue
         in_place = len(layer.bottom) == 1 and list(layer.bottom) == list(layer.top)
         style = _IN_PLACE if in_place else {**_LAYER, "fillcolor": choose_color_by_layertype(layer.type)}
-        # Numbered, for the layers of two phases often have one name.
+        # The number keeps layers of two phases apart, which often share a name.
         name = pydot.make_quoted(f"{layer.name}_{layer.type}_{number}")
         graph.add_node(pydot.Node(name, label=get_layer_label(layer, rankdir, display_lrm=display_lrm), **style))
         for blob in layer.bottom:
@@ -151,9 +151,9 @@ def draw_net(
     phase: int | None = None,
     display_lrm: bool = False,
 ) -> bytes:
-    """The picture of a net in a format of graphviz (png, pdf, svg, ...), or as its text: ``raw``.
+    """Return the picture of a net in a format of graphviz (png, pdf, svg, ...); ``raw`` is its text.
 
-    Args: see get_pydot_graph.
+    See get_pydot_graph for the arguments.
 
     Raises:
         CaffeError: graphviz is not installed, or does not know the format.
@@ -178,9 +178,9 @@ def draw_net_to_file(
     phase: int | None = None,
     display_lrm: bool = False,
 ) -> None:
-    """Write the picture of a net to a file, in the format that its ending says.
+    """Write the picture of a net to a file, in the format of its extension.
 
-    Args and Raises: see draw_net.
+    See draw_net for the arguments and errors.
     """
     path = Path(filename)
     path.write_bytes(draw_net(caffe_net, rankdir, path.suffix.removeprefix("."), phase, display_lrm))

@@ -1,4 +1,4 @@
-"""Arrays, Datums and BlobProtos; images and how they are prepared for a net (pycaffe's caffe.io)."""
+"""Arrays, Datums, BlobProtos and images, and their preparation for a net (pycaffe's caffe.io)."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from caffe.proto import caffe_pb2
 
 
 def blobproto_to_array(blob: caffe_pb2.BlobProto, return_diff: bool = False) -> np.ndarray:
-    """The data (or with return_diff the gradient) of a BlobProto, as float64 in its shape.
+    """Return the data (or with return_diff the gradient) of a BlobProto, as float64 in its shape.
 
     Raises:
-        ValueError: the number of values is not what the shape says.
+        ValueError: the number of values differs from the shape's.
     """
     values = np.array(blob.diff if return_diff else blob.data, np.float64)
     if any(blob.HasField(name) for name in ("num", "channels", "height", "width")):
@@ -29,14 +29,14 @@ def blobproto_to_array(blob: caffe_pb2.BlobProto, return_diff: bool = False) -> 
 
 
 def _reshaped(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    # NumPy would take a negative size for one to be found out.
+    # NumPy would infer a negative size.
     if any(size < 0 for size in shape) or math.prod(shape) != values.size:
         raise ValueError(f"{values.size} values are not an array of shape {shape}.")
     return values.reshape(shape)
 
 
 def array_to_blobproto(arr: np.ndarray, diff: np.ndarray | None = None) -> caffe_pb2.BlobProto:
-    """A BlobProto with an array, and with a gradient of the same shape if one is given."""
+    """Return a BlobProto with an array, and with a gradient of the same shape if given."""
     blob = caffe_pb2.BlobProto()
     blob.shape.dim.extend(arr.shape)
     blob.data.extend(arr.astype(float).ravel())
@@ -56,7 +56,7 @@ def blobprotovector_str_to_arraylist(str: bytes) -> list[np.ndarray]:
 
 
 def array_to_datum(arr: np.ndarray, label: int | None = None) -> caffe_pb2.Datum:
-    """A Datum of a (channels, height, width) array: raw bytes for uint8, else floats.
+    """Return a Datum of a (channels, height, width) array, with raw bytes for uint8 and floats otherwise.
 
     Raises:
         ValueError: the array does not have three axes.
@@ -73,14 +73,14 @@ def array_to_datum(arr: np.ndarray, label: int | None = None) -> caffe_pb2.Datum
 
 
 def datum_to_array(datum: caffe_pb2.Datum) -> np.ndarray:
-    """The values of a Datum as (channels, height, width): uint8, or float64 for float_data.
+    """Return the values of a Datum as (channels, height, width): uint8, or float64 for float_data.
 
-    The label is datum.label. Encoded images are not decoded (as in pycaffe).
+    The label is datum.label. As in pycaffe, encoded images are not decoded.
 
     Raises:
-        ValueError: the number of values is not what the sizes say.
+        ValueError: the number of values differs from the sizes.
     """
-    # A copy, because the array is the caller's to write and bytes are not.
+    # Copy the bytes, because the caller may write into the array.
     values = np.frombuffer(datum.data, np.uint8).copy() if datum.data else np.array(datum.float_data, float)
     return _reshaped(values, (datum.channels, datum.height, datum.width))
 
@@ -92,11 +92,11 @@ class Transformer:
     """Prepares images for input blobs and brings blobs back to images.
 
     Args:
-        inputs: shape (num, channels, height, width) of each input blob by name, as in
+        inputs: shape (num, channels, height, width) of each input blob by name, such as
             ``{"data": net.blobs["data"].data.shape}``.
 
     Raises:
-        ValueError: by every method, for a name that is no input.
+        ValueError: a name is no input (every method).
     """
 
     def __init__(self, inputs: Mapping[str, Sequence[int]]):
@@ -113,7 +113,7 @@ class Transformer:
         return tuple(self.inputs[in_])
 
     def preprocess(self, in_: str, data: np.ndarray) -> np.ndarray:
-        """Resize, transpose, swap channels, times raw_scale, minus mean, times input_scale.
+        """Resize, transpose, swap channels, multiply by raw_scale, subtract mean, multiply by input_scale.
 
         Args:
             in_: name of the input blob.
@@ -139,7 +139,7 @@ class Transformer:
         return x
 
     def deprocess(self, in_: str, data: np.ndarray) -> np.ndarray:
-        """The image that preprocess made a blob of, but for the resizing; axes of length 1 are dropped."""
+        """Undo preprocess, except for the resizing; axes of length 1 are dropped."""
         self._shape(in_)
         x = data.copy().squeeze()
         if self.input_scale.get(in_) is not None:
@@ -155,7 +155,7 @@ class Transformer:
         return x
 
     def set_transpose(self, in_: str, order: Sequence[int]) -> None:
-        """Set the order of the axes; (2, 0, 1) takes (height, width, channels) to Caffe's order."""
+        """Set the order of the axes; (2, 0, 1) turns (height, width, channels) into Caffe's order."""
         if len(order) != len(self._shape(in_)) - 1:
             raise ValueError("Transpose order needs to have the same number of dimensions as the input.")
         self.transpose[in_] = order
@@ -172,7 +172,7 @@ class Transformer:
         self.raw_scale[in_] = scale
 
     def set_mean(self, in_: str, mean: np.ndarray) -> None:
-        """Set what is subtracted: one number per channel, or a (channels, height, width) mean image.
+        """Set the mean to subtract: one number per channel, or a (channels, height, width) mean image.
 
         A mean image of another size is resized to the input's.
         """
@@ -203,11 +203,11 @@ resize = _resize.resize  # scikit-image's, which real pycaffe imports under this
 
 
 def load_image(filename: str | Path | BinaryIO, color: bool = True) -> np.ndarray:
-    """Read an image file; a JPEG or TIFF is turned upright as its camera says (see _image.upright).
+    """Read an image file; a JPEG or TIFF is turned by its camera's orientation (see _data/image.py, upright).
 
     Args:
-        filename: its path, or an open file or stream.
-        color: True for RGB (gray files are repeated, alpha is dropped), False for one channel of
+        filename: a path, or an open file or stream.
+        color: True returns RGB; gray files are repeated, and alpha is dropped. False returns one channel of
             luminance (0.2125 R + 0.7154 G + 0.0721 B, scikit-image's weights).
 
     Returns:
@@ -215,7 +215,7 @@ def load_image(filename: str | Path | BinaryIO, color: bool = True) -> np.ndarra
 
     Raises:
         OSError: there is no such file.
-        DataError: it is none of JPEG, PNG, BMP, PPM, TIFF and WEBP, does not decode, or is too large.
+        DataError: the file is none of JPEG, PNG, BMP, PPM, TIFF and WEBP, does not decode, or is too large.
     """
     content = filename.read() if hasattr(filename, "read") else Path(filename).read_bytes()
     with open_image(content, str(filename)) as stored:
@@ -229,10 +229,10 @@ def load_image(filename: str | Path | BinaryIO, color: bool = True) -> np.ndarra
 
 
 def resize_image(im: np.ndarray, new_dims: Sequence[int], interp_order: int = 1) -> np.ndarray:
-    """Resize an image, as real pycaffe with scikit-image 0.18 and SciPy does.
+    """Resize an image as real pycaffe does with scikit-image 0.18 and SciPy.
 
-    Images of 1 or 3 channels are smoothed before they are made smaller, and what lies outside
-    counts as the image's lowest value; others are interpolated from corner to corner.
+    Images of 1 or 3 channels are smoothed before they shrink. The outside then counts as the image's lowest
+    value. Other images are interpolated from corner to corner.
 
     Args:
         im: (height, width, channels).
@@ -243,16 +243,16 @@ def resize_image(im: np.ndarray, new_dims: Sequence[int], interp_order: int = 1)
         float32 (height, width, channels).
 
     Raises:
-        ValueError: another interp_order.
+        ValueError: another interp_order is given.
     """
     return _resize.resize_image(im, (int(new_dims[0]), int(new_dims[1])), interp_order)
 
 
 def oversample(images: Sequence[np.ndarray], crop_dims: Sequence[int]) -> np.ndarray:
-    """Ten crops of each image: four corners and centre, then the same five mirrored.
+    """Return ten crops of each image: four corners and centre, then the same five mirrored.
 
     Args:
-        images: (height, width, channels) each, all of one size.
+        images: each (height, width, channels), all of one size.
         crop_dims: (height, width) of the crops.
 
     Returns:

@@ -1,7 +1,7 @@
 """Nets written in Python: NetSpec, layers, params, to_proto (pycaffe's net_spec).
 
-``L.Convolution(bottom, num_output=5, kernel_size=3)`` makes a layer and returns its top; a NetSpec
-names the tops that are assigned to it and gives the NetParameter::
+``L.Convolution(bottom, num_output=5, kernel_size=3)`` makes a layer and returns its top. A NetSpec names
+the tops that are assigned to it, and its to_proto returns the NetParameter::
 
     n = caffe.NetSpec()
     n.data = L.Input(shape=dict(dim=[1, 3, 64, 64]))
@@ -22,7 +22,7 @@ from caffe.proto import caffe_pb2
 
 
 def _parameter_fields() -> dict[str, str]:
-    """Layer types and the LayerParameter field with their parameters: Convolution, convolution_param."""
+    """Return each layer type's LayerParameter field, such as convolution_param for Convolution."""
     return {
         field.message_type.name.removesuffix("Parameter"): field.name
         for field in caffe_pb2.LayerParameter.DESCRIPTOR.fields
@@ -34,11 +34,11 @@ _FIELD_OF = _parameter_fields()
 
 
 class Top:
-    """One output of a layer; what layers take as inputs.
+    """One output of a layer, which other layers take as input.
 
     Attributes:
-        fn: the Function that makes it.
-        n: which of its outputs it is, from 0.
+        fn: the Function that makes this top.
+        n: the number of this output, from 0.
     """
 
     def __init__(self, fn: Function, n: int):
@@ -51,12 +51,12 @@ class Top:
 
 
 class Function:
-    """A layer to be: its type, the tops it takes, its parameters.
+    """A planned layer: its type, its inputs and its parameters.
 
     Args:
         type_name: the prototxt's type.
         inputs: Tops of other layers.
-        params: ``ntop`` (number of tops, 1 by default), ``in_place``, and fields of the layer's own
+        params: ``ntop`` (number of tops, 1 by default), ``in_place``, and fields of the type's own
             parameter message or of LayerParameter.
 
     Raises:
@@ -76,7 +76,7 @@ class Function:
 
 
 class _Writer:
-    """Turns tops into a NetParameter: layers in the order in which they are needed."""
+    """Turns tops into a NetParameter with the layers in order of need."""
 
     def __init__(self, names: Mapping[Top | Function, str]):
         self._names = dict(names)
@@ -92,7 +92,7 @@ class _Writer:
             self.add(bottom)
             layer.bottom.append(self._layers[bottom.fn].top[bottom.n])
         layer.top.extend(layer.bottom if function.in_place else map(self._name, function.tops))
-        # A layer has the name of its first top, given or not.
+        # A layer takes the name of its first top, whether given or generated.
         layer.name = self._name(function.tops[0] if function.tops else function)
         for name, value in function.params.items():
             _assign(_holder_of(layer, name), name, value)
@@ -110,7 +110,7 @@ class _Writer:
 
 
 def to_proto(*tops: Top | Function) -> caffe_pb2.NetParameter:
-    """The net of all layers needed for these tops; its blobs are named by type and number."""
+    """Return the net of all layers needed for these tops; its blobs are named by type and number."""
     writer = _Writer({})
     for top in tops:
         writer.add(top.fn if isinstance(top, Top) else top)
@@ -118,7 +118,7 @@ def to_proto(*tops: Top | Function) -> caffe_pb2.NetParameter:
 
 
 def _holder_of(layer: caffe_pb2.LayerParameter, name: str) -> Message:
-    """The message in which a keyword is a field: the layer's own parameters first, then the layer."""
+    """Return the message that has a keyword as a field: the layer's own parameters first, then the layer."""
     own = _FIELD_OF.get(layer.type)
     if own is None or name.endswith("param"):
         return layer
@@ -131,11 +131,11 @@ def _assign(message: Message, name: str, value: Any) -> None:
     """Set a field from Python values: dicts are messages, lists repeat, one value may stand for a list.
 
     Raises:
-        AttributeError: the message has no such field; the nearest known is named.
+        AttributeError: the message has no such field; the error names the nearest known.
     """
     field = message.DESCRIPTOR.fields_by_name.get(name)
     if field is None:
-        # Parsing prototxts imports what NetSpec does not need otherwise.
+        # The parser of prototxts imports modules that NetSpec does not need otherwise.
         from caffe._files.prototxt import nearest
 
         known = list(message.DESCRIPTOR.fields_by_name)
@@ -158,7 +158,7 @@ assign_proto = _assign  # pycaffe's name
 
 
 def param_name_dict() -> dict[str, str]:
-    """Layer types and the names of their parameters in LayerParameter: Convolution, convolution."""
+    """Return each layer type's parameter name in LayerParameter, such as convolution for Convolution."""
     return {type_name: field.removesuffix("_param") for type_name, field in _FIELD_OF.items()}
 
 
@@ -168,7 +168,7 @@ def _assign_all(message: Message, values: Mapping[str, Any]) -> None:
 
 
 class NetSpec:
-    """A net whose blobs are attributes (or items): assigning a top names it and its layer."""
+    """A net with blobs as attributes or items; assigning a top names it and its layer."""
 
     def __init__(self):
         super().__setattr__("tops", OrderedDict())
@@ -189,7 +189,7 @@ class NetSpec:
         return self.tops[name]
 
     def to_proto(self) -> caffe_pb2.NetParameter:
-        """The net of all layers needed for the tops, with the names they were assigned to."""
+        """Return the net of all layers needed for the tops, with their assigned names."""
         writer = _Writer({top: name for name, top in self.tops.items()})
         for top in self.tops.values():
             writer.add(top)
@@ -197,7 +197,7 @@ class NetSpec:
 
 
 class _Layers:
-    """``L.<Type>(*bottoms, **params)`` makes a layer and returns its top, its tops, or with ntop=0 itself."""
+    """``L.<Type>(*bottoms, **params)`` makes a layer; it returns the top or tops, or with ntop=0 the layer."""
 
     def __getattr__(self, type_name: str) -> Callable[..., Top | tuple[Top, ...] | Function]:
         if type_name.startswith("__"):
@@ -213,7 +213,7 @@ class _Layers:
 
 
 class _Parameters:
-    """``P.<Name>.<VALUE>``: the enum values of a parameter message, as in P.Pooling.MAX."""
+    """``P.<Name>.<VALUE>`` gives the enum values of a parameter message, such as P.Pooling.MAX."""
 
     def __getattr__(self, name: str) -> type[Message]:
         if name.startswith("__"):

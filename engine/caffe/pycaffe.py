@@ -1,4 +1,4 @@
-"""The module in which real Caffe makes its classes, for scripts that import them from there."""
+"""The module that defines real pycaffe's classes, for scripts that import them from there."""
 
 from caffe import (
     NCCL,

@@ -1,1 +1,1 @@
-"""Caffe's other commands, a file each: what they take, write and log is what real Caffe's do."""
+"""Caffe's other commands, a file each; they take, write and log the same as real Caffe's."""

@@ -1,7 +1,7 @@
-"""What every command does around its work: how it reads its command line, shows its help, logs, and fails.
+"""Common work of all commands: reading the command line, help, the log, and errors.
 
-An error is one line in glog's format: what is wrong, where, what to do; the exit status is 1. Where in the
-program it happened is shown with ``--traceback`` or with CAFFE_TRACEBACK=1 in the environment.
+An error is one line in glog's format that says what is wrong, where, and what to do. The exit code is 1.
+``--traceback``, or CAFFE_TRACEBACK=1 in the environment, also shows the place in the program.
 """
 
 import difflib
@@ -21,7 +21,7 @@ from caffe._log import logger
 
 
 class UsageError(Exception):
-    """A command line that says nothing one can do."""
+    """The command line cannot be used."""
 
 
 def parse(
@@ -29,20 +29,20 @@ def parse(
 ) -> tuple[SimpleNamespace, list[str]]:
     """Split a command line into flags and the rest.
 
-    ``--name=value``, ``--name value``, one dash or two; for a bool ``--name``, ``--noname``,
-    ``--name=false`` but never a value after a space; all after ``--`` is no flag. The flags of glog
-    and gflags are known too.
+    A flag is ``--name=value`` or ``--name value``, with one dash or two. A bool's flag is ``--name``,
+    ``--noname`` or ``--name=false``, but never takes a value after a space. Words after ``--`` are no
+    flags. The flags of glog and gflags are known too.
 
     Args:
-        flags: the default of each flag by name, which also tells its type.
-        program: chooses sections of a --flagfile.
+        flags: the default of each flag by name, which also gives its type.
+        program: selects sections of a --flagfile.
 
     Returns:
-        the flags, which have `warnings` too, and the rest.
+        The flags, with `warnings` added, and the rest.
 
     Raises:
-        UsageError: an unknown flag or a value of another type.
-        HelpAsked: a flag that shows something and ends the program.
+        UsageError: a flag is unknown, or its value has another type.
+        HelpAsked: a flag shows something and ends the program.
     """
     of_log, _ = _log_flags.from_environment(os.environ)
     of_all = {name: flag.default for name, flag in GFLAGS.items()} | {"traceback": False}
@@ -60,7 +60,7 @@ def parse(
 
 
 def start_log(program: str, flags: SimpleNamespace) -> None:
-    """Log as the flags say, first what the command line's reader warns of."""
+    """Log as the flags say, beginning with the command line reader's warnings."""
     _log.start(vars(flags), program)
     if flags.log_link and not os.path.isdir(flags.log_link):
         flags.warnings.append(f"--log_link={flags.log_link}: no such folder; no link is made there.")
@@ -76,17 +76,17 @@ def begin(program: Program, arguments: Sequence[str]) -> tuple[SimpleNamespace, 
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """A question that names the known word nearest to one, '' where none is near."""
+    """Return a question that names the known word nearest to ``word``, or '' if none is near."""
     found = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean {found[0]}?" if found else ""
 
 
 def run(program: Program, work: Callable[[list[str]], int | None], arguments: Sequence[str] | None) -> int:
-    """Do a command's work; returns its exit status.
+    """Do a command's work and return its exit code.
 
     Args:
-        work: takes the command line, and returns the exit status where it is not 0.
-        arguments: None for those of the process.
+        work: takes the command line, and returns the exit code unless it is 0.
+        arguments: the command line, or None for the process's own.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -97,8 +97,8 @@ def run(program: Program, work: Callable[[list[str]], int | None], arguments: Se
             return 0
     except UsageError as error:
         brief = program.usage.partition("\n")[0]
-        told = f"ERROR: {error}\nusage: {brief}, and --help says more" if str(error) else program.help_short()
-        print(told, file=sys.stderr)
+        text = f"ERROR: {error}\nusage: {brief}, and --help says more" if str(error) else program.help_short()
+        print(text, file=sys.stderr)
     except BrokenPipeError:
         sys.stderr.close()
     except KeyboardInterrupt:
@@ -106,12 +106,12 @@ def run(program: Program, work: Callable[[list[str]], int | None], arguments: Se
     except Exception as error:
         if os.environ.get("CAFFE_TRACEBACK") or any(word.lstrip("-") == "traceback" for word in words):
             traceback.print_exc()
-        logger.critical("%s", " ".join(_told(error).split()))
+        logger.critical("%s", " ".join(_message_of(error).split()))
     return 1
 
 
-def _told(error: Exception) -> str:
-    """What is wrong, where, what to do."""
+def _message_of(error: Exception) -> str:
+    """The error as text: what is wrong, where, and what to do."""
     if isinstance(error, CaffeError):
         return str(error)
     if isinstance(error, OSError) and error.strerror:

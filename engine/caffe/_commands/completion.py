@@ -4,7 +4,7 @@ from caffe._commands.flags import COMMANDS, FLAGS, PROGRAM
 from caffe._error import CaffeError
 from caffe._log_flags import HEEDED, LOG_FLAGS
 
-# Bash splits --solver=FILE at the = (COMP_WORDBREAKS), so that the word after it is a file's name.
+# Bash splits --solver=FILE at the = (COMP_WORDBREAKS), so the word after it is a file's name.
 _SCRIPT = """_caffe() {{
     local word=${{COMP_WORDS[COMP_CWORD]}} command= flags= choices= i
     for ((i = 1; i < COMP_CWORD; i++)); do
@@ -35,10 +35,10 @@ complete -F _caffe caffe"""
 
 
 def script(shell: str) -> str:
-    """What a shell reads to complete commands, flags, their values and files' names.
+    """The shell script that completes commands, flags, their values and file names.
 
     Raises:
-        CaffeError: a shell other than bash and zsh.
+        CaffeError: the shell is neither bash nor zsh.
     """
     if shell not in ("bash", "zsh"):
         raise CaffeError(f"--completion={shell}: for bash or zsh; source <(caffe --completion bash)")

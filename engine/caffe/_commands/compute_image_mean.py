@@ -2,7 +2,7 @@
 
     compute_image_mean [--backend=lmdb] INPUT_DB [OUTPUT_FILE]
 
-Sums are float32, added in the order of the records, as Caffe's are: beyond 65,793 images of 255 they are rounded.
+Sums are float32, added in the records' order as in Caffe. Beyond 65,793 images of 255 they are rounded.
 """
 
 import sys
@@ -28,7 +28,7 @@ PROGRAM = Program(
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Run the command; returns its exit code."""
     return command_line.run(PROGRAM, _compute, arguments)
 
 
@@ -47,16 +47,16 @@ def _compute(arguments: list[str]) -> None:
         write_file(places[1], blob.SerializeToString())
     logger.info("Number of channels: %d", channels)
     for channel, plane in enumerate(mean):
-        # The last of the running sums: added one by one, in float32, as what Caffe prints.
+        # Caffe prints the last running sum in float32, so add the values one by one.
         total = np.cumsum(plane.ravel(), dtype=np.float32)[-1]
         logger.info("mean_value channel [%d]: %g", channel, total / np.float32(plane.size))
 
 
 def mean_image(source: str) -> np.ndarray:
-    """The mean of an LMDB's records, float32 (channels, height, width).
+    """Return the mean of an LMDB's records, float32 (channels, height, width).
 
     Raises:
-        DataError: there are none, or they differ in size.
+        DataError: there are no records, or they differ in size.
     """
     cursor = RecordCursor(source)
     transform = caffe_pb2.TransformationParameter()

@@ -2,8 +2,9 @@
 
     convert_imageset [FLAGS] ROOTFOLDER/ LISTFILE DB_NAME
 
-LISTFILE has a line for each image: its path below ROOTFOLDER (the two are joined as they are), a space, its label.
-Images that cannot be read are named in the log and left out. Pixels are those of OpenCV, byte for byte.
+Each line of LISTFILE has an image's path below ROOTFOLDER, a space and its label. The command joins
+ROOTFOLDER and the path without adding a slash. Unreadable images are logged and left out. Pixels equal
+OpenCV's, byte for byte.
 """
 
 import io
@@ -39,11 +40,11 @@ PROGRAM = Program(
         "encode_type": Flag("", "What type to encode the image as: png, jpg, ...", value="TYPE"),
     },
 )
-_KINDS = {"jpg": "JPEG", "jpe": "JPEG", "tif": "TIFF", "pgm": "PPM", "pbm": "PPM", "pnm": "PPM"}
+_PILLOW_NAMES = {"jpg": "JPEG", "jpe": "JPEG", "tif": "TIFF", "pgm": "PPM", "pbm": "PPM", "pnm": "PPM"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Run the command; returns its exit code."""
     return command_line.run(PROGRAM, _convert, arguments)
 
 
@@ -58,7 +59,7 @@ def _convert(arguments: list[str]) -> None:
         random_numbers.host().shuffle(lines)
     logger.info("A total of %d images.", len(lines))
     if flags.encode_type:
-        _kind(flags.encode_type)
+        _pillow_name(flags.encode_type)
     if flags.encode_type and not flags.encoded:
         logger.info("encode_type specified, assuming encoded=true.")
     size = None
@@ -73,7 +74,7 @@ def _convert(arguments: list[str]) -> None:
                 logger.error("%s", error)
                 continue
             if flags.check_size:
-                # As Caffe: the first record's shape against the others' bytes. Encoded records have no shape.
+                # As in Caffe, compare the first record's shape with the others' bytes. Encoded records have no shape.
                 size = datum.channels * datum.height * datum.width if size is None else size
                 if records.count and len(datum.data) != size:
                     raise DataError(f"{name}: Incorrect data field size {len(datum.data)}, not {size}.")
@@ -90,14 +91,14 @@ def _encoding_of(name: str) -> str:
 
 
 def make_datum(path: str, label: int, height: int, width: int, color: bool, encoding: str) -> caffe_pb2.Datum:
-    """A record of an image file (ReadImageToDatum).
+    """Make a record of an image file (ReadImageToDatum).
 
     Args:
-        height, width: the size to resize to; 0 for either leaves it as it is.
-        encoding: '' for pixels; else a file type, whose bytes are the file's own where that is what is asked for.
+        height, width: the new size; if either is 0, the image keeps its size.
+        encoding: '' for pixels, otherwise a file type. An unchanged file of that type keeps its bytes.
 
     Raises:
-        DataError: the file is missing, no image, or the type cannot be written.
+        DataError: the file is missing or no image, or the type cannot be written.
     """
     image = read_image(path, color, (height, width) if height > 0 and width > 0 else None)
     if not encoding:
@@ -112,21 +113,21 @@ def make_datum(path: str, label: int, height: int, width: int, color: bool, enco
     return caffe_pb2.Datum(data=content, label=label, encoded=True)
 
 
-def _kind(encoding: str) -> str:
-    """Pillow's name of a file type; DataError for one that no ImageData or Data layer would read."""
-    kind = _KINDS.get(encoding.lower(), encoding.upper())
+def _pillow_name(encoding: str) -> str:
+    """Pillow's name of a file type; raises DataError if no ImageData or Data layer reads the type."""
+    kind = _PILLOW_NAMES.get(encoding.lower(), encoding.upper())
     if kind not in FORMATS:
         raise DataError(f"--encode_type={encoding}: images cannot be encoded as that; try png or jpg.")
     return kind
 
 
 def _encode(image: np.ndarray, encoding: str) -> bytes:
-    kind = _kind(encoding)
+    kind = _pillow_name(encoding)
     stream = io.BytesIO()
     picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else np.ascontiguousarray(image[:, :, ::-1]))
     try:
         picture.save(stream, kind, **({"quality": 95} if kind == "JPEG" else {}))
-    except (ValueError, OSError) as error:  # a side is longer than the type has
+    except (ValueError, OSError) as error:  # A side exceeds the type's limit.
         raise DataError(f"an image of {picture.width} x {picture.height} cannot be a {kind}: {error}.") from None
     return stream.getvalue()
 

@@ -1,4 +1,4 @@
-"""caffe draw: the picture of a net's prototxt (Caffe's python/draw_net.py)."""
+"""caffe draw: a picture of a net's prototxt (Caffe's python/draw_net.py)."""
 
 import shutil
 from pathlib import Path
@@ -11,10 +11,10 @@ from caffe.proto import caffe_pb2
 
 
 def draw(net_path: str, picture: str, rankdir: str, phase: str, display_lrm: bool) -> None:
-    """Draw a net to a file, in the format of its ending; .dot or .raw is graphviz's text.
+    """Draw a net to a file in the format of its extension; .dot or .raw is graphviz's text.
 
     Raises:
-        CaffeError: the net cannot be read, pydot is not installed, or graphviz is not; then the text is written.
+        CaffeError: the net cannot be read, or pydot or graphviz is missing; without graphviz the text is written.
     """
     net = prototxt.read_net_param(net_path)
     try:

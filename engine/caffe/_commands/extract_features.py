@@ -1,4 +1,4 @@
-"""extract_features: blobs of a net, batch by batch, to LMDBs of Datum records (Caffe's tools/extract_features.cpp).
+"""extract_features: a net's blobs, batch by batch, to LMDBs of Datum records (Caffe's tools/extract_features.cpp).
 
     extract_features WEIGHTS NET BLOB[,BLOB...] DB[,DB...] BATCHES lmdb [CPU|GPU] [DEVICE_ID]
 
@@ -28,7 +28,7 @@ WEIGHTS is a .caffemodel, NET a prototxt with data layers. Several blobs go to a
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Run the command; returns its exit code."""
     return command_line.run(PROGRAM, _extract, arguments)
 
 
@@ -70,7 +70,7 @@ def _say(count: int, name: str) -> None:
 
 
 def records(blob: Blob) -> list[bytes]:
-    """Serialized Datums of a blob's values, one for each of its first axis."""
+    """Serialized Datums of a blob's values, one for each entry of its first axis."""
     features = np.asarray(blob.data).reshape(blob.num, -1)
     shape = {"channels": blob.channels, "height": blob.height, "width": blob.width}
     return [caffe_pb2.Datum(float_data=values.tolist(), **shape).SerializeToString() for values in features]

@@ -1,4 +1,4 @@
-"""Reads flags as gflags does: from a command line, from the files of --flagfile, from variables FLAGS_NAME."""
+"""Reads flags as gflags does, from a command line, --flagfile's files and the variables FLAGS_NAME."""
 
 import fnmatch
 import os
@@ -11,17 +11,17 @@ from caffe._commands.gflags import value_of
 
 
 class FlagReader:
-    """Reads flags in their order; a later value replaces an earlier one.
+    """Reads flags in order; a later value replaces an earlier one.
 
     Args:
-        program: its name, which chooses sections of a flag file.
-        defaults: the default of each flag by name, which also tells its type.
+        program: the program's name, which selects sections of a flag file.
+        defaults: the default of each flag by name, which also gives its type.
 
     Attributes:
         values: each flag's value by name.
-        errors: what is wrong with the flags that are known.
+        errors: errors of known flags.
         unknown: a message for each unknown flag by name; --undefok may allow them.
-        warnings: lines of flag files that were ignored.
+        warnings: messages about ignored lines of flag files.
     """
 
     def __init__(self, program: str, defaults: Mapping[str, bool | int | str]):
@@ -30,11 +30,11 @@ class FlagReader:
         self.unknown: dict[str, str] = {}
         self.warnings: list[str] = []
         self._program = program
-        self._kinds = {name: type(default) for name, default in defaults.items()}
+        self._types = {name: type(default) for name, default in defaults.items()}
         self._open: list[str] = []  # flag files and variables that are being read
 
     def read(self, arguments: Sequence[str]) -> list[str]:
-        """Read a command line; returns the words that are no flags."""
+        """Read a command line; returns the words that are not flags."""
         rest, left = [], list(arguments)
         while left:
             argument = left.pop(0)
@@ -44,7 +44,7 @@ class FlagReader:
                 rest.append(argument)
                 continue
             name, value = self._split(argument)
-            if name not in self._kinds:
+            if name not in self._types:
                 self.unknown[name] = f"unknown command line flag '{name}'"
             elif value is None and not left:
                 self.errors.append(f"flag '--{name}' is missing its value")
@@ -53,21 +53,21 @@ class FlagReader:
         return rest
 
     def _split(self, argument: str) -> tuple[str, str | None]:
-        """A flag's name as it is known and its value, None without one."""
+        """A flag's known name and its value, or None without a value."""
         name, given, value = re.sub("^--?", "", argument).partition("=")
         if name == "h":
             name = "help"
-        if name not in self._kinds:
-            name = name.replace("-", "_") if name.replace("-", "_") in self._kinds else name
-        if self._kinds.get(name.removeprefix("no")) is bool and name not in self._kinds:
+        if name not in self._types:
+            name = name.replace("-", "_") if name.replace("-", "_") in self._types else name
+        if self._types.get(name.removeprefix("no")) is bool and name not in self._types:
             return name.removeprefix("no"), "false"
-        if not given and self._kinds.get(name) is bool:
+        if not given and self._types.get(name) is bool:
             return name, "true"
         return name, value if given else None
 
     def _set(self, name: str, text: str, where: str = "") -> None:
         try:
-            self.values[name] = value_of(name, text, self._kinds[name])
+            self.values[name] = value_of(name, text, self._types[name])
         except ValueError as error:
             self.errors.append(f"{where}{error}")
         if name == "flagfile":
@@ -86,7 +86,7 @@ class FlagReader:
         self._open.pop()
 
     def _read_variable(self, name: str, is_needed: bool) -> None:
-        if name not in self._kinds:
+        if name not in self._types:
             self.unknown[name] = f"unknown command line flag '{name}' (via --fromenv or --tryfromenv)"
         elif f"FLAGS_{name}" in os.environ:
             self._set(name, os.environ[f"FLAGS_{name}"], f"FLAGS_{name}: ")
@@ -96,7 +96,7 @@ class FlagReader:
     def _read_file(self, path: str) -> None:
         """Read a flag file: flags, comments, and lines of program names that begin a section for those programs.
 
-        As in gflags, the flags of an unknown name are ignored, because several programs may share a file.
+        As in gflags, unknown flags are ignored, because several programs may share a file.
         """
         try:
             lines = Path(path).read_text(errors="surrogateescape").split("\n")
@@ -118,11 +118,11 @@ class FlagReader:
 
     def _read_line(self, line: str, where: str) -> None:
         name, value = self._split(line)
-        if name in self._kinds and value is not None:
+        if name in self._types and value is not None:
             self._set(name, value, where)
-        elif name in self._kinds:
+        elif name in self._types:
             self.warnings.append(f"{where}'{line}' is ignored: in a flag file write --{name}=VALUE.")
         else:
-            known = next((word for word in re.split(r"\W", name) if word in self._kinds), "")
+            known = next((word for word in re.split(r"\W", name) if word in self._types), "")
             hint = f" In a flag file write --{known}=VALUE." if known else ""
             self.warnings.append(f"{where}'{line}' is ignored: there is no such flag.{hint}")

@@ -1,6 +1,6 @@
 """The ``caffe`` command's own flags and its help.
 
-As in Caffe every command takes every flag, and heeds those that are its own; its help names these.
+As in Caffe, every command accepts every flag but uses only its own, which its help names.
 """
 
 from types import SimpleNamespace
@@ -114,11 +114,11 @@ def parse(arguments: list[str]) -> SimpleNamespace:
     """Parse Caffe's command line.
 
     Returns:
-        the flags by name, `command`, `places` (what stands beside the flags) and `stages`.
+        The flags by name, `command`, `places` (the words that are not flags) and `stages`.
 
     Raises:
-        UsageError: no such command or flag, or a value that does not fit.
-        HelpAsked: help or the version is wanted.
+        UsageError: there is no such command or flag, or a value does not fit.
+        HelpAsked: the user asks for help or the version.
     """
     flags, rest = command_line.parse(arguments, {name: flag.default for name, flag in FLAGS.items()})
     if flags.completion:

@@ -1,4 +1,4 @@
-"""Flags as gflags defines them, and the values that their text stands for."""
+"""Flags as gflags defines them, and the values of their text."""
 
 import re
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ _INT32 = re.compile(r"\s*([-+]?)(?:0[xX]([0-9a-fA-F]+)|([0-9]+))")
 
 @dataclass(frozen=True)
 class Flag:
-    """A flag: its default, which tells its type, its purpose, and the commands that heed it."""
+    """A flag: its default, which gives its type, its purpose, and the commands that use it."""
 
     default: bool | int | str
     help: str
     commands: tuple[str, ...] = ()
     choices: tuple[str, ...] = ()
-    value: str = ""  # how help names its value
+    value: str = ""  # the value's name in the help
 
     @property
     def takes_value(self) -> bool:
@@ -23,10 +23,10 @@ class Flag:
 
 
 def value_of(name: str, text: str, kind: type) -> bool | int | str:
-    """The value that a flag's text stands for.
+    """Return the value of a flag's text.
 
     Raises:
-        ValueError: the text is no value of this kind.
+        ValueError: the text is no value of this type.
     """
     if kind is bool:
         if text.lower() not in TRUE + FALSE:
@@ -41,7 +41,7 @@ def value_of(name: str, text: str, kind: type) -> bool | int | str:
     return number
 
 
-# The flags that every program with gflags has. The help flags print something and end the program.
+# Every program with gflags has these flags. The help flags print something and end the program.
 GFLAGS = {
     "flagfile": Flag("", "Read flags from files, one --NAME=VALUE a line, separated by ','.", value="FILES"),
     "fromenv": Flag("", "Read these flags, separated by ',', from the variables FLAGS_NAME.", value="NAMES"),

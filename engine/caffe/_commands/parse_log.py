@@ -2,8 +2,8 @@
 
     parse_log LOGFILE OUTPUT_DIR [--verbose] [--delimiter=,]
 
-A row holds the iteration, seconds since the solver began, the learning rate in force and the net's outputs.
-The learning rate of the first row, which the log gives only after it, is that of the second.
+A row holds the iteration, seconds since the solver began, the current learning rate and the net's outputs.
+The log gives the first row's learning rate too late, so that row has the second row's.
 """
 
 import argparse
@@ -29,7 +29,7 @@ _OUTPUT = re.compile(r"(Train|Test) net output #\d+: (\S+) = ([.\deE+-]+)")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; returns its exit status."""
+    """Run the command; returns its exit code."""
     program = Program("parse_log", "parse_log LOGFILE OUTPUT_DIR [--verbose] [--delimiter=,]")
     return command_line.run(program, _parse, arguments)
 
@@ -52,9 +52,9 @@ def _parse(arguments: list[str]) -> None:
 
 
 def parse_log(path: str | Path) -> dict[str, list[Row]]:
-    """The rows of a log, by ``Train`` and ``Test``.
+    """Return the rows of a log, by ``Train`` and ``Test``.
 
-    As in Caffe, a phase's rows have the outputs of its first one; the last row is left out if it is cut.
+    As in Caffe, all rows of a phase have the first row's outputs. An incomplete last row is left out.
 
     Raises:
         CaffeError: the file cannot be read, or no solver began in it.
@@ -88,7 +88,7 @@ def parse_log(path: str | Path) -> dict[str, list[Row]]:
 
 
 class _Rows:
-    """Gathers outputs to rows. The first row ends where the next one begins; that tells how long rows are."""
+    """Collects outputs into rows. The first row ends where the second begins, which gives the rows' length."""
 
     def __init__(self):
         self.complete: list[Row] = []
@@ -106,7 +106,7 @@ class _Rows:
 
 
 def _timed(lines: Iterator[str], start: datetime) -> Iterator[tuple[str, float | None]]:
-    """Lines with their seconds since the start; None for lines without a time."""
+    """Yield lines with their seconds since the start, or None for lines without a time."""
     year, last = start.year, start
     for line in lines:
         time = _time(line, year)
@@ -127,7 +127,7 @@ def _time(line: str, year: int) -> datetime | None:
 
 
 def table(rows: list[Row], delimiter: str, where: Path) -> bytes:
-    """Rows as CSV with a line of names."""
+    """Rows as CSV with a header."""
     stream = io.StringIO(newline="")
     writer = csv.DictWriter(stream, fieldnames=list(rows[0]), delimiter=delimiter)
     writer.writeheader()

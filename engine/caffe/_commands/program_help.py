@@ -12,11 +12,11 @@ _TYPES = {bool: "bool", int: "int32", str: "string"}
 
 
 class HelpAsked(Exception):
-    """A command line with a flag that shows something and ends the program.
+    """A help flag is on the command line: show something and end the program.
 
     Attributes:
         flags: the values of all flags.
-        rest: the words beside them.
+        rest: the other words.
     """
 
     def __init__(self, flags: Mapping[str, Any], rest: Sequence[str]):
@@ -29,9 +29,9 @@ class Program:
     """A command.
 
     Attributes:
-        usage: how it is called, and below that what it does.
-        flags: its own.
-        commands: what stands for this one if a word of the command line is such a command.
+        usage: the call, and below it the purpose.
+        flags: the command's own flags.
+        commands: subcommands by name; a word on the command line selects one.
     """
 
     name: str
@@ -40,11 +40,11 @@ class Program:
     commands: Mapping[str, "Program"] = field(default_factory=dict)
 
     def help_short(self) -> str:
-        """How the program is called, and its commands or its own flags."""
+        """The call, and the command's subcommands or its own flags."""
         return f"usage: {self.usage}" if self.commands else self._help([self.name])
 
     def answer(self, asked: HelpAsked) -> str:
-        """What is shown for a help flag."""
+        """The text to print for a help flag."""
         chosen = next((self.commands[word] for word in asked.rest if word in self.commands), self)
         return chosen._answer(asked.flags)
 

@@ -1,4 +1,4 @@
-"""Writing an LMDB of records as Caffe's commands do: a new folder, a commit every thousand records."""
+"""Writes an LMDB of records as Caffe's commands do: a new folder, a commit every thousand records."""
 
 import fcntl
 import os
@@ -15,16 +15,16 @@ _AT_ONCE = 1000
 
 
 class RecordWriter:
-    """An LMDB that appears under its name when all is written and on the disk, and not at all after an exception.
+    """An LMDB that appears under its name once all of it is on disk; after an exception it never appears.
 
     A process that dies leaves ``.<name>.part``, which the next one clears.
 
     Args:
-        path: the folder to make.
-        backend: must be ``lmdb``.
+        path: the folder to create.
+        backend: ``lmdb``; no other is supported.
 
     Raises:
-        DataError: it exists already, cannot be made, or the backend is another.
+        DataError: the folder exists already or cannot be made, or the backend is another.
     """
 
     def __init__(self, path: str | Path, backend: str = "lmdb"):
@@ -75,7 +75,7 @@ class RecordWriter:
         flush_folder(self.path.parent)
 
     def put(self, key: str, value: bytes) -> bool:
-        """Add a record; True when a thousand were just committed."""
+        """Add a record; True if this committed a thousand records."""
         self._waiting.append((key.encode(errors="surrogateescape"), value))
         self.count += 1
         if self.count % _AT_ONCE:

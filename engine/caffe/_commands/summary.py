@@ -1,9 +1,9 @@
 """caffe summary: a net as a table of its layers.
 
-Output sizes are those of one image. Multiply-adds are those of convolutions, inner products and recurrent
-layers, forward, for one image; the few of all others are not counted. Parameters that layers share count
-once. The net is made as for a training, but its parameters get no values, and where a Data layer's LMDB is
-missing its crop_size tells the images' size.
+Output sizes are those of one image. Multiply-adds count one image's forward pass through convolutions,
+inner products and recurrent layers. The few of all other layers are left out. Shared parameters count
+once. The net is made as for training, but its parameters get no values. If a Data layer's LMDB is
+missing, crop_size gives the images' size.
 """
 
 import logging
@@ -43,14 +43,14 @@ class Phase:
     """A net in one phase."""
 
     name: str
-    rows: dict[int, Row]  # by the layer's place in the prototxt
+    rows: dict[int, Row]  # by the layer's number in the prototxt
     batch: int
-    values: int  # in all blobs, of the whole batch
+    values: int  # count over all blobs, for the whole batch
     notes: tuple[str, ...]
 
 
 def summary(path: str, phases: Sequence[str], level: int = 0, stages: Sequence[str] = ()) -> str:
-    """The table of a net's prototxt, for one phase or for several beside each other.
+    """The table of a net's prototxt, for one phase or for several side by side.
 
     Raises:
         CaffeError: the net cannot be read or made.
@@ -63,13 +63,13 @@ def summary(path: str, phases: Sequence[str], level: int = 0, stages: Sequence[s
 
 
 def measure(net_param: caffe_pb2.NetParameter, phase: str, level: int = 0, stages: Sequence[str] = ()) -> Phase:
-    """What a net has in one phase."""
+    """Measure a net in one phase."""
     param = caffe_pb2.NetParameter()
     param.CopyFrom(net_param)
     param.state.phase, param.state.level = caffe_pb2.Phase.Value(phase), level
     param.state.stage.extend(stages)
     level_before = logger.level
-    logger.setLevel(logging.WARNING)  # a net tells a lot as it is made
+    logger.setLevel(logging.WARNING)  # because a net logs many lines as it is made
     try:
         filtered = filter_net(param)
         types = [layer.type for layer in filtered.layer]
@@ -92,7 +92,7 @@ def measure(net_param: caffe_pb2.NetParameter, phase: str, level: int = 0, stage
 
 
 def _places(param: caffe_pb2.NetParameter) -> list[int]:
-    """Which of a net's layers its state keeps."""
+    """The numbers of the layers that the net keeps in its state."""
     numbered = caffe_pb2.NetParameter(state=param.state)
     for number, layer in enumerate(param.layer):
         numbered.layer.add(name=str(number), include=layer.include, exclude=layer.exclude)
@@ -100,7 +100,7 @@ def _places(param: caffe_pb2.NetParameter) -> list[int]:
 
 
 def _without_data(layer: caffe_pb2.LayerParameter) -> str:
-    """Let an Input take the place of a Data layer whose images are missing; returns a note about it."""
+    """Replace a Data layer without its images by an Input; returns a note about it."""
     source, crop = layer.data_param.source, layer.transform_param.crop_size
     if layer.type != "Data" or Path(source, "data.mdb").is_file():
         return ""
@@ -139,7 +139,7 @@ def _row(layer: caffe_pb2.LayerParameter, made: Layer, shapes: dict[str, tuple[i
 
 
 def _multiply_adds(layer: caffe_pb2.LayerParameter, blobs: list, bottoms: list, tops: list) -> int:
-    """Of one image forward: each weight, as often as it is used."""
+    """One image's multiply-adds forward: each weight counts as often as it is used."""
     if layer.type in ("Convolution", "Deconvolution"):  # a top for each bottom
         maps = tops if layer.type == "Convolution" else bottoms
         return prod(blobs[0]) * sum(prod(shape[layer.convolution_param.axis + 1 :]) for shape in maps)
@@ -167,7 +167,7 @@ def _window(layer: caffe_pb2.LayerParameter) -> str:
 
 
 def _sides(param, name: str, side: str) -> str:
-    """`5x5` of a kernel; of stride and pad `2`, or `2x1` where sides differ; '' for the default."""
+    """A kernel as `5x5`, stride and pad as `2`, or `2x1` if sides differ, and '' for the default."""
     if param.HasField(f"{side}_h") or param.HasField(f"{side}_w"):
         sizes = [getattr(param, f"{side}_{axis}") for axis in "hw"]
     else:
@@ -210,5 +210,5 @@ def _totals(name: str, phases: Sequence[Phase]) -> list[str]:
 
 
 def _bytes(values: int) -> str:
-    """Of float32 values: 4.0 MB."""
+    """The size of float32 values as text, such as 4.0 MB."""
     return f"{values * _FLOAT_BYTES / 1e6:,.1f} MB"

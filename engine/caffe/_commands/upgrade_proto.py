@@ -1,10 +1,10 @@
-"""upgrade_net_proto_text, upgrade_net_proto_binary, upgrade_solver_proto_text: files of older Caffes to today's form.
+"""upgrade_net_proto_text, upgrade_net_proto_binary, upgrade_solver_proto_text: upgrade older Caffes' files.
 
     upgrade_net_proto_text OLD.prototxt NEW.prototxt
     upgrade_net_proto_binary OLD.caffemodel NEW.caffemodel
     upgrade_solver_proto_text OLD.prototxt NEW.prototxt
 
-The exit status is 1 where something had to be left out, and the log says what; 2 where OLD does not parse.
+The exit code is 1 if something had to be left out, which the log names. It is 2 if OLD does not parse.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,17 +23,17 @@ from caffe.proto import caffe_pb2
 
 
 def upgrade_net_proto_text(arguments: Sequence[str] | None = None) -> int:
-    """The command of this name; returns its exit status."""
+    """Run the command of this name; returns its exit code."""
     return _run("upgrade_net_proto_text", arguments, caffe_pb2.NetParameter, _read_text, _write_text)
 
 
 def upgrade_net_proto_binary(arguments: Sequence[str] | None = None) -> int:
-    """The command of this name; returns its exit status."""
+    """Run the command of this name; returns its exit code."""
     return _run("upgrade_net_proto_binary", arguments, caffe_pb2.NetParameter, _read_binary, _write_binary)
 
 
 def upgrade_solver_proto_text(arguments: Sequence[str] | None = None) -> int:
-    """The command of this name; returns its exit status."""
+    """Run the command of this name; returns its exit code."""
     return _run("upgrade_solver_proto_text", arguments, caffe_pb2.SolverParameter, _read_text, _write_text)
 
 

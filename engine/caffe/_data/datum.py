@@ -1,4 +1,4 @@
-"""Records: what a Datum holds, checked before it is used."""
+"""Records: a Datum's content, checked before it is used."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -11,19 +11,19 @@ from caffe.proto import caffe_pb2
 
 
 def parse_datum(content: bytes, where: str) -> caffe_pb2.Datum:
-    """A record's Datum.
+    """Parse one record's Datum.
 
     Raises:
-        DataError: it is none.
+        DataError: the record is not a Datum.
     """
     return parse_datums([content], lambda _: where)[0]
 
 
 def parse_datums(contents: Iterable[bytes], where: Callable[[int], str]) -> list[caffe_pb2.Datum]:
-    """The Datums of some records; ``where`` gives a message's start for the record of an index.
+    """Parse the Datums of some records; ``where`` gives the start of a message for a record's index.
 
     Raises:
-        DataError: one is none.
+        DataError: a record is not a Datum.
     """
     datums: list[caffe_pb2.Datum] = []
     try:
@@ -37,10 +37,10 @@ def parse_datums(contents: Iterable[bytes], where: Callable[[int], str]) -> list
 def datum_to_image(datum: caffe_pb2.Datum, transform: caffe_pb2.TransformationParameter, where: str) -> np.ndarray:
     """The values of a Datum as (channels, height, width): uint8, or float32 for float_data.
 
-    Encoded images are decoded as OpenCV does: BGR; gray stays one channel unless force_color.
+    Encoded images are decoded as OpenCV does, to BGR; gray stays one channel unless force_color is set.
 
     Raises:
-        DataError: the data is not what channels * height * width says, or does not decode.
+        DataError: the data has another size than channels * height * width, or does not decode.
     """
     if datum.encoded:
         return _decode(datum.data, transform, where)
@@ -49,13 +49,13 @@ def datum_to_image(datum: caffe_pb2.Datum, transform: caffe_pb2.TransformationPa
 
 
 def stack_pixels(datums: Sequence[caffe_pb2.Datum], where: Sequence[str]) -> np.ndarray:
-    """The pixels of Datums of one size that hold bytes and are not encoded, with one copy of each.
+    """The pixels of Datums of one size that hold unencoded bytes, with one copy of each.
 
     Returns:
         uint8 (number of Datums, channels, height, width).
 
     Raises:
-        DataError: the data of one is not what its channels * height * width says, or they differ in size.
+        DataError: a Datum's data has another size than channels * height * width, or the Datums differ in size.
     """
     shapes = [_checked_shape(datum, len(datum.data), name) for datum, name in zip(datums, where, strict=True)]
     for shape, name in zip(shapes, where, strict=True):
@@ -65,7 +65,7 @@ def stack_pixels(datums: Sequence[caffe_pb2.Datum], where: Sequence[str]) -> np.
 
 
 def _checked_shape(datum: caffe_pb2.Datum, count: int, where: str) -> tuple[int, int, int]:
-    # Python's integers: sizes made to overflow must not pass for the right ones.
+    # Python's integers do not overflow, so a false size cannot pass as the right one.
     shape = (datum.channels, datum.height, datum.width)
     if min(shape) < 1 or shape[0] * shape[1] * shape[2] != count:
         raise DataError(f"{where}: {count} values are not an image of {shape}.")

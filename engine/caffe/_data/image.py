@@ -1,8 +1,8 @@
-"""Images from files, and bilinear resizing, as Caffe has them from OpenCV 4 (ReadImageToCVMat of util/io.cpp).
+"""Image files and bilinear resizing with the bytes of Caffe's OpenCV 4 (ReadImageToCVMat of util/io.cpp).
 
-resize gives OpenCV's bytes: INTER_LINEAR on bytes is done there in whole numbers, which are the same here.
-PNG, BMP and JPEG decode to OpenCV's bytes, JPEGs where Pillow's and OpenCV's libjpeg decode alike; a PNG's gamma
-is left alone. upright says which images are turned as their camera says.
+resize gives OpenCV's bytes, because both compute INTER_LINEAR on bytes in whole numbers. PNG, BMP and
+JPEG decode to OpenCV's bytes, JPEG only if Pillow's and OpenCV's libjpeg decode alike. A PNG's gamma is
+ignored. upright turns images as their camera recorded.
 """
 
 import io
@@ -17,9 +17,9 @@ from caffe._error import DataError
 from caffe._files.read_file import IMAGE, read_file
 
 FORMATS = ("JPEG", "PNG", "BMP", "PPM", "TIFF", "WEBP")
-"""Pillow's decoders that are used: those of OpenCV's formats that people train on. Fewer decoders, fewer holes."""
+"""The only Pillow decoders in use, for OpenCV's common training formats. Fewer decoders mean fewer security holes."""
 MOST_PIXELS = 89_478_485
-"""Of an image, beyond which Pillow warns: 0.27 GB in color. A small file can say that it has far more."""
+"""The most pixels of an image, 0.27 GB in color; Pillow warns beyond it. A small file can claim far more."""
 
 _ORIENTATION = 0x112  # EXIF's tag
 _TURNS = {
@@ -31,18 +31,18 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_UNIT = 2048  # weights of a resize are whole numbers of this
+_UNIT = 2048  # Resize weights are whole multiples of 1 / _UNIT.
 
 
 def read_image(path: str | Path, color: bool = True, size: tuple[int, int] | None = None) -> np.ndarray:
-    """An image file as (height, width, channels), uint8: 3 channels BGR, or 1 gray.
+    """Read an image file as (height, width, channels), uint8: 3 channels BGR, or 1 gray.
 
     Args:
-        path: of a file that Pillow reads. A camera's orientation is applied (see :func:`upright`).
-        size: (height, width) to resize to; None leaves it.
+        path: a file that Pillow reads. A camera's orientation is applied (see :func:`upright`).
+        size: (height, width) to resize to, or None to keep the size.
 
     Raises:
-        DataError: it is missing or does not decode.
+        DataError: the file is missing or does not decode.
     """
     begin = "Could not open or find file"
     pixels = decode_image(read_file(path, IMAGE, DataError, begin), f"{begin} {path}", color)
@@ -51,10 +51,10 @@ def read_image(path: str | Path, color: bool = True, size: tuple[int, int] | Non
 
 @contextmanager
 def open_image(content: bytes, where: str) -> Iterator[Image.Image]:
-    """An image file's content, open in Pillow, of a format and a size that may be decoded.
+    """Open an image file's content in Pillow, if its format and size may be decoded.
 
     Raises:
-        DataError: it is not, or what is done with it finds that it is cut or damaged.
+        DataError: they may not, or the image proves to be cut or damaged while it is used.
     """
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
@@ -69,14 +69,14 @@ def open_image(content: bytes, where: str) -> Iterator[Image.Image]:
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """An open image, turned as its EXIF orientation says: what all of Caffe's readers of image files show.
+    """Turn an open image by its EXIF orientation, for all of Caffe's readers of image files.
 
     Real Caffe's readers (Debian 11: OpenCV 4.5, scikit-image 0.18) agree on three formats. They turn a JPEG in all
     eight orientations. They turn neither a PNG nor a WebP, and read no orientation in XMP. On TIFF they differ:
-    OpenCV turns it and caffe.io.load_image does not. Here all readers turn it, as Pillow does by itself. Real Caffe
-    turns no encoded JPEG of a Datum without force_color or force_gray; here it is turned too.
+    OpenCV turns it and caffe.io.load_image does not. Here all readers turn it, because Pillow already does.
+    Real Caffe turns a Datum's encoded JPEG only with force_color or force_gray; here it is always turned.
     """
-    # A camera's JPEG with more than one picture in it is "MPO" to Pillow.
+    # Pillow calls a camera's JPEG with several pictures "MPO".
     if image.format not in ("JPEG", "MPO") or "exif" not in image.info:
         return image
     # Pillow's exif_transpose also obeys XMP, and fails on damaged EXIF.
@@ -88,19 +88,19 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 def decode_image(content: bytes, where: str, color: bool | None = True) -> np.ndarray:
-    """An image file's content, as :func:`read_image` gives it.
+    """Decode an image file's content, as :func:`read_image` returns it.
 
     Args:
-        where: its name, for errors.
-        color: None for as many channels as it has: gray stays gray.
+        where: the image's name, for errors.
+        color: None keeps the image's channels, so gray stays gray.
 
     Raises:
-        DataError: it does not decode.
+        DataError: the image does not decode.
     """
     with open_image(content, where) as image:
         is_png = image.format == "PNG"
         if color is False and not is_png:
-            image.draft("L", image.size)  # a JPEG's luminance that is stored, not one made of colors
+            image.draft("L", image.size)  # a JPEG's stored luminance, not one computed from colors
         pixels = _bgr(upright(image))
     if pixels.shape[2] == 1:
         return pixels.repeat(3, axis=2) if color else pixels
@@ -108,13 +108,13 @@ def decode_image(content: bytes, where: str, color: bool | None = True) -> np.nd
 
 
 def _bgr(image: Image.Image) -> np.ndarray:
-    """Pixels (height, width, 1 or 3), uint8; of 16 bits the upper 8; alpha is dropped."""
+    """Pixels as uint8 (height, width, 1 or 3); 16 bits keep the upper 8, and alpha is dropped."""
     if image.mode.startswith("I;16") or image.mode == "I":
         return (np.asarray(image).astype(np.int64) >> 8).astype(np.uint8)[:, :, None]
     if image.mode in ("1", "L", "LA"):
         return np.asarray(image.convert("L"))[:, :, None]
     if image.mode == "CMYK":
-        # Pillow turns Adobe's inverted inks round; OpenCV takes them as stored.
+        # Pillow inverts Adobe's inverted inks; OpenCV uses them as stored.
         ink = 255 - np.asarray(image, np.int32)
         rgb = ink[:, :, 3:] - ((255 - ink[:, :, :3]) * ink[:, :, 3:] >> 8)
         return rgb[:, :, ::-1].astype(np.uint8)
@@ -122,7 +122,7 @@ def _bgr(image: Image.Image) -> np.ndarray:
 
 
 def _gray(bgr: np.ndarray, from_png: bool) -> np.ndarray:
-    # libpng's weights are cut to 15 bits and its result is cut; OpenCV's have 14 bits and are rounded.
+    # libpng's weights and result are truncated, with 15 bits. OpenCV's have 14 bits and are rounded.
     weights, half, bits = ((3737, 19234, 9797), 0, 15) if from_png else ((1868, 9617, 4899), 1 << 13, 14)
     return ((bgr.astype(np.int32) @ np.array(weights, np.int32) + half) >> bits).astype(np.uint8)[:, :, None]
 
@@ -131,7 +131,7 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Resize an image (rows, columns, channels) of bytes as cv::resize does with INTER_LINEAR.
 
     Returns:
-        uint8 (height, width, channels). Halved in both directions each pixel is the mean of four.
+        uint8 (height, width, channels). If both sides are halved, each pixel is the mean of four.
     """
     rows, columns = image.shape[:2]
     if (rows, columns) == (height, width):
@@ -140,7 +140,7 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
         quarters = image.reshape(height, 2, width, 2, -1).astype(np.int32)
         return ((quarters.sum((1, 3)) + 2) >> 2).astype(np.uint8)
     left, part = _places(columns, width)
-    # Across, a pixel beyond the border counts as the border's; down, weights stay and rows repeat.
+    # Across, the border's pixel stands in for pixels beyond it; down, weights stay and rows repeat.
     part = np.where((left < 0) | (left >= columns - 1), np.float32(0), part)
     left = left.clip(0, columns - 1)
     top, down = _places(rows, height)
@@ -158,7 +158,7 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _places(length: int, new_length: int) -> tuple[np.ndarray, np.ndarray]:
-    """For each new pixel the old one before its centre, and how far beyond that one's centre it lies."""
+    """Return, for each new pixel, the old pixel before its centre and the distance between their centres."""
     scale = 1 / (new_length / length)
     place = ((np.arange(new_length) + 0.5) * scale - 0.5).astype(np.float32)
     before = np.floor(place)

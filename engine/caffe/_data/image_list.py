@@ -11,14 +11,14 @@ _INT32 = range(-(2**31), 2**31)
 
 
 def read_image_list(path: str, begin: str = "Could not open file") -> list[tuple[str, int]]:
-    """Lines of ``NAME LABEL`` as pairs; the label begins after the last space.
+    """Read lines of ``NAME LABEL`` as pairs; the label begins after the last space.
 
-    Lines end where C++'s getline has them end: a name may hold whatever else Unicode takes for a line's end.
-    Real Caffe takes the digits that a label begins with, cut to 32 bits, and 0 without any. Where that is another
-    number than the one written, this is an error. A list without any label gives 0, as there.
+    Only a line feed ends a line, as for C++'s getline, so names may hold Unicode's other line ends. Real
+    Caffe reads a label's leading digits, cut to 32 bits, or 0 without any. If that differs from the number
+    in the file, this raises an error. As in Caffe, a list without any label gives 0.
 
     Args:
-        begin: how the message of a file that cannot be opened begins.
+        begin: beginning of the message for a file that cannot be opened.
 
     Raises:
         DataError: the file is missing or cannot be read, or a label is no whole number of 32 bits.
@@ -48,7 +48,7 @@ def read_image_list(path: str, begin: str = "Could not open file") -> list[tuple
 
 
 def _label(text: bytes, where: str) -> int:
-    # What C++ takes for white space is no part of it; 3.0 is the number 3.
+    # Strip what C++ counts as white space, and read 3.0 as the number 3.
     value = parse_int32(re.sub(rb"\.0*$", b"", text.strip()))
     if value is None:
         shown = os.fsdecode(text.strip())[:40]
@@ -60,8 +60,8 @@ def _label(text: bytes, where: str) -> int:
 
 
 def parse_int32(text: bytes) -> int | None:
-    """The whole number of 32 bits that a text is; None for any other text."""
-    # Thousands of digits would make int() raise.
+    """Parse a whole number of 32 bits; returns None for any other text."""
+    # int() would raise for thousands of digits.
     if not re.fullmatch(rb"[+-]?0*\d{1,10}", text):
         return None
     value = int(text)

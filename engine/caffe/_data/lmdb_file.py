@@ -1,18 +1,19 @@
-"""LMDBs are opened here, to be read, after a look at their pages.
+"""Opens LMDBs for reading, after a check of their pages.
 
-A file that was cut or a flipped byte must not end the process or make records disappear. So the tree of pages is
-walked first (_data/lmdb_walk.py), with reads that can only fall short. That takes the branch and leaf pages, about one page
-in 160 of Tiny ImageNet's, and not the records. A record is checked when it is read (_data/datum.py), and no check can
-know a pixel. ``lmdb.verify``, which looks at more, reads a page of every record: minutes on a cold disk.
+A cut file or a flipped byte must not end the process or make records disappear. So the tree of pages is
+walked first (_data/lmdb_walk.py), with reads that can only fall short. The walk reads the branch and leaf
+pages, about one page in 160 of Tiny ImageNet's, and not the records. A record is checked when it is read
+(_data/datum.py), and no check can find a wrong pixel. ``lmdb.verify`` checks more, but reads a page of
+every record, which takes minutes on a cold disk.
 
-The walk notes where each record lies, and the records are read from a map of the file, without py-lmdb. py-lmdb
-refuses to open the same files (by device and inode) twice in a process, since liblmdb's POSIX locks belong to the
-process. A script that had the LMDB open would keep a net from it, and a net the script; real Caffe lets both open it
-in any order. Nothing here meets py-lmdb's environments: data.mdb is only opened and mapped, and the entry in the
-reader table (_data/lmdb_readers.py) looks like another process's.
+The walk notes the place of each record. Records are then read from a map of the file, without py-lmdb.
+py-lmdb refuses to open the same files (by device and inode) twice in a process. The reason is that
+liblmdb's POSIX locks belong to the process. With py-lmdb, a script and a net could not both open an LMDB.
+Real Caffe lets both open it in any order. Nothing here touches py-lmdb's environments: data.mdb is only
+opened and mapped. The entry in the reader table (_data/lmdb_readers.py) looks like another process's.
 
-Each LmdbFile is one committed state, as a read transaction of real Caffe is. A net made later opens the folder again,
-and so reads what is there then: added records, or another LMDB of the same name.
+Each LmdbFile is one committed state, like a read transaction of real Caffe. A net made later opens the
+folder again. It then reads added records, or another LMDB of the same name.
 """
 
 import mmap
@@ -29,19 +30,19 @@ from caffe._data.lmdb_walk import Index, walk
 from caffe._error import DataError
 
 _TO_DO = "build it again, or copy it again from where it is whole"
-_TRIES = 20  # as often a writer may change an LMDB while it is opened
+_TRIES = 20  # attempts to open an LMDB that a writer keeps changing
 
 
 class LmdbFile:
-    """A committed state of an LMDB, open to be read inside ``with``.
+    """A committed state of an LMDB, open for reading inside ``with``.
 
-    liblmdb's writers reuse the pages of a state from the third commit after it on, unless the reader table has an
-    entry for it. So ``with`` ends in DataError if there is no entry and a writer came so far: what was read may
-    be other records.
+    liblmdb's writers reuse a state's pages from the third commit after it. An entry in the reader table
+    prevents that. Without one, the pages may hold other records once a writer has reached that commit. The
+    end of ``with`` then raises DataError.
 
     Attributes:
         source: the LMDB's folder.
-        index: where its records lie.
+        index: the places of the LMDB's records.
     """
 
     def __init__(self, source: str, folder: str, file: int, state: State):
@@ -57,7 +58,7 @@ class LmdbFile:
         self._keep(lmdb_readers.enter(folder, self._status, state.transaction))
 
     def _keep(self, entry: lmdb_readers.ReaderEntry | None) -> None:
-        """Rely on an entry, unless it came so late that a writer may not have seen it."""
+        """Use an entry, unless it came so late that a writer may have missed it."""
         if entry is not None and self.is_young():
             self._entry = entry
             weakref.finalize(self, entry.release)
@@ -68,7 +69,7 @@ class LmdbFile:
         return len(self.index)
 
     def key(self, at: int) -> bytes:
-        """Key of a record, by its place in the order of keys."""
+        """Key of a record, by its number in the order of keys."""
         start = self.index.key_starts[at]
         return self._map[start : start + self.index.key_lengths[at]]
 
@@ -76,7 +77,7 @@ class LmdbFile:
         return self._map[self.index.starts[at] : self.index.ends[at]]
 
     def find(self, key: bytes) -> int | None:
-        """Place of the record with this key."""
+        """Number of the record with this key."""
         (wanted,) = self.state.ranks([key])
         at = bisect_left(range(len(self)), wanted, key=lambda at: self.state.ranks([self.key(at)])[0])
         return at if at < len(self) and self.key(at) == key else None
@@ -96,15 +97,15 @@ class LmdbFile:
             ) from None
 
     def is_intact(self) -> bool:
-        """That no writer can have reused a page of this state yet."""
+        """True if no writer can have reused a page of this state yet."""
         if not self.is_young():
             return self._entry is not None and self._entry.holds()
-        if self._entry is None and self._changed():  # there may be a lock.mdb now
+        if self._entry is None and self._changed():  # A lock.mdb may exist now.
             self._keep(lmdb_readers.enter(self._folder, self._status, self.state.transaction))
         return True
 
     def is_young(self) -> bool:
-        """At most one transaction was committed after it. An entry that was made before this was seen counts."""
+        """True if at most one transaction was committed after this state. An entry made before this check counts."""
         own, other = self._metas()
         slot = self.state.slot
         return own == self.state.metas[slot] and (
@@ -115,7 +116,7 @@ class LmdbFile:
         return self._metas()[1] != self.state.metas[1 - self.state.slot]
 
     def _metas(self) -> tuple[bytes, bytes]:
-        """The first page that this state is of, and the other, as they are now."""
+        """The current contents of this state's own first page, and of the other one."""
         own, other = self._places
         return self._map[own : own + META_BYTES], self._map[other : other + META_BYTES]
 
@@ -124,13 +125,13 @@ _files: weakref.WeakValueDictionary[tuple, LmdbFile] = weakref.WeakValueDictiona
 
 
 def open_lmdb(source: str) -> LmdbFile:
-    """The newest state of an LMDB, open to be read; nothing is created, so the folder may be read-only.
+    """Open the newest state of an LMDB for reading; this creates nothing, so the folder may be read-only.
 
     Args:
-        source: its folder.
+        source: the LMDB's folder.
 
     Raises:
-        DataError: it is missing, cut, damaged, or not an LMDB of records.
+        DataError: the LMDB is missing, cut or damaged, or does not hold records.
     """
     path = Path(source) / "data.mdb"
     if not path.is_file():
@@ -157,10 +158,10 @@ def _why_not(source: Path) -> str:
 
 
 def _open_state(source: str, file: int) -> LmdbFile | None:
-    """The state of now; None if writers changed it before it was checked."""
+    """The current state, or None if writers changed it during the check."""
     status = os.fstat(file)
     state = _state(file, status.st_size)
-    # The same state is checked once, and has one entry, for all nets.
+    # All nets share one check and one entry of the same state.
     key = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, state.metas)
     found = _files.get(key)
     if found is not None:
@@ -168,7 +169,7 @@ def _open_state(source: str, file: int) -> LmdbFile | None:
     try:
         found = LmdbFile(source, os.path.realpath(source), file, state)
         found.index = walk(_reader(file), state)
-    except (Damaged, Unreadable, ValueError) as error:  # ValueError: it became too short for the map
+    except (Damaged, Unreadable, ValueError) as error:  # ValueError: the file became too short for the map.
         with suppress(Damaged, Unreadable):
             if _state(file, os.fstat(file).st_size).metas != state.metas:
                 return None
@@ -196,10 +197,10 @@ def damaged(where: str | Path, error: Damaged | Unreadable) -> DataError:
 
 
 def check(path: Path) -> int:
-    """Walk the pages of a data.mdb; returns how many records it holds.
+    """Walk the pages of a data.mdb; returns its number of records.
 
     Raises:
-        DataError: it is cut or damaged, or is not an LMDB of records.
+        DataError: the file is cut or damaged, or is not an LMDB of records.
     """
     try:
         with open(path, "rb", buffering=0) as file:

@@ -1,4 +1,4 @@
-"""Pages of an LMDB's data.mdb: each is checked before what it says is used.
+"""Pages of an LMDB's data.mdb, each checked before its content is used.
 
 The format is that of LMDB 0.9 on 64-bit little-endian machines (mdb.c: MDB_page, MDB_node, MDB_meta).
 """
@@ -38,28 +38,28 @@ META_BYTES = HEADER + _META.itemsize
 _MAGIC, _VERSION = 0xBEEFC0DE, 1
 _MAGIC_BYTES, _MAGIC_OF_1_0 = _MAGIC.to_bytes(4, "little"), slice(24, 28)
 _DEEPEST = 32  # levels that liblmdb's cursors hold
-_BIG, _SUB, _REPEATED = 1, 2, 4  # flags of a node: its value has pages of its own, is a database, is several values
+_BIG, _SUB, _REPEATED = 1, 2, 4  # flags of a node: its value has its own pages, is a database, is several values
 _FLAGS = (0, _BIG, _SUB, _REPEATED, _SUB | _REPEATED)
 _REVERSE_KEY, _INTEGER_KEY, _ANY_ORDER = 0x02, 0x08, 0x7E  # flags of a database
 
-Read = Callable[[int, int], bytes]  # (number of bytes, offset): those bytes, fewer at the end of the file
+Read = Callable[[int, int], bytes]  # (number of bytes, offset) to those bytes, fewer at the end of the file
 
 
 class Damaged(Exception):
-    """The pages are not as LMDB writes them; the text says what is wrong."""
+    """The pages are not as LMDB writes them; the text names the fault."""
 
 
 class Unreadable(Exception):
-    """The LMDB is not damaged, but Caffe cannot read it; the text says why and what to do."""
+    """The LMDB is not damaged, but Caffe cannot read it; the text gives the reason and the remedy."""
 
 
 @dataclass(frozen=True)
 class State:
-    """The newest committed state, as one of the two first pages has it.
+    """The newest committed state, from one of the first two pages.
 
     Attributes:
         metas: both pages' contents.
-        slot: which of them it is.
+        slot: the number of the state's page.
     """
 
     meta: np.void
@@ -74,7 +74,7 @@ class State:
         page_bytes = int(np.frombuffer(first["free"].tobytes()[:4], "<u4")[0])
         if page_bytes not in {512 << shift for shift in range(8)}:
             raise Damaged(f"its pages are said to have {page_bytes} bytes")
-        # A writer may be changing one of them: read until they stay the same.
+        # A writer may be changing one of them, so read until they stay the same.
         metas = _metas(read, page_bytes)
         while (again := _metas(read, page_bytes)) != metas:
             metas = again
@@ -85,7 +85,7 @@ class State:
 
     @property
     def transaction(self) -> int:
-        """Number of the transaction that wrote it."""
+        """Number of the transaction that wrote this state."""
         return int(self.meta["transaction"])
 
     @property
@@ -99,7 +99,7 @@ class State:
             raise Damaged(f"its tree is said to be {self.meta['depth']} pages deep")
 
     def ranks(self, keys: list[bytes]) -> list[bytes] | list[int]:
-        """What the keys are sorted by: the keys themselves but for an LMDB made with reverse_key or integerkey."""
+        """The keys' sort order: the keys themselves, unless the LMDB was made with reverse_key or integerkey."""
         if self.meta["flags"] & _REVERSE_KEY:
             return [key[::-1] for key in keys]
         if self.meta["flags"] & _INTEGER_KEY:
@@ -137,11 +137,11 @@ class Records:
     """The records of some leaf pages.
 
     Attributes:
-        keys: in the order of the pages.
-        key_starts, starts, ends: where in the file each key and each value lies.
-        big: which values have pages of their own.
-        named: databases in place of values: name and number of records.
-        repeated: the keys that have several values.
+        keys: the keys in the order of the pages.
+        key_starts, starts, ends: offsets in the file of each key and each value.
+        big: True for values with their own pages.
+        named: name and number of records of databases that replace values.
+        repeated: the keys with several values.
     """
 
     keys: list[bytes]
@@ -155,7 +155,7 @@ class Records:
 
 @dataclass
 class _Nodes:
-    """The nodes of some pages: which of the pages has each, where in all pages it begins, and what it holds."""
+    """The nodes of some pages: the page of each, its offset in all pages together, and its content."""
 
     page: np.ndarray
     at: np.ndarray
@@ -168,7 +168,7 @@ class Pages:
     """Branch and leaf pages of one state.
 
     Raises:
-        Damaged: (all methods) a page is not what LMDB writes.
+        Damaged: (all methods) a page is not as LMDB writes it.
     """
 
     def __init__(self, read: Read, state: State):
@@ -183,7 +183,7 @@ class Pages:
         return (nodes.value | nodes.flags << 32).tolist()
 
     def records(self, numbers: list[int]) -> Records:
-        """The records of leaf pages: all at once, as NumPy takes as long for one page as for twenty."""
+        """The records of leaf pages; NumPy takes as long for one page as for twenty, so pass many."""
         content = b"".join([self._page(number, LEAF) for number in numbers])
         nodes = self._nodes(numbers, content)
         big = nodes.flags == _BIG
@@ -240,7 +240,7 @@ class Pages:
             raise Damaged(text.format(numbers[page[wrong.argmax()]]))
 
     def _named(self, number: int, value: bytes) -> int:
-        """How many records a database has that stands in place of a value."""
+        """The number of records of a database that replaces a value."""
         if len(value) == DATABASE.itemsize:
             database = np.frombuffer(value, DATABASE)[0]
             if database["root"] == NO_ROOT or 2 <= database["root"] < self.state.pages:

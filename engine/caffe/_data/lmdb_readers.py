@@ -1,16 +1,16 @@
-"""An entry in an LMDB's reader table, which keeps writers from reusing the pages that are being read.
+"""An entry in an LMDB's reader table, which keeps writers from reusing pages while they are read.
 
-The table is in lock.mdb, and liblmdb's writers leave alone what a state in it needs. This module writes its
-entries as another process would, so that an environment that the script itself has open never meets them:
+The table is in lock.mdb, and liblmdb's writers spare the states that it lists. This module writes its
+entries like another process, so that they never meet an environment that the script has open:
 
-- The locks are Linux's open file description locks. They belong to this file, not to the process, so that they
-  neither replace the environment's locks nor end with them.
-- An entry names its process by a number above all process ids. ``close`` of the script's environment removes the
-  entries of its own process id only.
-- POSIX locks end when the process closes any descriptor of the file. So lock.mdb is closed only if nothing else in
-  this process has it open; otherwise the next reader uses this open file again.
+- The locks are Linux's open file description locks. They belong to this file, not to the process. So
+  they neither replace the environment's locks nor end with them.
+- An entry names its process by a number above all process ids. ``close`` of the script's environment
+  removes the entries of its own process id only.
+- POSIX locks end when the process closes any descriptor of the file. So lock.mdb is closed only if
+  nothing else in this process has it open. Otherwise the next reader reuses this open file.
 
-Nothing is created: without a lock.mdb, or one that may not be written, there is no entry.
+Nothing is created: without a writable lock.mdb there is no entry.
 
 The layout is that of LMDB 0.9 on 64-bit x86 Linux (mdb.c: MDB_txninfo, MDB_reader).
 """
@@ -44,12 +44,12 @@ if _SUPPORTED:
     _LIBC.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_int64]
 
 _open: set[int] = set()  # all descriptors of lock files that this module holds
-_unused: dict[tuple[int, int], list[int]] = defaultdict(list)  # those that may not be closed yet, by file
-_guard = threading.RLock()  # held again by a net that the garbage collection ends meanwhile
+_unused: dict[tuple[int, int], list[int]] = defaultdict(list)  # descriptors that may not be closed yet, by file
+_guard = threading.RLock()  # reentrant, because garbage collection may end a net while the lock is held
 
 
 def _forked() -> None:
-    """A forked process shares the locks of the open files: it opens its own."""
+    """Forget the open files: a forked process shares their locks, so it opens its own."""
     global _guard
     _guard = threading.RLock()
     _unused.clear()
@@ -73,7 +73,7 @@ class ReaderEntry:
         self._offset = self._claim()
 
     def holds(self) -> bool:
-        """That writers still see it."""
+        """True if writers still see the entry."""
         expected = struct.pack("<Qi", self.transaction, self._number)
         with contextlib.suppress(OSError):
             return (
@@ -83,7 +83,7 @@ class ReaderEntry:
         return False
 
     def release(self) -> None:
-        """Remove it; a forked process leaves it to the one that made it."""
+        """Remove the entry; a forked process leaves it to the process that made it."""
         if os.getpid() == self._process:
             with contextlib.suppress(OSError):
                 if self.holds():
@@ -101,14 +101,14 @@ class ReaderEntry:
             if len(free) < 2:
                 raise OSError("the last entry is left for others")
             at = free[0]
-            # liblmdb's writers look without the mutex: the number that makes it an entry comes last.
+            # liblmdb's writers look without the mutex, so write the number that makes it an entry last.
             words[at // 8], words[at // 8 + 2] = self.transaction, 0
             halves[_COUNT // 4] = max(used, (at - _TABLE) // _ENTRY + 1)
             halves[at // 4 + 2] = self._number
             return at
 
     def _forget_the_dead(self, halves: memoryview, used: int) -> None:
-        """Remove the entries of this module whose process ended before it could."""
+        """Remove this module's entries of processes that died before they could."""
         for index in range(used):
             at = (_TABLE + index * _ENTRY) // 4 + 2
             number = halves[at]
@@ -117,10 +117,10 @@ class ReaderEntry:
 
 
 def enter(folder: str, data: os.stat_result, transaction: int) -> ReaderEntry | None:
-    """An entry for a state of the LMDB in this folder; None if it has no reader table that can be written.
+    """Make an entry for a state of this folder's LMDB; None if there is no writable reader table.
 
     Args:
-        data: its data.mdb, so that another LMDB that took the folder's place is not mistaken for it.
+        data: status of the state's data.mdb, to recognize another LMDB in the same folder.
     """
     if not _SUPPORTED:
         return None
@@ -151,7 +151,7 @@ def _descriptor(path: str) -> int:
 
 
 def _joined(descriptor: int, transaction: int) -> bool:
-    """Hold the lock that all who have the LMDB open share; who comes first sets the table up, as liblmdb does."""
+    """Take the shared lock of all who have the LMDB open; as in liblmdb, the first sets up the table."""
     size = os.fstat(descriptor).st_size
     known = size >= _TABLE + 2 * _ENTRY and os.pread(descriptor, 8, 0) == struct.pack("<II", _MAGIC, _FORMAT)
     if known and _lock(descriptor, fcntl.F_WRLCK, 0):
@@ -162,7 +162,7 @@ def _joined(descriptor: int, transaction: int) -> bool:
             table[_COUNT : _COUNT + 4] = bytes(4)
             table[_TABLE:] = bytes(len(table) - _TABLE)
         return _lock(descriptor, fcntl.F_RDLCK, 0)
-    for _ in range(100):  # whoever sets it up holds it for a moment
+    for _ in range(100):  # Another process may hold the lock briefly to set up the table.
         if not known or _lock(descriptor, fcntl.F_RDLCK, 0):
             break
         time.sleep(0.001)
@@ -189,7 +189,7 @@ def _give_back(descriptor: int) -> None:
 
 
 def _files_of_others() -> set[tuple[int, int]] | None:
-    """All files that this process has open, but for those of this module; None if that cannot be known."""
+    """The files that this process has open, except this module's; None if that cannot be found out."""
     found = set()
     try:
         names = os.listdir("/proc/self/fd")
@@ -204,7 +204,7 @@ def _files_of_others() -> set[tuple[int, int]] | None:
 
 
 def _lock(descriptor: int, kind: int, at: int) -> bool:
-    """Lock one byte of the file, if no other open file has it."""
+    """Lock one byte of the file, unless another open file has locked it."""
     try:
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, at, 1, 0))
     except (BlockingIOError, PermissionError):
@@ -219,7 +219,7 @@ def _is_locked(descriptor: int, at: int) -> bool:
 
 @contextlib.contextmanager
 def _mapped(descriptor: int) -> Iterator[memoryview]:
-    """The file in memory. mmap.mmap would open it once more, and end the script's locks when it closes that."""
+    """The file in memory. mmap.mmap would open it again, and its close would end the script's locks."""
     size = os.fstat(descriptor).st_size // _ENTRY * _ENTRY
     address = _LIBC.mmap(None, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED, descriptor, 0)
     if address == ctypes.c_void_p(-1).value:
@@ -232,7 +232,7 @@ def _mapped(descriptor: int) -> Iterator[memoryview]:
 
 @contextlib.contextmanager
 def _mutex(table: memoryview) -> Iterator[None]:
-    """Hold the mutex of the reader table; OSError if it cannot be had."""
+    """Hold the mutex of the reader table; raises OSError if that fails."""
     mutex = ctypes.byref(ctypes.c_char.from_buffer(table, _MUTEXES[0]))
     for _ in range(1000):
         result = _LIBC.pthread_mutex_trylock(mutex)
@@ -250,7 +250,7 @@ def _mutex(table: memoryview) -> Iterator[None]:
 
 
 def _new_mutex() -> bytes:
-    """A mutex that processes share, and that survives one that dies with it."""
+    """A mutex for several processes that outlives the death of a process that holds it."""
     attributes, mutex = ctypes.create_string_buffer(64), ctypes.create_string_buffer(_MUTEX_BYTES)
     _LIBC.pthread_mutexattr_init(attributes)
     _LIBC.pthread_mutexattr_setpshared(attributes, 1)

@@ -1,4 +1,4 @@
-"""The tree of an LMDB's pages, walked once: it is whole, and where its records lie."""
+"""One walk through the tree of an LMDB's pages, which checks the tree and finds the records."""
 
 from array import array
 from operator import lt
@@ -7,17 +7,17 @@ import numpy as np
 
 from caffe._data.lmdb_pages import NO_ROOT, Damaged, Pages, Read, Records, State, Unreadable
 
-_AT_ONCE = 64  # leaf pages that are looked at together
+_AT_ONCE = 64  # leaf pages checked together
 _NAMED = 5  # names that a message lists
 
 
 class Index:
-    """Where the records of an LMDB lie in its file, in the order of their keys: 27 bytes for each."""
+    """The places of an LMDB's records in its file, in the order of their keys; each takes 27 bytes."""
 
     def __init__(self) -> None:
         self.key_starts, self.key_lengths = array("q"), array("H")
         self.starts, self.ends = array("q"), array("q")
-        self.big = bytearray()  # which values have pages of their own
+        self.big = bytearray()  # 1 for values with their own pages
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -31,11 +31,11 @@ class Index:
 
 
 def walk(read: Read, state: State) -> Index:
-    """The records of a state.
+    """Find the records of a state.
 
     Raises:
-        Damaged: a page is not as LMDB writes it, or is not there.
-        Unreadable: it holds named databases, or several values under a key.
+        Damaged: a page is missing or not as LMDB writes it.
+        Unreadable: the LMDB holds named databases, or several values under a key.
     """
     return _Walk(read, state).run()
 
@@ -102,7 +102,7 @@ class _Walk:
         self.last = ranks[-1:]
 
     def _check_extents(self) -> int:
-        """That records with pages of their own lie in the file and apart; returns how many pages they take."""
+        """Check that large records lie in the file and do not overlap; returns their number of pages."""
         big = np.flatnonzero(np.frombuffer(self.index.big, np.bool_))
         if not len(big):
             return 0

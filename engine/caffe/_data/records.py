@@ -1,4 +1,4 @@
-"""Records of an LMDB, in the order of their keys: one after the other, or all in a device's memory."""
+"""Records of an LMDB in the order of their keys, read one by one or kept in a device's memory."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -13,19 +13,19 @@ from caffe._log import logger
 from caffe._workers.multi_solver import ALL, Share
 from caffe.proto import caffe_pb2
 
-_AT_ONCE = 16  # records that are read before the first of them is looked at
+_AT_ONCE = 16  # records read at once
 
 
 class RecordCursor:
-    """Reads an LMDB's Datum records in the order of their keys, from the start again at the end.
+    """Reads an LMDB's Datum records in the order of their keys, and starts again at the end.
 
-    They are the records of when it was made, even if the LMDB is written or removed since.
+    The cursor keeps the records of its start, even if the LMDB is written or removed later.
 
     Args:
         source: the LMDB's folder.
 
     Raises:
-        DataError: it is missing, empty or broken.
+        DataError: the LMDB is missing, empty or broken.
     """
 
     def __init__(self, source: str):
@@ -40,7 +40,7 @@ class RecordCursor:
 
     @property
     def key(self) -> bytes:
-        """Key of the record that is next."""
+        """Key of the next record."""
         with self._file:
             return self._file.key(self._next)
 
@@ -53,15 +53,15 @@ class RecordCursor:
             raise DataError(f"Data source {self.source} has no record {key!r}: it is another one than before.")
 
     def where(self, key: bytes) -> str:
-        """A record, for the start of a message."""
+        """A record's name, for the start of a message."""
         return f"Data source {self.source}, record {key.decode(errors='replace')}"
 
     def peek(self) -> caffe_pb2.Datum:
-        """The next record, without going on."""
+        """The next record, which stays the next one."""
         return self._read([self._next])[1][0]
 
     def to_the_end(self) -> Iterator[caffe_pb2.Datum]:
-        """The next record and all after it; while one is looked at, ``key`` is its key."""
+        """Yield the next record and all after it; meanwhile ``key`` is the current record's key."""
         for begin in range(self._next, len(self), _AT_ONCE):
             places = range(begin, min(begin + _AT_ONCE, len(self)))
             _, datums = self._read(places)
@@ -69,7 +69,7 @@ class RecordCursor:
                 yield datum
 
     def identity(self) -> str:
-        """Number of records, first and last key, and a hash of these two records; the next record stays the next."""
+        """Number of records, first and last key, and a hash of these two records; the cursor stays."""
         hashed = hashlib.sha256()
         with self._file:
             keys = []
@@ -79,11 +79,11 @@ class RecordCursor:
         return f"{len(self)} records, {keys[0]} to {keys[1]} ({hashed.hexdigest()[:12]})"
 
     def take(self, count: int, share: Share = ALL) -> tuple[list[bytes], list[caffe_pb2.Datum]]:
-        """The next ``count`` records and their keys; goes on past them, and from the start again at the end.
+        """Return the next ``count`` records and their keys, and move past them; the end wraps to the start.
 
         Args:
-            share: of the next ``count`` times as many for each solver, which ones; goes on past all of them, so
-                that where all solvers took theirs, the same record is next for all.
+            share: one solver's part of the next ``count`` times as many records. The cursor moves past all of
+                them. After all solvers took theirs, the same record is next for all.
         """
         total, end = len(self), self._next + count * share.count
         found = self._read([at % total for at in range(self._next + share.rank, end, share.count)])
@@ -99,13 +99,13 @@ class RecordCursor:
 
 
 class ResidentRecords:
-    """All records of an LMDB in a device's memory, for what would starve if it waited for the host.
+    """All records of an LMDB in a device's memory, because waiting for the host would starve the device.
 
     Attributes:
-        keys: of the records, in order.
+        keys: the records' keys, in order.
         pixels: uint8 (number of records, channels, height, width).
         labels: float32 (number of records).
-        next: index of the record that is next.
+        next: index of the next record.
     """
 
     _CHUNK = 1000
@@ -116,7 +116,7 @@ class ResidentRecords:
 
     @classmethod
     def load(cls, source: str, device: torch.device, room: int) -> "ResidentRecords | None":
-        """Read an LMDB; None where it takes more than ``room`` bytes, or its records are no images of one size.
+        """Read an LMDB; None if it takes more than ``room`` bytes, or its records are not images of one size.
 
         Raises:
             DataError: a record is broken.
@@ -144,15 +144,15 @@ class ResidentRecords:
 
     @property
     def key(self) -> bytes:
-        """Key of the record that is next."""
+        """Key of the next record."""
         return self.keys[self.next]
 
     def seek(self, key: bytes) -> None:
-        """Make the record with this key the next one; the LMDB is known to have it."""
+        """Make the record with this key the next one; the LMDB must have it."""
         self.next = self.keys.index(key)
 
     def take(self, count: int, share: Share = ALL) -> tuple[torch.Tensor, torch.Tensor]:
-        """Pixels and labels of the next ``count`` records, as :meth:`RecordCursor.take` has them."""
+        """Return pixels and labels of the next ``count`` records, chosen as by :meth:`RecordCursor.take`."""
         start, total = self.next, len(self.keys)
         end = start + count * share.count
         self.next = end % total

@@ -1,9 +1,9 @@
-"""Resizing of images as real pycaffe does it, without scikit-image or SciPy.
+"""Resizes images as real pycaffe does, without scikit-image or SciPy.
 
-pycaffe calls skimage.transform.resize(mode='constant') for 1 and 3 channels and
-scipy.ndimage.zoom for others. Both work on rows and columns apart, so each is a matrix on either
-side of the image. Values follow scikit-image 0.18 and SciPy 1.6, those of Debian 11's Caffe:
-since 0.15 scikit-image smooths an image before it makes it smaller (pycaffe of 2015 did not).
+pycaffe calls skimage.transform.resize(mode='constant') for 1 and 3 channels and scipy.ndimage.zoom for
+others. Both treat rows and columns separately, so each is a matrix on either side of the image. Values
+follow scikit-image 0.18 and SciPy 1.6, the versions of Debian 11's Caffe. Since 0.15 scikit-image smooths
+an image before it shrinks it; pycaffe of 2015 did not.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -22,14 +22,14 @@ def resize_image(image: np.ndarray, size: tuple[int, int], order: int = 1) -> np
         float32 (size[0], size[1], channels).
 
     Raises:
-        ValueError: another order, or an empty size.
+        ValueError: another order is given, or an empty size.
     """
     _check(image, size, order)
     if image.shape[2] not in (1, 3):
         sample = _spline if order == 3 else partial(_sample, order=order, mode="constant")
         axes = [sample(_corner_to_corner(n, m), n) for n, m in zip(image.shape, size, strict=False)]
         result = _apply(axes, image)
-        if np.issubdtype(image.dtype, np.integer):  # SciPy gives what it was given
+        if np.issubdtype(image.dtype, np.integer):  # SciPy keeps the input's type.
             limits = np.iinfo(image.dtype)
             result = np.floor(result + 0.5).clip(limits.min, limits.max)
         return result.astype(np.float32)
@@ -52,22 +52,22 @@ def resize(
     preserve_range: bool = False,
     anti_aliasing: bool | None = None,
 ) -> np.ndarray:
-    """skimage.transform.resize of scikit-image 0.18, which is what caffe.io.resize is in real pycaffe.
+    """skimage.transform.resize of scikit-image 0.18, which real pycaffe has as caffe.io.resize.
 
     Args:
-        image: (height, width) or (height, width, channels); whole numbers are taken to floats from 0 to 1.
+        image: (height, width) or (height, width, channels); whole numbers become floats from 0 to 1.
         output_shape: (height, width), or with the image's channels.
         order: 0 nearest, 1 linear, 3 cubic; by default 1, or 0 for bool.
-        mode: what is outside: reflect, symmetric, edge, wrap, or constant, which is cval.
+        mode: the outside values: reflect, symmetric, edge, wrap, or constant, which uses cval.
         clip: keep the values within those of the image.
-        preserve_range: leave whole numbers in their range, as floats.
-        anti_aliasing: smooth before making it smaller; by default True but for bool.
+        preserve_range: True keeps whole numbers in their range, as floats.
+        anti_aliasing: True smooths before shrinking; the default is True except for bool.
 
     Returns:
-        An array of output_shape: float64, or float32 for float32.
+        An array of output_shape: float64, or float32 for a float32 image.
 
     Raises:
-        ValueError: what is asked for is not supported.
+        ValueError: an argument is not supported.
     """
     if mode not in _MODES:
         raise ValueError(f"mode {mode!r} is not supported: {', '.join(_MODES)} are.")
@@ -96,7 +96,7 @@ def _check(image: np.ndarray, size: tuple[int, int], order: int) -> None:
 
 
 def _smoothed(image: np.ndarray, size: tuple[int, int], mode: str, cval: float = 0, whole: bool = False) -> np.ndarray:
-    """What is made smaller, smoothed. Whole numbers stay whole after each axis."""
+    """Smooth an image along the axes that shrink. Whole numbers stay whole after each axis."""
     for axis, (length, new_length) in enumerate(zip(image.shape, size, strict=False)):
         if length > new_length:
             image = _along(axis, _blur(length, length / new_length, mode), image - cval) + cval
@@ -107,13 +107,13 @@ def _smoothed(image: np.ndarray, size: tuple[int, int], mode: str, cval: float =
 def _interpolated(
     image: np.ndarray, size: tuple[int, int], order: int, mode: str, cval: float = 0, clip: bool = True
 ) -> np.ndarray:
-    """Float64 (height, width, channels), between cell centres."""
+    """Interpolate between cell centres; returns float64 (height, width, channels)."""
     axes = [_sample(_cell_centres(n, m), n, order, mode) for n, m in zip(image.shape, size, strict=False)]
     result = _apply(axes, image - cval) + cval
     return np.clip(result, image.min(), image.max()) if clip and order else result
 
 
-# How an index outside of a line of values is brought inside; of constant it has none.
+# Each function brings an index outside of a line of values inside; constant leaves it outside.
 _MODES: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "constant": lambda index, length: index,
     "edge": lambda index, length: index.clip(0, length - 1),
@@ -139,17 +139,17 @@ def _along(axis: int, matrix: np.ndarray, image: np.ndarray) -> np.ndarray:
 
 
 def _cell_centres(length: int, new_length: int) -> np.ndarray:
-    # Pixels are cells: the outer edges of both images lie on each other.
+    # Pixels are cells, so the outer edges of both images coincide.
     return (np.arange(new_length) + 0.5) * (length / new_length) - 0.5
 
 
 def _corner_to_corner(length: int, new_length: int) -> np.ndarray:
-    # Pixels are points: the first and the last of both images lie on each other.
+    # Pixels are points, so the first and the last of both images coincide.
     return np.linspace(0, length - 1, new_length)
 
 
 def _matrix(length: int, rows: int, taps: Iterable[tuple[np.ndarray, np.ndarray]], mode: str) -> np.ndarray:
-    """The matrix (rows, length) that adds up weighted values of a line: taps are (index, weight), each (rows)."""
+    """The matrix (rows, length) that sums weighted values of a line; taps are (index, weight), each (rows)."""
     matrix = np.zeros((rows, length))
     for index, weight in taps:
         index = _MODES[mode](index, length)
@@ -184,7 +184,7 @@ def _spline(places: np.ndarray, length: int) -> np.ndarray:
 
 
 def _blur(length: int, factor: float, mode: str) -> np.ndarray:
-    """The matrix (length, length) that smooths a line before it is made ``factor`` times shorter."""
+    """The matrix (length, length) that smooths a line before it shrinks by ``factor``."""
     sigma = (factor - 1) / 2
     radius = int(4 * sigma + 0.5)
     distance = np.arange(-radius, radius + 1)

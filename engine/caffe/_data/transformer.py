@@ -1,4 +1,4 @@
-"""What a data layer does to records: crop, mirror, subtract the mean, scale (data_transformer.cpp)."""
+"""A data layer's transformation of records: crop, mirror, subtract the mean, scale (data_transformer.cpp)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from caffe.proto import caffe_pb2
 
 
 class Windows(NamedTuple):
-    """What is cut out of each record of a batch: whole numbers, one for each record."""
+    """The windows cut out of a batch's records: whole numbers, one for each record."""
 
     top: np.ndarray
     left: np.ndarray
@@ -24,12 +24,12 @@ class Windows(NamedTuple):
 class DataTransformer:
     """Transforms batches by a TransformationParameter: (crop(x) - mean) * scale, perhaps mirrored.
 
-    In TRAIN the crop's offset is uniform, in TEST central; the mirror is a coin toss in any phase
-    that sets it. The mean file has the record's full size and is indexed at the crop's offset.
+    The crop's offset is uniform in TRAIN and central in TEST. The mirror is a coin toss in any phase that
+    sets it. The mean file has the record's full size and is indexed at the crop's offset.
 
     Args:
         param: the layer's transform_param.
-        training: whether the phase is TRAIN.
+        training: True if the phase is TRAIN.
     """
 
     def __init__(self, param: caffe_pb2.TransformationParameter, training: bool):
@@ -69,10 +69,10 @@ class DataTransformer:
                 raise DataError(f"{where}: records of size {record} do not fit {what} of size {mean.shape}.")
 
     def draw(self, sizes: Sequence[tuple[int, int]]) -> Windows:
-        """Where to cut records of these heights and widths, and which to mirror; draws as Caffe does."""
+        """Draw the windows and mirrors for records of these heights and widths, in Caffe's order."""
         num, crop = len(sizes), self.param.crop_size
         heights, widths = np.array(sizes).T
-        # In Caffe's order of events: mirror, then the offsets.
+        # Caffe draws the mirror first, then the offsets.
         flip = self.random.integers(0, 2, num) if self.param.mirror else np.zeros(num, np.int64)
         if not crop:
             return Windows(np.zeros(num, np.int64), np.zeros(num, np.int64), flip)
@@ -82,17 +82,17 @@ class DataTransformer:
         return Windows((heights - crop) // 2, (widths - crop) // 2, flip)
 
     def batch(self, images: Sequence[np.ndarray], where: str) -> torch.Tensor:
-        """Transform images into one batch; they may differ in size where crop_size makes them one.
+        """Transform images into one batch; they may differ in size if crop_size makes them one.
 
         Args:
             images: each (channels, height, width), uint8 or float32.
-            where: begins the error message.
+            where: beginning of the error message.
 
         Returns:
             float32 (number of images, channels, crop or height, crop or width), on the host.
 
         Raises:
-            DataError: they differ in size and there is no crop_size.
+            DataError: the images differ in size and there is no crop_size.
         """
         shapes = {image.shape for image in images}
         results = {self.shape(shape) for shape in shapes}
@@ -104,7 +104,7 @@ class DataTransformer:
             )
         shape = (len(images), *results.pop())
         types = {image.dtype for image in images}
-        # Cut first, in the type the images have, and then compute with all at once.
+        # Cut first, in the images' type, and then compute on all at once.
         values = np.empty(shape, types.pop() if len(types) == 1 else np.float32)
         mean = np.empty(shape, np.float32) if self._mean_is_image else self.mean
         windows = self.draw([image.shape[1:] for image in images])
@@ -118,7 +118,7 @@ class DataTransformer:
         return self._arithmetic(torch.from_numpy(values), None if mean is None else torch.from_numpy(mean))
 
     def on_device(self, records: torch.Tensor) -> torch.Tensor:
-        """Transform a batch where it lies, with nothing but the draws sent there.
+        """Transform a batch on its own device; only the draws are sent there.
 
         Args:
             records: uint8 (num, channels, height, width).

@@ -1,4 +1,4 @@
-"""The C library's allocator, told to keep what an iteration frees for the next one."""
+"""The C library's allocator, set to keep memory freed in one iteration for the next."""
 
 import ctypes
 import functools
@@ -14,10 +14,9 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 def keep_freed_memory() -> None:
     """Keep freed memory in the process, as real Caffe keeps its blobs.
 
-    By default glibc gives large blocks back to the kernel and gets them anew, as pages of zeros, one fault
-    each; a training net frees and takes the same blocks in every iteration, and the faults took a third of
-    NIN's time (bench/README.md). Where there is no glibc, or a person has set its MALLOC_ variables, nothing
-    is changed.
+    By default glibc returns large blocks to the kernel and gets them again as zeroed pages, with one fault
+    each. A training net frees and takes the same blocks in every iteration. The faults took a third of
+    NIN's time (bench/README.md). Nothing changes without glibc, or if the user has set its MALLOC_ variables.
     """
     if any(name.startswith("MALLOC_") or name == "GLIBC_TUNABLES" for name in os.environ):
         return

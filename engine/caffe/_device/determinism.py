@@ -6,13 +6,13 @@ import torch
 
 
 def require() -> None:
-    """From now on let the GPU compute only in ways whose results do not depend on chance; call it before the first.
+    """Make the GPU compute deterministically; call this before its first operation.
 
-    An operation that has no such way then raises torch's RuntimeError, which names it.
+    An operation without a deterministic algorithm then raises PyTorch's RuntimeError, which names it.
     """
-    # cuBLAS reads it once, when it starts; without it sums depend on what runs beside them.
+    # cuBLAS reads this once, at its start; without it sums depend on concurrent work.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # nothing here reads what it has not written
+    torch.utils.deterministic.fill_uninitialized_memory = False  # Nothing here reads memory before writing it.
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False

@@ -1,4 +1,4 @@
-"""Where the work is done: Caffe's mode (CPU or GPU) and device, global to the process as in Caffe."""
+"""The compute device: Caffe's mode (CPU or GPU) and device number, global to the process as in Caffe."""
 
 import os
 
@@ -11,7 +11,7 @@ from caffe._log import logger
 _device = torch.device("cpu")
 _device_id = 0
 
-# A forked child has none of the threads that OpenMP believes it has, and would wait for them.
+# A forked child lacks the threads that OpenMP expects, and would wait for them.
 os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
@@ -21,7 +21,7 @@ def current() -> torch.device:
 
 
 def set_mode_cpu() -> None:
-    """Compute on the CPU from now on."""
+    """Compute on the CPU."""
     global _device
     _device = torch.device("cpu")
 
@@ -29,20 +29,20 @@ def set_mode_cpu() -> None:
 def set_mode_gpu() -> None:
     """Compute on the GPU chosen with set_device (by default 0).
 
-    Without a CUDA device it says so in the log and stays on the CPU: the results are the same.
+    Without a CUDA device it logs a warning and stays on the CPU, where results are the same.
     """
     global _device
     if not torch.cuda.is_available():
         logger.warning("No CUDA device is available: running on the CPU.")
         _device = torch.device("cpu")
         return
-    precision.current()  # so that PyTorch's own choice of TF32 does not hold
+    precision.current()  # replaces PyTorch's own choice of TF32
     _device = torch.device("cuda", _device_id)
     torch.cuda.set_device(_device)
 
 
 def check(device_id: int) -> None:
-    """See that a GPU is there; on a machine without any, nothing is wrong: it computes on the CPU.
+    """Check that a GPU exists; a machine without GPUs passes, because it computes on the CPU.
 
     Raises:
         CaffeError: there are GPUs, but not one with this number.

@@ -1,6 +1,6 @@
-"""How much memory there is, so that what asks for more is refused before it is taken.
+"""The available memory, so that a request for more is refused beforehand.
 
-Linux hands out memory that it does not have and later ends the process that uses it, without a word.
+Linux hands out memory that it does not have, and later ends the process that uses it, without a message.
 """
 
 import os
@@ -12,8 +12,8 @@ from pathlib import Path
 def available() -> int:
     """Bytes of the machine's memory that this process can still have.
 
-    The least of what is free with what caches would give back, of what its control group allows (a container), and
-    of its own limit (``ulimit -v``).
+    The result is the smallest of three numbers. One is the machine's free memory with its caches. The others
+    are what remains of the control group's limit (a container) and of the process's (``ulimit -v``).
     """
     return max(0, min(_of_machine(), _of_control_groups(), _of_limit()))
 
@@ -27,7 +27,7 @@ def _of_machine() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-# Where version 2 of control groups, and version 1, keep a group's limit, what it uses, and what caches would give back.
+# Version 2 of control groups, then version 1: the files with a group's limit, its use and its caches.
 _CONTROL_GROUPS = (
     ("", "/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
     ("memory", "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -35,7 +35,7 @@ _CONTROL_GROUPS = (
 
 
 def _of_control_groups() -> int:
-    """What the group of this process and those above it allow."""
+    """The memory that the control groups of this process still allow, parent groups included."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -49,10 +49,10 @@ def _of_control_groups() -> int:
             folder = Path(root).joinpath(*parts[:depth])
             try:
                 stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-                allowed = int((folder / limit).read_text())  # "max" is no number: no limit
+                allowed = int((folder / limit).read_text())  # int() refuses "max", so the group has no limit
                 least = min(least, allowed - int((folder / used).read_text()) + int(stat[cached]))
             except (OSError, KeyError, ValueError):
-                pass  # the root of version 2 has no such files
+                pass  # The root of version 2 has no such files.
     return least
 
 
@@ -64,7 +64,7 @@ def _of_limit() -> int:
 
 
 def available_on_device() -> int:
-    """As available, of the device that nets are computed on."""
+    """The same as available, for the device that nets are computed on."""
     import torch
 
     from caffe._device import device as _device
@@ -72,15 +72,15 @@ def available_on_device() -> int:
     device = _device.current()
     if device.type != "cuda":
         return available()
-    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return torch.cuda.mem_get_info(device)[0] + kept
+    cached = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + cached
 
 
 def need(size: int, what: str, error: type[Exception]) -> None:
     """Raise an error unless there are ``size`` bytes of memory.
 
     Args:
-        what: begins the message: what takes them.
+        what: the subject of the message.
     """
     free = available()
     if size > free:
@@ -88,5 +88,5 @@ def need(size: int, what: str, error: type[Exception]) -> None:
 
 
 def gigabytes(size: int) -> str:
-    """A size for a person."""
+    """A size as text for users."""
     return f"{size / 1e9:.2f} GB" if size < 1e12 else f"{size / 1e9:.3g} GB"

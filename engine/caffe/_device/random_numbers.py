@@ -1,10 +1,10 @@
 """Caffe's random numbers: one global generator, and generators seeded from it.
 
-Fillers and Dropout draw from the global generator; every data transformer has its own, seeded
-from the global one when its layer is set up, so that crops do not depend on what else is random.
-The streams are not those of real Caffe (boost's mt19937 cannot be matched bit for bit on a GPU);
-the distributions are. Host draws use NumPy's generators: they are fast and their state is a few
-numbers, which a snapshot keeps so that training can go on exactly (see _snapshot/write.py).
+Fillers and Dropout draw from the global generator. Every data transformer has its own generator, so that
+crops do not depend on other draws. The global generator seeds it when the layer is set up. The streams
+differ from real Caffe's, because a GPU cannot match boost's mt19937 bit for bit. The distributions are
+the same. Host draws use NumPy's generators, which are fast and have a small state. A snapshot keeps that
+state, so that training resumes exactly (see _snapshot/write.py).
 """
 
 import json
@@ -19,19 +19,19 @@ _cuda: dict[int, torch.Generator] = {}
 
 
 def set_random_seed(seed: int) -> None:
-    """Start the global generator (and the GPUs' ones) anew from a seed (0 or more)."""
+    """Restart the global generator (and the GPUs' ones) from a seed (0 or more)."""
     global _host
     _host = np.random.Generator(np.random.SFC64(seed))
     _cuda.clear()
 
 
 def host() -> np.random.Generator:
-    """The global generator for what is drawn on the host."""
+    """The global generator for draws on the host."""
     return _host
 
 
 def spawn() -> np.random.Generator:
-    """A generator of its own, seeded by one draw from the global one (caffe_rng_rand)."""
+    """Return a new generator, seeded by one draw from the global one (caffe_rng_rand)."""
     return np.random.Generator(np.random.SFC64(int(_host.integers(2**32))))
 
 
@@ -43,7 +43,7 @@ def _cuda_generator(device: torch.device) -> torch.Generator:
 
 
 def dropout_mask(like: torch.Tensor, keep: float) -> torch.Tensor:
-    """What dropout multiplies with: 1 / keep with probability ``keep``, else 0, independently.
+    """Return dropout's factors: 1 / keep with probability ``keep``, otherwise 0, independently.
 
     Returns:
         A tensor of the shape, type, device and layout of ``like``.
@@ -56,8 +56,11 @@ def dropout_mask(like: torch.Tensor, keep: float) -> torch.Tensor:
 
 
 def _coins(count: int, keep: float) -> np.ndarray:
-    """uint8 ones and zeros. Sixteen bits for each are four times faster than a float and far finer than any
-    dropout_ratio is written; a fair coin needs one bit (bench/README.md)."""
+    """Return uint8 ones and zeros.
+
+    Sixteen bits for each are four times faster than a float, and far finer than any dropout_ratio in
+    use. A fair coin needs one bit (bench/README.md).
+    """
     if keep == 0.5:
         return np.unpackbits(np.frombuffer(_host.bytes(-(-count // 8)), np.uint8), count=count)
     bits = np.frombuffer(_host.bytes(2 * count), np.uint16)
@@ -72,7 +75,7 @@ def _in_layout_of(like: torch.Tensor, flat: torch.Tensor) -> torch.Tensor:
 
 
 def uniform(like: torch.Tensor) -> torch.Tensor:
-    """Independent numbers, uniform in [0, 1): a tensor with the shape, type and device of ``like``."""
+    """Return independent uniform numbers in [0, 1), with the shape, type and device of ``like``."""
     if like.is_cuda:
         return torch.empty_like(like).uniform_(generator=_cuda_generator(like.device))
     return torch.from_numpy(_host.random(tuple(like.shape), np.float32)).to(like.dtype)
@@ -90,14 +93,14 @@ def set_state(generator: np.random.Generator, state: dict) -> None:
 
 
 def save() -> dict:
-    """The states of the global generators, for a snapshot; taking them changes nothing."""
+    """Return the states of the global generators for a snapshot, without changing them."""
     device = _device.current()
     generator = _cuda.get(device.index or 0) if device.type == "cuda" else None
     return {"host": get_state(_host), "cuda": bytes(generator.get_state().numpy()).hex() if generator else None}
 
 
 def restore(states: dict) -> None:
-    """Go on from the states of :func:`save`; those of a GPU only where there is one. ValueError for broken ones."""
+    """Restore the states from :func:`save`, a GPU's only if there is one. Broken states raise ValueError."""
     set_state(_host, states["host"])
     _cuda.clear()
     device = _device.current()

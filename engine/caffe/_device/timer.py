@@ -1,4 +1,4 @@
-"""Timer: how long something took, the device's work included (Caffe's util/benchmark.cpp)."""
+"""Timer: elapsed time, including the device's work (Caffe's util/benchmark.cpp)."""
 
 import time
 
@@ -8,7 +8,7 @@ from caffe._device import device
 
 
 def _now() -> float:
-    """Seconds on a clock, once the device has done what it was given."""
+    """Seconds on a clock, once the device has finished its work."""
     if device.current().type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter()
@@ -22,18 +22,18 @@ class Timer:
         self._seconds = 0.0
 
     def start(self) -> None:
-        """Start, unless it runs already."""
+        """Start, unless the timer runs already."""
         if self._started is None:
             self._started = _now()
 
     def stop(self) -> None:
-        """Stop, if it runs."""
+        """Stop, if the timer runs."""
         if self._started is not None:
             self._seconds = _now() - self._started
             self._started = None
 
     @property
     def ms(self) -> float:
-        """Milliseconds between the last start and stop; stops a timer that runs."""
+        """Milliseconds between the last start and stop; a running timer is stopped."""
         self.stop()
         return 1000 * self._seconds

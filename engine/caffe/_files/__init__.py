@@ -1,1 +1,1 @@
-"""Files that Caffe reads and writes: prototxts and their old forms, BlobProtos, HDF5; bounded reads, whole-file writes."""
+"""Caffe's files: prototxts and their old forms, BlobProtos and HDF5, with bounded reads and whole-file writes."""

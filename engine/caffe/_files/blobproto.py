@@ -1,9 +1,9 @@
-"""BlobProto to arrays and back without a Python loop over its numbers.
+"""Converts between BlobProtos and arrays without a Python loop over the numbers.
 
-Caffe's files hold arrays as packed repeated floats. On the wire that is a length and raw
-little-endian numbers, the same as a field of type ``bytes``; so the files are read and written
-with a copy of the schema in which those fields are ``bytes``, which NumPy takes as they are.
-AlexNet's 21 million weights then take milliseconds instead of seconds.
+Caffe's files hold arrays as packed repeated floats: a length and raw little-endian numbers. A field of
+type ``bytes`` has the same form. So the engine reads and writes the files with a copy of the schema that
+has ``bytes`` for those fields. NumPy takes the bytes as they are. AlexNet's 21 million weights then take
+milliseconds instead of seconds.
 """
 
 import math
@@ -38,7 +38,7 @@ def _raw_messages() -> dict[str, type[Message]]:
 
 
 RAW = _raw_messages()
-"""BlobProto, NetParameter and SolverState whose arrays are bytes; same files, other Python types."""
+"""BlobProto, NetParameter and SolverState with arrays as bytes; the files are the same, the Python types differ."""
 
 
 def read_message(path: str | Path, message_name: str, error: type[CaffeError] = SnapshotError) -> Message:
@@ -47,7 +47,7 @@ def read_message(path: str | Path, message_name: str, error: type[CaffeError] = 
     Args:
         path: a .caffemodel, .solverstate or .binaryproto.
         message_name: a key of RAW.
-        error: what to raise where the file is missing or is not such a message.
+        error: the error to raise if the file is missing or is not such a message.
     """
     content = read_file(path, MESSAGE, error)
     try:
@@ -57,10 +57,10 @@ def read_message(path: str | Path, message_name: str, error: type[CaffeError] = 
 
 
 def read_array(path: str | Path) -> np.ndarray:
-    """The array of a .binaryproto, float32 in its shape.
+    """Return the array of a .binaryproto, float32 in its shape.
 
     Raises:
-        DataError: it is missing, broken, or holds no numbers.
+        DataError: the file is missing or broken, or holds no numbers.
     """
     values = to_array(read_message(path, "BlobProto", DataError), str(path), error=DataError)
     if not values.size:
@@ -69,7 +69,7 @@ def read_array(path: str | Path) -> np.ndarray:
 
 
 def shape_of(proto: Message) -> tuple[int, ...]:
-    """The shape a BlobProto gives, in the old form (num, channels, height, width) or the new."""
+    """A BlobProto's shape, in the old form (num, channels, height, width) or the new."""
     if any(proto.HasField(name) for name in ("num", "channels", "height", "width")):
         return (proto.num, proto.channels, proto.height, proto.width)
     return tuple(proto.shape.dim)
@@ -81,11 +81,11 @@ def to_array(
     """The values (or gradients) of a BlobProto, raw or not, as float32 in its shape.
 
     Args:
-        where: begins the error message.
-        error: what to raise where the number of values is not what the shape says.
+        where: beginning of the error message.
+        error: the error to raise if the number of values differs from the shape's.
 
     Returns:
-        The array; None for gradients that are not there.
+        The array, or None for missing gradients.
     """
     shape = shape_of(proto)
     double, single = ("double_diff", "diff") if diff else ("double_data", "data")
@@ -100,7 +100,7 @@ def to_array(
     else:
         values = np.array(content, dtype)
         count = len(values)
-    # Python's integers: a shape made to overflow must not pass for the right count.
+    # Python's integers do not overflow, so a false shape cannot pass as the right count.
     if values is None or any(d < 0 for d in shape) or math.prod(shape) != count:
         raise error(f"{where}: an array of shape {shape} holds {count:g} numbers: the file is broken.")
     return values.astype(np.float32).reshape(shape)

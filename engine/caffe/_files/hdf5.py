@@ -1,7 +1,7 @@
 """HDF5 files as Caffe writes and reads them (Caffe's util/hdf5.cpp).
 
-An HDF5 file can point elsewhere: its links and its datasets' values may lie in other files, which the person who
-made it cannot read but who opens it can. Only what lies in the file itself is read.
+An HDF5 file can point elsewhere: its links and its datasets' values may lie in other files. The user who
+opens it may be able to read those, although its author cannot. So only the file itself is read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 try:
     import h5py
-except ImportError:  # where nets are trained from LMDBs, nothing needs it
+except ImportError:  # Training from LMDBs does not need h5py.
     h5py = None
 
 from caffe._device import memory as _memory
@@ -26,7 +26,7 @@ _SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def is_hdf5(path: str | Path) -> bool:
-    """Whether a file is there and begins as an HDF5 file does."""
+    """True if a file exists and begins as an HDF5 file does."""
     if h5py:
         return h5py.is_hdf5(path)
     try:
@@ -37,17 +37,17 @@ def is_hdf5(path: str | Path) -> bool:
 
 
 def need(error: type[CaffeError], what: str) -> None:
-    """Raise the error, for what needs it, if there is no h5py."""
+    """Raise the error for ``what`` if there is no h5py."""
     if h5py is None:
         raise error(f"{what}: h5py is not installed, HDF5 needs it; pip install h5py.")
 
 
 @contextlib.contextmanager
 def reading(path: str | Path, error: type[CaffeError]) -> Iterator[h5py.File]:
-    """An HDF5 file, open to be read.
+    """Open an HDF5 file for reading.
 
     Args:
-        error: what to raise where the file, or something read from it, is missing or broken.
+        error: the error to raise if the file, or something read from it, is missing or broken.
     """
     need(error, str(path))
     try:
@@ -55,7 +55,7 @@ def reading(path: str | Path, error: type[CaffeError]) -> Iterator[h5py.File]:
             yield file
     except FileNotFoundError:
         raise error(f"Could not open file {path}: No such file or directory.") from None
-    # What h5py raises: OSError and RuntimeError for broken files, KeyError for names that are not there, TypeError
+    # h5py raises OSError and RuntimeError for broken files, and KeyError for missing names. It raises TypeError
     # and SystemError for types that NumPy does not have.
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, SystemError) as cause:
         if isinstance(cause, CaffeError):
@@ -64,11 +64,11 @@ def reading(path: str | Path, error: type[CaffeError]) -> Iterator[h5py.File]:
         raise error(f"{path} is not an HDF5 file of Caffe's, or it is cut or broken: {reason}.") from None
 
 
-# What follows raises KeyError and ValueError for :func:`reading` to turn into its error.
+# The functions below raise KeyError and ValueError, which :func:`reading` turns into its error.
 
 
 def read_group(parent: h5py.Group, name: str) -> h5py.Group:
-    """A group of a group."""
+    """A subgroup of a group."""
     found = _member(parent, name)
     if not isinstance(found, h5py.Group):
         raise ValueError(f"{name} is not a group")
@@ -116,7 +116,7 @@ def _member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset:
 
 
 def unfit_name(name: str) -> str:
-    """Why a group or dataset cannot have this name; "" if it can."""
+    """The reason why a group or dataset cannot have this name, or "" if it can."""
     if "/" in name:
         return "its name has a slash, which separates groups there"
     if "\0" in name:
@@ -125,12 +125,12 @@ def unfit_name(name: str) -> str:
 
 
 def write_int(group: h5py.Group, name: str, value: int) -> None:
-    """A dataset of one integer, with one axis, as Caffe's reader wants it."""
+    """Write a dataset of one integer with one axis, as Caffe's reader needs it."""
     group[name] = np.array([value], np.int32)
 
 
 def write_string(group: h5py.Group, name: str, value: str) -> None:
-    """A dataset of one string that ends with a zero byte; h5py's own strings do not, and Caffe reads on."""
+    """Write a string dataset that ends with a zero byte; h5py's own lack it, so Caffe would read beyond."""
     content = value.encode() + b"\0"
     type_ = h5py.h5t.C_S1.copy()
     type_.set_size(len(content))
@@ -141,7 +141,7 @@ def write_string(group: h5py.Group, name: str, value: str) -> None:
 
 
 def to_bytes(fill: Callable[[h5py.File], None]) -> bytes:
-    """The content of an HDF5 file that ``fill`` writes, in the format that every HDF5 library reads."""
+    """Return the content of an HDF5 file that ``fill`` writes, in the format that every HDF5 library reads."""
     need(CaffeError, "HDF5 output")
     memory = io.BytesIO()
     with h5py.File(memory, "w", libver=("earliest", "v108")) as file:

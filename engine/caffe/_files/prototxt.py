@@ -1,4 +1,4 @@
-"""The one place that parses a prototxt, and says what is wrong with it and where."""
+"""The only parser of prototxts, which names an error's place and reason."""
 
 import codecs
 import difflib
@@ -19,7 +19,7 @@ M = TypeVar("M", bound=Message)
 
 
 def nearest(name: str, known: list[str]) -> str:
-    """A sentence that names the known words nearest to ``name`` ('' where none is near)."""
+    """Return a sentence that names the known words nearest to ``name``, or '' if none is near."""
     matches = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if not matches:
         folded = {k.lower(): k for k in known}
@@ -36,7 +36,7 @@ def parse(text: str, message: M, where: str) -> M:
         where: the file's name, for errors.
 
     Raises:
-        PrototxtError: with line, column, what is wrong and the nearest known name.
+        PrototxtError: the message has line, column, reason and the nearest known name.
     """
     try:
         return text_format.Parse(text, message)
@@ -44,7 +44,7 @@ def parse(text: str, message: M, where: str) -> M:
         what = str(error)
     except RecursionError:
         what = "messages are nested too deep"
-    except (UnicodeError, SystemError):  # what protobuf raises for a name that is no text
+    except (UnicodeError, SystemError):  # protobuf raises these for a name that is no text.
         what = "it holds bytes that are no text, other than in comments and strings"
     position = re.match(r"(\d+):(\d+) : ?", what)
     place = f"{where}:{position[1]}:{position[2]}" if position else where
@@ -53,7 +53,7 @@ def parse(text: str, message: M, where: str) -> M:
 
 
 def _plain(reason: str, pool: DescriptorPool) -> str:
-    """What protobuf says, in the words of a person who writes a prototxt."""
+    """protobuf's reason in the words of a prototxt's author."""
     if unknown := re.search(r'Message type "([\w.]+)" has no field named "(\w+)"', reason):
         known = [field.name for field in pool.FindMessageTypeByName(unknown[1]).fields]
         return f"{unknown[1].removeprefix('caffe.')} has no field '{unknown[2]}'.{nearest(unknown[2], known)}"
@@ -75,12 +75,12 @@ def _read(path: str | Path, message: M) -> M:
 
 
 def read_net_param(path: str | Path) -> caffe_pb2.NetParameter:
-    """Read a net's prototxt, upgraded to today's form."""
+    """Read a net's prototxt and upgrade it to today's form."""
     return upgrade.upgrade_net(_read(path, caffe_pb2.NetParameter()), str(path))
 
 
 def read_solver_param(path: str | Path) -> caffe_pb2.SolverParameter:
-    """Read a solver's prototxt, upgraded to today's form, with a snapshot_prefix."""
+    """Read a solver's prototxt, upgrade it to today's form and set its snapshot_prefix."""
     solver = upgrade.upgrade_solver(_read(path, caffe_pb2.SolverParameter()), str(path))
     upgrade.default_snapshot_prefix(solver, str(path))
     return solver

@@ -1,4 +1,4 @@
-"""Reading a file whole, and not more of it than such a file can have."""
+"""Reads a whole file, up to the largest size that such a file can have."""
 
 import os
 import stat
@@ -7,21 +7,21 @@ from pathlib import Path
 from caffe._error import CaffeError
 
 PROTOTXT = 16 << 20
-"""Bytes of a prototxt at most: a hundred times the longest nets; its parser reads a million in a second."""
+"""The most bytes of a prototxt, a hundred times the longest nets; its parser reads a million in a second."""
 MESSAGE = 2**31 - 1
-"""Bytes of a serialized protobuf message at most, by its format."""
+"""The most bytes of a serialized protobuf message, by its format."""
 IMAGE = 512 << 20
-"""Bytes of an image file at most: more than the pixels that are decoded take."""
+"""The most bytes of an image file, more than the most decoded pixels take."""
 _CHUNK = 1 << 20
 
 
 def read_file(path: str | Path, most: int, error: type[CaffeError], begin: str = "Could not open file") -> bytes:
-    """The content of a file; pipes and devices are read too, as far as they may.
+    """Return the content of a file; pipes and devices are read up to the limit too.
 
     Args:
-        most: how many bytes it may have.
-        error: what to raise where it is missing, cannot be read, or is larger.
-        begin: of the message where it cannot be opened.
+        most: the largest allowed number of bytes.
+        error: the error to raise if the file is missing, unreadable or too large.
+        begin: beginning of the message for a file that cannot be opened.
     """
     try:
         with open(path, "rb") as file:

@@ -1,4 +1,4 @@
-"""Old forms of files, brought to today's (Caffe's upgrade_proto.cpp). Nothing else lives here."""
+"""Upgrades old forms of files to today's (Caffe's upgrade_proto.cpp); no other module does."""
 
 import os
 
@@ -7,7 +7,7 @@ from caffe._files.upgrade_v0 import is_v0, upgrade_v0
 from caffe._log import logger
 from caffe.proto import caffe_pb2
 
-# V1's enum is today's type name in capitals with underscores; these do not follow the rule.
+# A V1 type is today's name in capitals with underscores; these do not follow the rule.
 _V1_IRREGULAR = {
     "ABSVAL": "AbsVal",
     "ARGMAX": "ArgMax",
@@ -35,7 +35,7 @@ _V1_OWN_FIELDS = {
     "param",
     "blob_share_mode",
 }
-# V1 types whose transformation once stood in their own parameter message.
+# These V1 types once had the transformation in their own parameter message.
 _TRANSFORMED = {
     caffe_pb2.V1LayerParameter.DATA: "data_param",
     caffe_pb2.V1LayerParameter.IMAGE_DATA: "image_data_param",
@@ -45,28 +45,28 @@ _TRANSFORMATION = ("scale", "mean_file", "crop_size", "mirror")
 
 
 def upgrade_net(net: caffe_pb2.NetParameter, where: str) -> caffe_pb2.NetParameter:
-    """Bring a net to today's form, in place; see upgrade_as_needed."""
+    """Upgrade a net to today's form in place; see upgrade_as_needed."""
     upgrade_as_needed(net, where)
     return net
 
 
 def needs_upgrade(net: caffe_pb2.NetParameter) -> bool:
-    """Whether anything in a net is in an old form."""
+    """True if anything in a net is in an old form."""
     return bool(net.layers or net.input or any(map(_has_old_batch_norm, net.layer)))
 
 
 def upgrade_as_needed(net: caffe_pb2.NetParameter, where: str) -> bool:
-    """Bring a net to today's form, in place.
+    """Upgrade a net to today's form in place.
 
     Args:
-        net: as parsed from text or binary.
+        net: a net as parsed from text or binary.
         where: the file's name, for messages.
 
     Returns:
-        False if something had to be left out; the log says what.
+        False if something had to be left out, which the log names.
 
     Raises:
-        PrototxtError: old and new forms are mixed, or the old form is not one that Caffe ever had.
+        PrototxtError: old and new forms are mixed, or Caffe never had the old form.
     """
     complete = True
     if is_v0(net):
@@ -92,7 +92,7 @@ def upgrade_as_needed(net: caffe_pb2.NetParameter, where: str) -> bool:
     if any(map(_has_old_batch_norm, net.layer)):
         logger.info("Attempting to upgrade batch norm layers using deprecated params: %s", where)
         for layer in filter(_has_old_batch_norm, net.layer):
-            # The running sums are no weights; some files of then forgot to say so.
+            # Running sums are not trained, but some old files lack the zero multipliers.
             for spec in layer.param:
                 spec.lr_mult = spec.decay_mult = 0
         logger.info("Successfully upgraded batch norm layers using deprecated params.")
@@ -149,7 +149,7 @@ def _upgrade_transformation(layer: caffe_pb2.V1LayerParameter) -> None:
     old = _old_transformation(layer)
     if old is None:
         return
-    # Caffe leaves both messages in every data layer, empty where they have nothing to say.
+    # Caffe leaves both messages in every data layer, even if they are empty.
     old.SetInParent()
     layer.transform_param.SetInParent()
     for field in _TRANSFORMATION:
@@ -163,7 +163,7 @@ def _has_old_batch_norm(layer: caffe_pb2.LayerParameter) -> bool:
 
 
 def _upgrade_input(net: caffe_pb2.NetParameter, where: str) -> None:
-    # An input without a shape is what weight files of then have: it says nothing.
+    # Old weight files have inputs without a shape, which carry no information.
     if net.input_shape or net.input_dim:
         shapes = net.input_shape or [
             caffe_pb2.BlobShape(dim=net.input_dim[first : first + 4]) for first in range(0, len(net.input_dim) - 3, 4)
@@ -173,7 +173,7 @@ def _upgrade_input(net: caffe_pb2.NetParameter, where: str) -> None:
             names = ", ".join(net.input)
             raise PrototxtError(f"{where}: every input needs an input_shape or four input_dim; {names}: {given}.")
         layer = caffe_pb2.LayerParameter(name="input", type="Input", top=net.input)
-        # What is given beyond the inputs is not heard.
+        # Extra input shapes are ignored.
         layer.input_param.shape.extend(shapes[: len(net.input)])
         rest = list(net.layer)
         del net.layer[:]
@@ -183,7 +183,7 @@ def _upgrade_input(net: caffe_pb2.NetParameter, where: str) -> None:
 
 
 def upgrade_solver(solver: caffe_pb2.SolverParameter, where: str) -> caffe_pb2.SolverParameter:
-    """Bring a solver to today's form, in place: the enum solver_type becomes the name type."""
+    """Upgrade a solver to today's form in place: the enum solver_type becomes the string type."""
     if solver.HasField("solver_type"):
         if solver.HasField("type"):
             raise PrototxtError(f"{where}: has both solver_type and type; use type.")
@@ -195,7 +195,7 @@ def upgrade_solver(solver: caffe_pb2.SolverParameter, where: str) -> caffe_pb2.S
 
 
 def default_snapshot_prefix(solver: caffe_pb2.SolverParameter, path: str) -> None:
-    """Name snapshots after the solver's file where it gives no prefix, or only a folder for them."""
+    """Name snapshots after the solver's file if its prefix is missing or only a folder."""
     stem = os.path.splitext(path)[0]
     if not solver.HasField("snapshot_prefix"):
         solver.snapshot_prefix = stem

@@ -1,4 +1,4 @@
-"""V0 nets of 2013 to V1 (Caffe's upgrade_proto.cpp): each layer's parameters in one message, types in small letters."""
+"""Upgrades V0 nets of 2013 to V1 (Caffe's upgrade_proto.cpp); V0 has lower-case types and one parameter message."""
 
 from caffe._error import PrototxtError
 from caffe._log import logger
@@ -45,7 +45,7 @@ _PARAM_OF = {
 }
 _WEIGHTED = ("conv", "innerproduct")
 _SOURCED = ("data", "hdf5_data", "images", "window_data")
-# A V0 field: its name in the parameter message of today, and the types that know it.
+# Each V0 field's name in today's parameter message, and the types that have it.
 _FIELDS = {
     "num_output": ("num_output", _WEIGHTED),
     "biasterm": ("bias_term", _WEIGHTED),
@@ -78,18 +78,18 @@ _TRANSFORMATION = {"scale": "scale", "meanfile": "mean_file", "cropsize": "crop_
 
 
 def is_v0(net: caffe_pb2.NetParameter) -> bool:
-    """Whether a net has a layer in the form of 2013."""
+    """True if a net has a layer in the form of 2013."""
     return any(layer.HasField("layer") for layer in net.layers)
 
 
 def upgrade_v0(net: caffe_pb2.NetParameter, where: str) -> bool:
-    """Bring a V0 net to V1, in place.
+    """Upgrade a V0 net to V1 in place.
 
     Returns:
-        False if a layer has a field that its type does not know: it is logged and left out, as Caffe does.
+        False if a layer has a field that its type lacks. As in Caffe, the field is logged and left out.
 
     Raises:
-        PrototxtError: an unknown type, or padding before a layer that cannot pad.
+        PrototxtError: a type is unknown, or padding stands before a layer that cannot pad.
     """
     layers = _without_padding(net, where)
     upgraded = caffe_pb2.NetParameter(input=net.input, input_dim=net.input_dim)
@@ -106,12 +106,12 @@ def upgrade_v0(net: caffe_pb2.NetParameter, where: str) -> bool:
 def _without_padding(net: caffe_pb2.NetParameter, where: str) -> list[caffe_pb2.V1LayerParameter]:
     """The layers, with each padding layer's pad moved into the layer above it."""
     source: dict[str, caffe_pb2.V1LayerParameter | None] = dict.fromkeys(net.input)
-    kept = []
+    remaining = []
     for connection in net.layers:
         layer = caffe_pb2.V1LayerParameter()
         layer.CopyFrom(connection)
         if layer.layer.type != "padding":
-            kept.append(layer)
+            remaining.append(layer)
         for j, bottom in enumerate(connection.bottom):
             if bottom not in source:
                 raise PrototxtError(f"{where}: layer '{layer.layer.name}': unknown bottom blob '{bottom}'.")
@@ -127,7 +127,7 @@ def _without_padding(net: caffe_pb2.NetParameter, where: str) -> list[caffe_pb2.
             layer.layer.pad = padding.layer.pad
             layer.bottom[j] = padding.bottom[0]
         source.update(dict.fromkeys(connection.top, connection))
-    return kept
+    return remaining
 
 
 def _upgrade_layer(old: caffe_pb2.V1LayerParameter, new: caffe_pb2.V1LayerParameter, where: str) -> bool:
@@ -151,7 +151,7 @@ def _upgrade_layer(old: caffe_pb2.V1LayerParameter, new: caffe_pb2.V1LayerParame
             new.hdf5_output_param.CopyFrom(value)
         elif name in _FIELDS and kind in _FIELDS[name][1]:
             _put(getattr(new, _PARAM_OF[kind]), _FIELDS[name][0], value)
-        elif name not in ("new_num", "new_channels"):  # Caffe drops these two without a word
+        elif name not in ("new_num", "new_channels"):  # Caffe drops these two silently.
             logger.error("Unknown parameter %s for layer type %s", name, kind)
             complete = False
     return complete

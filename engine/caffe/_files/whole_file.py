@@ -1,8 +1,8 @@
-"""Writing files so that under a name there is always a whole one: the old or the new.
+"""Writes files so that a name always has a whole one, the old or the new.
 
 Every file of the engine is written here: beside its name, flushed to disk, renamed, the folder flushed.
-``CAFFE_KILL_AT_STEP=n`` ends the process with SIGKILL after the n-th of these steps; tests/torture/ uses it
-to stop a run everywhere a power cut could.
+``CAFFE_KILL_AT_STEP=n`` ends the process with SIGKILL after the n-th of these steps. tests/torture/ uses
+it to stop a run wherever a power cut could.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ def _step() -> None:
 
 
 class Written(NamedTuple):
-    """What was written of a file."""
+    """The size and hash of a written file."""
 
     bytes: int
     sha256: str
 
 
 class WholeFiles:
-    """Files that appear in the order in which they were written, once all of them are on the disk.
+    """Files that appear in the order of writing, once all of them are on disk.
 
     with WholeFiles() as files:
         files.write("a.caffemodel", content)
         files.write("a.solverstate", content)
         files.publish()
 
-    Where one cannot be written, because the disk is full, none appears. A process that dies leaves files
+    If one cannot be written, for example on a full disk, none appears. A process that dies leaves files
     that :func:`remove_unfinished` finds.
 
     Raises:
-        WriteError: what cannot be written, and why.
+        WriteError: a file cannot be written; the message gives the reason.
     """
 
     def __init__(self):
@@ -61,7 +61,7 @@ class WholeFiles:
             _remove(beside)
 
     def write(self, path: str | Path, content: bytes) -> Written:
-        """Write a file beside its name, and wait until it is on the disk."""
+        """Write a file beside its name, and wait until it is on disk."""
         path = Path(path)
         beside = self._beside[path] = path.with_name(f".{path.name}.{os.getpid()}.part")
         halves = memoryview(content)[: len(content) // 2], memoryview(content)[len(content) // 2 :]
@@ -79,10 +79,10 @@ class WholeFiles:
         return Written(len(content), hashlib.sha256(content).hexdigest())
 
     def publish(self, instead_of: Iterable[Path] = ()) -> None:
-        """Let the files appear, one after the other.
+        """Make the files appear, one after the other.
 
         Args:
-            instead_of: files to remove before: each would pass for belonging to the new ones.
+            instead_of: files to remove first, because they would seem to belong to the new ones.
         """
         path = None
         try:
@@ -91,7 +91,7 @@ class WholeFiles:
                     path.unlink()
                     flush_folder(path.parent)
                     _step()
-            # The folder after each: a power cut must not keep a later file and lose an earlier one.
+            # Flush the folder after each file: a power cut must not keep a later one and lose an earlier one.
             for path, beside in self._beside.items():
                 os.replace(beside, path)
                 _step()
@@ -106,7 +106,7 @@ def write_file(path: str | Path, content: bytes) -> None:
     """Write a file whole or not at all.
 
     Raises:
-        WriteError: it cannot be written; one that stood there before is whole.
+        WriteError: the file cannot be written; an older one of that name is still whole.
     """
     with WholeFiles() as files:
         files.write(path, content)
@@ -114,9 +114,9 @@ def write_file(path: str | Path, content: bytes) -> None:
 
 
 def remove_unfinished(folder: Path, start: str) -> None:
-    """Remove what writers that died have left of files whose names begin with ``start``.
+    """Remove dead writers' unfinished files whose names begin with ``start``.
 
-    Whoever calls it knows that nobody is writing such files now (see _snapshot/run_lock.py).
+    The caller must know that no process writes such files now (see _snapshot/run_lock.py).
     """
     for path in folder.iterdir():
         if path.name.startswith(f".{start}") and path.name.endswith(".part"):
@@ -124,18 +124,18 @@ def remove_unfinished(folder: Path, start: str) -> None:
 
 
 def check_space(folder: Path, needed: int, what: str, advice: str = "") -> None:
-    """Raise WriteError where the folder's disk has less than ``needed`` bytes free for ``what``."""
+    """Raise WriteError if the folder's disk has less than ``needed`` bytes free for ``what``."""
     try:
         disk = shutil.disk_usage(folder)
     except OSError as error:
         raise WriteError.of(folder, error) from None
-    # Some file systems do not know: they say 0 of 0.
+    # Some file systems do not know their size and report 0 of 0.
     if disk.total and disk.free < needed:
         raise WriteError(f"{folder}: {what} {megabytes(needed)}, and {megabytes(disk.free)} are free.{advice}")
 
 
 def flush_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
+    """Wait until the names in a folder are on disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -144,7 +144,7 @@ def flush_folder(folder: Path) -> None:
 
 
 def megabytes(count: int) -> str:
-    """A number of bytes for people."""
+    """A number of bytes as text for users."""
     return f"{count / 1e6:.3g} MB" if count < 1e9 else f"{count / 1e9:.3g} GB"
 
 
@@ -152,4 +152,4 @@ def _remove(path: Path) -> None:
     try:
         path.unlink(missing_ok=True)
     except OSError:
-        pass  # its folder is gone or read-only; what matters has been said
+        pass  # Its folder is gone or read-only, and the main error is reported already.

@@ -1,13 +1,14 @@
-"""The order in which C++'s std::partial_sort puts pairs that hold NaN, for ArgMax.
+"""The order of C++'s std::partial_sort for pairs that hold NaN, for ArgMax.
 
-NaN has no place in an order, so the result depends on the algorithm: that of GCC's library, which real Caffe uses.
+NaN has no place in an order, so the result depends on the algorithm. This is the one of GCC's library, which
+real Caffe uses.
 """
 
 Pair = tuple[float, int]
 
 
 def _greater(a: Pair, b: Pair) -> bool:
-    """std::greater of two pairs: Python's own comparison of tuples takes NaN differently."""
+    """std::greater of two pairs, because Python's own comparison of tuples treats NaN differently."""
     return b[0] < a[0] or (not a[0] < b[0] and b[1] < a[1])
 
 

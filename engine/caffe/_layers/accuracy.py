@@ -8,9 +8,9 @@ from caffe._layers.loss import check_label_count, read_labels
 
 @register("Accuracy")
 class Accuracy(Layer):
-    """The share of labels among the top_k scores; another class with the same score counts against.
+    """The share of labels among the top_k scores; another class with the same score counts against the label.
 
-    Tops: the accuracy; if a second is named, the accuracy of each class (0 for one without labels).
+    Tops: the accuracy, and optionally the accuracy of each class (0 for a class without labels).
     """
 
     bottoms = (2, 2)

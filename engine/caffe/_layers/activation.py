@@ -1,4 +1,4 @@
-"""Activations: ReLU and what came after it (Caffe's relu_layer.cpp, elu_layer.cpp and so on)."""
+"""Activations: ReLU and its successors (Caffe's relu_layer.cpp, elu_layer.cpp and so on)."""
 
 import torch
 import torch.nn.functional as F
@@ -20,15 +20,15 @@ class ReLU(Neuron):
         return [F.leaky_relu(bottom[0], slope) if slope else torch.relu(bottom[0])]
 
     def compute_over(self, bottom, weights):
-        """``compute`` without a negative_slope, the top written over the bottom: its gradient needs the top alone."""
+        """``compute`` without negative_slope, with the top written over the bottom: the gradient needs only the top."""
         return [torch.relu_(bottom[0])]
 
 
 @register("PReLU")
 class PReLU(Neuron):
-    """max(x, 0) + slope * min(x, 0), with a slope that is learned for each channel or for all.
+    """max(x, 0) + slope * min(x, 0), with a learned slope for each channel or one for all.
 
-    Parameters (blobs): slopes (channels), or () with channel_shared; 0.25 unless there is a filler.
+    Parameters (blobs): slopes (channels), or () with channel_shared. They start at 0.25 unless there is a filler.
     """
 
     precision = Precision.AS_GIVEN
@@ -53,13 +53,13 @@ class PReLU(Neuron):
 
 @register("ELU")
 class ELU(NeuronBySlope):
-    """x where it is positive, else alpha * (exp(x) - 1)."""
+    """x if it is positive, otherwise alpha * (exp(x) - 1)."""
 
     def value(self, x):
         return F.elu(x, self.param.elu_param.alpha)
 
     def slope(self, x, y):
-        # As Caffe takes it: NaN where x is infinite.
+        # As in Caffe, the slope is NaN for an infinite x.
         return (x > 0) + (self.param.elu_param.alpha + y) * (x <= 0)
 
 
@@ -68,7 +68,7 @@ class BNLL(NeuronBySlope):
     """log(1 + exp(x)), the binomial normal log likelihood."""
 
     def value(self, x):
-        # From 50 on, where exp could overflow, it is x itself to the last digit.
+        # From 50 on, where exp could overflow, the result equals x to the last digit.
         return F.softplus(x, threshold=50)
 
     def slope(self, x, y):

@@ -1,10 +1,10 @@
 """The contract between a net and its layers, and the registry of layer types.
 
-To add a layer type: write a class in the file of its family, decorate it with ``@register("Type")``,
-state how many bottoms and tops it takes, and define ``setup`` (read the parameters, make the weight
-blobs), ``top_shapes`` and ``forward``. Gradients come from autograd over ``forward``; where Caffe's
-gradient is not the derivative that PyTorch would take, or a closed form is faster, ``forward`` calls
-a torch.autograd.Function of its own. Then add its cases to tests/conformance/.
+To add a layer type, write a class in its family's file and decorate it with ``@register("Type")``. State
+its numbers of bottoms and tops. Define ``setup`` (read the parameters, make the weight blobs),
+``top_shapes`` and ``forward``. Gradients come from autograd over ``forward``. If Caffe's gradient differs
+from PyTorch's derivative, or a closed form is faster, ``forward`` calls its own torch.autograd.Function.
+Then add the type's cases to tests/conformance/.
 """
 
 import enum
@@ -46,20 +46,20 @@ def create(param: caffe_pb2.LayerParameter) -> "Layer":
     """Make the layer that a LayerParameter describes.
 
     Raises:
-        PrototxtError: the type is unknown; the nearest known ones are named.
+        PrototxtError: the type is unknown; the message names the nearest known ones.
     """
     return LAYERS.find(param.type, f"Layer '{param.name}': ")(param)
 
 
 class Precision(enum.Enum):
-    """What a layer computes in where bfloat16 is chosen."""
+    """The type that a layer computes in if bfloat16 is chosen."""
 
     FLOAT32 = enum.auto()
-    """float32: losses, normalisations, whatever adds up many numbers."""
+    """float32, for losses, normalisations and other sums of many numbers."""
     REDUCED = enum.auto()
-    """bfloat16, weights too: where the time goes."""
+    """bfloat16, weights too, for the layers that take the most time."""
     AS_GIVEN = enum.auto()
-    """Whatever its bottoms are: layers that move values or handle each alone."""
+    """The type of the bottoms, for layers that move values or handle each alone."""
 
 
 class BlobVec(list):
@@ -80,22 +80,22 @@ class Layer:
 
     Attributes:
         type: the prototxt's type.
-        param: the LayerParameter it was made from, phase set.
-        blobs: its parameters (weights, biases), shared with nobody but by name.
-        bottoms, tops: how many it takes, as (least, most); most None for any number.
-        loss_weight: of each top where the prototxt gives none: 1 for the first top of a loss.
-        precision: what the layer computes in where bfloat16 is chosen (see _device/precision.py).
-        casts_weights: whether its weights are rounded to that before forward gets them.
-        forward_relu: forward and the ReLU after it in one step; None where there is no such. With in_place its
-            backward may overwrite the gradient of the top. A layer that has it makes a new array of its top, and no
-            backward of it reads what forward alone gives: where the two are two steps, the ReLU writes over that.
-        has_backward: False where real Caffe has none at all, and aborts if it is called.
-        backward_unasked: real Caffe's Backward_cpu computes the gradient of the bottom even where nobody needs it.
-        gives_own_gradient: the gradient of its bottom is a new array that nobody else has.
+        param: the LayerParameter, with its phase set.
+        blobs: the layer's parameters (weights, biases), which are shared only by name.
+        bottoms, tops: allowed numbers, as (least, most); most is None for any number.
+        default_loss_weight: loss weight of the first top if the prototxt gives none; 1 for losses.
+        precision: the type that the layer computes in if bfloat16 is chosen (see _device/precision.py).
+        casts_weights: True if the weights are rounded to that type before forward gets them.
+        forward_relu: forward and the ReLU after it in one step, or None. With in_place its backward may overwrite the
+            gradient of the top. A layer that has it makes a new array for its top. Its backward does not read the
+            result of forward alone, which a separate ReLU overwrites.
+        has_backward: False if real Caffe has none at all, and aborts if it is called.
+        backward_unasked: True if real Caffe's Backward_cpu computes the bottom's gradient even if it is not needed.
+        gives_own_gradient: True if the bottom's gradient is a new array that nothing else uses.
         keeps_bottoms: indices of bottoms that real Caffe's backward does not read, so that writing them after forward
-            changes nothing. Autograd reads them here; the net gives it a copy where a user might write.
-        reads_late: its backward reads bottoms as they are by then. The net puts them into ``now`` while it runs that.
-        shares_values, shares_gradients: its tops are its bottom's memory, as Caffe's ShareData and ShareDiff make them.
+            changes nothing. Autograd reads them here, so the net passes a copy if a user might write.
+        reads_late: True if backward reads the bottoms' current values. The net puts them into ``now`` meanwhile.
+        shares_values, shares_gradients: True if the tops are the bottom's memory (Caffe's ShareData and ShareDiff).
     """
 
     type: str
@@ -129,16 +129,16 @@ class Layer:
 
     @property
     def training(self) -> bool:
-        """True in the phase TRAIN."""
+        """True in phase TRAIN."""
         return self.param.phase == caffe_pb2.TRAIN
 
     @property
     def in_place(self) -> bool:
-        """True where the first top is the first bottom."""
+        """True if the first top is the first bottom."""
         return self.param.bottom[:1] == self.param.top[:1] != []
 
     def check_counts(self) -> None:
-        """Raise NetError unless the layer has as many bottoms and tops as its type takes."""
+        """Raise NetError unless the layer's numbers of bottoms and tops fit its type."""
         for word, (least, most), names in (
             ("bottom", self.bottoms, self.param.bottom),
             ("top", self.tops, self.param.top),
@@ -150,32 +150,32 @@ class Layer:
                 raise self.error(f"{self.type} takes {want} {word} blob(s), not {len(names)}")
 
     def error(self, message: str) -> NetError:
-        """A NetError that names this layer, to be raised."""
+        """Return a NetError that names this layer."""
         return NetError(f"Layer '{self.name}' ({self.type}): {message}.")
 
     def setup(self, bottom: Sequence[Shape]) -> None:
-        """Read and check the parameters, and make the weight blobs; called once.
+        """Read and check the parameters, and make the weight blobs; the net calls this once.
 
         Args:
             bottom: shapes of the bottoms.
         """
 
     def top_shapes(self, bottom: Sequence[Shape]) -> list[Shape]:
-        """Shapes of the tops for shapes of the bottoms; called before each forward if they changed."""
+        """Return the tops' shapes for the bottoms' shapes; the net calls this before forward if those changed."""
         raise NotImplementedError
 
     def begin_pass(self) -> None:
-        """Called before forward, once a pass; not where backward has to compute forward again.
+        """Prepare for a pass; the net calls this once before forward, but not when backward recomputes forward.
 
-        For layers that carry something from pass to pass (running sums, a hidden state): forward
-        may change that only where begin_pass was called since.
+        Layers that carry something from pass to pass (running sums, a hidden state) need it. Their forward
+        may change that only if begin_pass was called since the last forward.
         """
 
     def forward(self, bottom: Sequence[torch.Tensor], weights: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
         """Compute the tops, one for each that the prototxt names.
 
-        A function of its arguments (and, for data and dropout, of random numbers): it changes
-        neither, so that the net can differentiate it and decide what it keeps.
+        The result depends on the arguments alone, and for data and dropout on random numbers. Forward
+        changes no argument, so the net can differentiate it and decide what it keeps.
 
         Args:
             bottom: values of the bottoms.
@@ -190,11 +190,11 @@ class Layer:
         relu: bool = False,
         in_place: bool = False,
     ) -> Sequence[torch.Tensor]:
-        """``forward`` in the precision that is chosen; what a net calls.
+        """``forward`` in the chosen precision; the net calls this.
 
         Args:
-            relu: compute the ReLU of the top as well, in one step: for layers with ``forward_relu``.
-            in_place: of that ReLU; its backward may overwrite the gradient of the top.
+            relu: True also computes the top's ReLU in the same step, for layers with ``forward_relu``.
+            in_place: that ReLU's backward may overwrite the gradient of the top.
         """
         forward = partial(self.forward_relu, in_place=in_place) if relu else self.forward
         bottom = [natural_both_ways(x) for x in bottom]
@@ -212,29 +212,29 @@ class Layer:
         return forward([x.to(dtype) for x in bottom], weights)
 
     def get_state(self) -> dict | None:
-        """What a snapshot must keep so that training can go on exactly, as JSON can hold it."""
+        """The state that a snapshot must keep so that training resumes exactly, as values for JSON."""
         return None
 
     def set_state(self, state: dict) -> None:
-        """Go on from a state of get_state."""
+        """Resume from a state of get_state."""
 
     def identify_data(self) -> str | None:
-        """What tells the data that the layer reads from other data, for workers that must read the same."""
+        """A text that identifies the layer's data, for workers that must read the same data."""
         return None
 
     def allow_force_backward(self, index: int) -> bool:
-        """Whether force_backward may ask for the gradient of this bottom (not of labels)."""
+        """True if force_backward may ask for the gradient of this bottom, which is not a label."""
         return True
 
     def lacks_gradient_of(self, index: int) -> str | None:
-        """For messages, the name of a bottom that the layer has no gradient for; None for any other bottom."""
+        """The name, for messages, of a bottom that the layer has no gradient for; None for any other bottom."""
         return None
 
     def gradient_error(self, index: int, forced: bool = False) -> NetError:
-        """A NetError for a backward pass that wants a gradient which the layer lacks, to be raised.
+        """Return a NetError for a backward pass that needs a gradient which the layer lacks.
 
         Args:
-            forced: force_backward asks for it.
+            forced: True if force_backward asks for it.
         """
         advice = (
             "force_backward: true asks for it, whatever propagate_down says: remove force_backward from the net"
@@ -258,14 +258,14 @@ class Layer:
         self.blobs.append(blob)
 
     def reshape(self, blob: Blob, shape: Shape) -> None:
-        """Give a blob a shape; what is wrong with it is said of this layer."""
+        """Give a blob a shape; an error names this layer."""
         try:
             blob.reshape(*shape)
         except NetError as error:
             raise self.error(str(error).rstrip(".")) from None
 
     def fill(self, blob: Blob, filler: caffe_pb2.FillerParameter) -> None:
-        """Fill a blob's values; what is wrong with the filler is said of this layer."""
+        """Fill a blob's values; an error of the filler names this layer."""
         try:
             fill(blob, filler)
         except PrototxtError as error:
@@ -273,14 +273,14 @@ class Layer:
 
 
 class BlobLayer(Layer):
-    """A layer that works on Blobs instead of tensors, in place and with a backward of its own.
+    """A layer that works on Blobs instead of tensors, in place and with its own backward.
 
-    For what only a person's code can do (Python layers). The net calls these methods in place of
-    top_shapes and forward.
+    It serves layers of users' code (Python layers). The net calls these methods instead of top_shapes and
+    forward.
     """
 
     def setup_blobs(self, bottom: list[Blob], top: list[Blob]) -> None:
-        """Called once, before the first reshape."""
+        """Set up the layer; the net calls this once, before the first reshape."""
 
     def reshape_blobs(self, bottom: list[Blob], top: list[Blob]) -> None:
         """Shape the tops."""
@@ -291,7 +291,7 @@ class BlobLayer(Layer):
         raise NotImplementedError
 
     def backward_blobs(self, top: list[Blob], propagate_down: list[bool], bottom: list[Blob]) -> None:
-        """Fill the bottoms' diff where propagate_down says so; add to the parameters' diff."""
+        """Fill the bottoms' diff if propagate_down says so, and add to the parameters' diff."""
         raise NotImplementedError
 
 
@@ -307,15 +307,15 @@ class _NoGradient(torch.autograd.Function):
 
 
 def no_gradient(layer: Layer, result: torch.Tensor, bottom: torch.Tensor, index: int) -> torch.Tensor:
-    """``result``, so that a backward pass that wants the gradient of ``bottom``, the layer's ``index``-th, raises NetError.
+    """Return ``result``; a backward pass that needs the gradient of ``bottom``, the ``index``-th, raises NetError.
 
-    For layers that abort real Caffe then; to hand back zeros would hide that nothing is learned.
+    Real Caffe aborts for such layers. A gradient of zeros would hide that nothing is learned.
     """
     return _NoGradient.apply(result, bottom, layer, index) if bottom.requires_grad else result
 
 
 def canonical_axis(axis: int, shape: Shape, layer: Layer) -> int:
-    """An axis counted from 0, for one that may count from the end (Blob::CanonicalAxisIndex)."""
+    """Return an axis counted from 0; a negative one counts from the end (Blob::CanonicalAxisIndex)."""
     if not -len(shape) <= axis < len(shape):
         raise layer.error(f"axis {axis} is out of range for a blob with {len(shape)} axes")
     return axis % len(shape)

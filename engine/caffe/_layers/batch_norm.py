@@ -6,14 +6,14 @@ from torch.autograd.function import once_differentiable
 from caffe._layers.base import Layer, Precision, register
 from caffe.proto import caffe_pb2
 
-_BLOCK = 1 << 17  #: numbers of a block: 0.5 MB, so that what is done to it stays in the cache
+_BLOCK = 1 << 17  #: numbers of a block: 0.5 MB, which stay in the cache between operations
 
 
 def _sums_lose_digits(x: torch.Tensor) -> bool:
-    """Whether PyTorch would add a channel's values one by one in float32: on the CPU, where channels come last.
+    """True if PyTorch would add a channel's values one by one in float32: on the CPU, with channels last.
 
-    Of 80,000 values with a mean as large as their standard deviation it finds a mean 7e-6 and a variance 9e-6 off;
-    with a mean ten times as large, 1e-4.
+    Take 80,000 values with a mean as large as their standard deviation. PyTorch's mean is then 7e-6 off and
+    its variance 9e-6. With a mean ten times as large, they are 1e-4 off.
     """
     return (
         x.device.type == "cpu"
@@ -24,9 +24,9 @@ def _sums_lose_digits(x: torch.Tensor) -> bool:
 
 
 def _statistics(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and biased variance of each channel of x (num, channels, height, width), channels last: float32, to 1e-7.
+    """Float32 mean and biased variance of each channel, to 1e-7; x is (num, channels, height, width), channels last.
 
-    The variance is that of two passes (batch_norm_layer.cpp), the second over blocks.
+    The variance takes two passes (batch_norm_layer.cpp), the second over blocks.
     """
     rows = x.permute(0, 2, 3, 1).flatten(0, 2)
     count, channels = rows.shape
@@ -40,7 +40,7 @@ def _statistics(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 class _Normalize(torch.autograd.Function):
-    """torch.batch_norm in training, with the statistics given: the gradient knows that they are x's."""
+    """torch.batch_norm in training with given statistics; the gradient treats them as x's own."""
 
     @staticmethod
     def forward(ctx, x, factors, summands, mean, variance, eps):
@@ -60,15 +60,16 @@ class _Normalize(torch.autograd.Function):
 
 @register("BatchNorm")
 class BatchNorm(Layer):
-    """Takes off each channel's mean and divides by its standard deviation; no scale or shift of its own.
+    """Subtracts each channel's mean and divides by its standard deviation, without its own scale or shift.
 
-    Parameters (blobs): running sums of the means (channels) and of the unbiased variances
-    (channels), and the sum of weights (1) by which both are divided. In TRAIN the statistics are
-    the batch's and each pass adds them to the sums, which first shrink by moving_average_fraction;
-    in TEST they are the sums'. use_global_stats says otherwise. The sums are not trained.
+    Parameters (blobs): running sums of the means (channels) and of the unbiased variances (channels). The
+    third is the sum of weights (1), which divides both. In TRAIN the statistics are the batch's. Each pass shrinks the
+    sums by moving_average_fraction and then adds the statistics. In TEST they come from the sums.
+    use_global_stats overrides the phase. The sums are not trained.
 
-    Its mean and variance are float32 sums whatever the bottom is. Where nobody looks between them, the Scale
-    after it is done in the same step (see _net/whole_net.py); forward gets that layer's weights behind its own.
+    Its mean and variance are float32 sums for any type of bottom. If nothing needs the values between them,
+    the Scale after it runs in the same step (see _net/whole_net.py). Forward then gets that layer's weights
+    after its own.
     """
 
     precision = Precision.AS_GIVEN
@@ -99,7 +100,7 @@ class BatchNorm(Layer):
         self._add_to_sums = True
 
     def takes_scale(self, scale: Layer) -> bool:
-        """Whether a Scale of its top can be done in the same step: a learned factor and summand for each channel."""
+        """True if a Scale of its top can run in the same step: it learns factor and summand per channel."""
         param = scale.param.scale_param
         return (
             len(scale.param.bottom) == 1
@@ -109,7 +110,7 @@ class BatchNorm(Layer):
         )
 
     def forward_relu(self, bottom, weights, in_place=False):
-        # Neither pass of batch_norm reads its result, so it may be overwritten.
+        # batch_norm's forward and backward do not read its result, so it may be overwritten.
         return [y.relu_() for y in self.forward(bottom, weights)]
 
     def forward(self, bottom, weights):
@@ -121,7 +122,7 @@ class BatchNorm(Layer):
             scale = torch.where(count == 0, 0, 1 / count)
             mean, variance = mean * scale, variance * scale
             if x.dtype != torch.bfloat16:
-                # PyTorch takes x * a + b, which loses the digits of a mean of many deviations; Caffe subtracts first.
+                # PyTorch computes x * a + b, which loses digits for a large mean; Caffe subtracts first.
                 x, mean = x - mean.reshape(-1, *[1] * (x.dim() - 2)), torch.zeros_like(mean)
             return [torch.batch_norm(x, *factors, mean, variance, False, 0, eps, True)]
         count = x.numel() // self.channels
@@ -133,13 +134,13 @@ class BatchNorm(Layer):
             y = _Normalize.apply(x, *factors, mean, biased, eps)
             variance = biased * (count / max(1, count - 1))
         else:
-            # PyTorch's running statistics with momentum 1 are the batch's: its mean and unbiased variance.
+            # With momentum 1, PyTorch's running statistics are the batch's mean and unbiased variance.
             dtype = torch.float32 if x.dtype == torch.bfloat16 else x.dtype
             mean, variance = (x.new_zeros(self.channels, dtype=dtype) for _ in range(2))
             y = torch.batch_norm(x, *factors, mean, variance, True, 1, eps, True)
         if self._add_to_sums:
             self._add_to_sums = False
-            if only is not None:  # the unbiased variance would be 0 / 0
+            if only is not None:  # The unbiased variance would be 0 / 0.
                 mean, variance = only.reshape(-1).to(mean), torch.zeros_like(variance)
             fraction = self.param.batch_norm_param.moving_average_fraction
             for blob, total, value in zip(self.blobs, weights, (mean, variance, 1), strict=True):

@@ -23,7 +23,7 @@ def _axis(layer: Layer, param, older: str, shape: Shape) -> int:
 
 @register("Concat")
 class Concat(Layer):
-    """Bottoms one after the other along ``axis``; their other dimensions are the same."""
+    """Joins bottoms along ``axis``; their other dimensions are equal."""
 
     precision = Precision.AS_GIVEN
 
@@ -47,7 +47,7 @@ class Concat(Layer):
 
 @register("Slice")
 class Slice(Layer):
-    """Cuts the bottom along ``axis``: into equal parts, or before each slice_point."""
+    """Cuts the bottom along ``axis``, into equal parts or before each slice_point."""
 
     precision = Precision.AS_GIVEN
 
@@ -105,9 +105,9 @@ def _product(factors) -> torch.Tensor:
 class Eltwise(Layer):
     """Product, sum (each bottom times its coeff) or maximum of bottoms of one shape.
 
-    MAX gives the gradient to one bottom: among the first two to the second if they tie, of the
-    others to the first that is larger. PROD without stable_prod_grad divides the product by the
-    factor, which is NaN where that is 0.
+    MAX gives the gradient to one bottom. If the first two tie, the second gets it; a later bottom gets it
+    only if it is larger. PROD without stable_prod_grad divides the product by the factor, which gives NaN
+    for a factor of 0.
     """
 
     precision = Precision.AS_GIVEN
@@ -137,7 +137,7 @@ class Eltwise(Layer):
             for x in others:
                 y = x.where(x > y, y)
             return [y]
-        # A bottom with the coefficient 0 is not read: its NaN does not count.
+        # A bottom with the coefficient 0 is not read, so its NaN does not count.
         terms = [(x, c) for x, c in zip(bottom, param.coeff or [1] * len(bottom), strict=True) if c]
         scaled = [x if c == 1 else x * c for x, c in terms] or [torch.zeros_like(first)]
         y = scaled[0]

@@ -10,8 +10,8 @@ from caffe._layers.base import Layer, Precision, canonical_axis, register
 class Convolution(Layer):
     """Convolves each bottom with the same filters; output sizes are rounded down.
 
-    Any number of spatial axes, 0 included. force_nd_im2col and engine choose among programs that
-    compute the same, and change nothing here.
+    It takes any number of spatial axes, including 0. force_nd_im2col and engine choose among programs with
+    the same result, and change nothing here.
 
     Parameters (blobs): weights (num_output, channels / group, kernel...), bias (num_output).
     """
@@ -58,7 +58,7 @@ class Convolution(Layer):
     _compute = staticmethod(convolve)
 
     def forward_relu(self, bottom, weights, in_place=False):
-        """The ReLU of ``forward``, in one step."""
+        """``forward`` and its ReLU in one step."""
         return self.forward(bottom, weights, relu=True, in_place=in_place)
 
     def forward(self, bottom, weights, **relu):

@@ -28,16 +28,16 @@ class _Batch:
 
 @register("Data")
 class Data(Layer):
-    """Batches of records, transformed, in the order of the LMDB's keys; crop_size lets them differ in size.
+    """Batches of transformed records in the order of the LMDB's keys; crop_size lets records differ in size.
 
-    In training each of several solvers takes its share, one record after the other going round: together they
-    read what one with so many times the batch_size would.
+    In training, several solvers take records in turn. Together they read the records of one solver with a
+    batch_size as many times larger.
 
-    On a GPU the records are read into its memory once, when they are images of one size and fit into half of
-    what is free; else a thread prepares the batch after the one in use. On the CPU a batch is made when it is
-    asked for: the cores have other work, and memory stays small.
+    A GPU keeps all records if they are images of one size and fit into half of its free memory. Otherwise a
+    thread prepares the next batch. The CPU makes each batch only when it is needed: its cores have other
+    work, and memory use stays small.
 
-    Tops: data (batch_size, channels, height, width); if a second is named, labels (batch_size).
+    Tops: data (batch_size, channels, height, width), and optionally labels (batch_size).
     """
 
     bottoms = (0, 0)
@@ -75,7 +75,7 @@ class Data(Layer):
         if device.type == "cuda" and not self._resident_tried:
             self._make_resident(device, torch.cuda.mem_get_info(device)[0] // 2)
         if self._resident is not None and self._resident.pixels.device != device:
-            # The mode has changed since: on with the next record, from the file.
+            # The mode has changed since, so continue with the next record from the file.
             self.cursor.seek(self._resident.key)
             self._resident = None
         if self._resident is not None:
@@ -105,7 +105,7 @@ class Data(Layer):
 
     def _read_ahead(self) -> _Batch:
         batch = self._read()
-        if _device.current().type == "cuda":  # a GPU fetches from such memory while the host goes on
+        if _device.current().type == "cuda":  # A GPU copies from pinned memory while the host works.
             batch.data, batch.labels = batch.data.pin_memory(), batch.labels.pin_memory()
         return batch
 
@@ -132,7 +132,7 @@ class Data(Layer):
 
     def set_state(self, state):
         if self._ahead is not None:
-            self._ahead.exception()  # the thread may be using the cursor
+            self._ahead.exception()  # The thread may be using the cursor.
             self._ahead = None
         self.cursor.seek(state["next_key"].encode("latin-1"))
         if self._resident is not None:

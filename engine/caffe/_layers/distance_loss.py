@@ -33,9 +33,9 @@ class EuclideanLoss(Loss):
 class ContrastiveLoss(LabelLoss):
     """Pulls similar pairs together and dissimilar ones ``margin`` apart (Caffe's contrastive_loss_layer.cpp).
 
-    Half the mean of d^2 for similar pairs and of max(0, margin - d)^2 for the others; with legacy_version
-    of max(0, margin - d^2). Bottoms: features (num, channels), features of the same shape, and for each
-    pair whether it is similar (1 or 0). Caffe's gradient divides by d + 1e-4, so that it stays finite.
+    The loss is half the mean of d^2 for similar pairs and of max(0, margin - d)^2 for the others. With
+    legacy_version the latter is max(0, margin - d^2). Bottoms: features (num, channels), features of the same
+    shape, and 1 for each similar pair or 0. Caffe's gradient divides by d + 1e-4, so it stays finite.
     """
 
     bottoms = (3, 3)
@@ -73,7 +73,7 @@ class ContrastiveLoss(LabelLoss):
         return self.param.contrastive_loss_param.legacy_version
 
     def _apart(self, squared: torch.Tensor) -> torch.Tensor:
-        """How far each pair is from being ``margin`` apart."""
+        """The distance that each pair lacks to be ``margin`` apart."""
         return (self.param.contrastive_loss_param.margin - (squared if self._legacy else squared.sqrt())).relu()
 
     @staticmethod

@@ -7,7 +7,7 @@ from caffe._layers.neuron import Neuron
 
 @register("Dropout")
 class Dropout(Neuron):
-    """In TRAIN drops values with probability dropout_ratio and scales the rest by 1 / (1 - ratio)."""
+    """Drops values in TRAIN with probability dropout_ratio and scales the rest by 1 / (1 - ratio)."""
 
     precision = Precision.AS_GIVEN
 

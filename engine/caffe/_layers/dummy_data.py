@@ -6,10 +6,11 @@ from caffe.proto import caffe_pb2
 
 @register("DummyData")
 class DummyData(BlobLayer):
-    """Tops filled by fillers: constants once, when the net is made, so that a person may overwrite them;
-    others anew in each forward pass.
+    """Tops filled by fillers.
 
-    Without a filler tops are zeros. It fills blobs in place, because a constant top stays as a person leaves it.
+    Constants are filled once, when the net is made, so that the user may overwrite them. Others are filled
+    again in each forward pass. Without a filler tops are zeros. The layer fills blobs in place, because a
+    constant top must keep the user's values.
     """
 
     bottoms = (0, 0)
@@ -40,7 +41,7 @@ class DummyData(BlobLayer):
         return list(values) * tops if len(values) == 1 else list(values)
 
     def reshape_blobs(self, bottom, top):
-        """Tops keep the shape that they have."""
+        """Do nothing: tops keep their shape."""
 
     def forward_blobs(self, bottom, top):
         for blob, filler in zip(top, self.fillers, strict=True):
@@ -48,4 +49,4 @@ class DummyData(BlobLayer):
                 self.fill(blob, filler)
 
     def backward_blobs(self, top, propagate_down, bottom):
-        """There is nothing below."""
+        """Do nothing: there is nothing below."""

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 @register("HDF5Data")
 class HDF5Data(Layer):
-    """Rows of the datasets named like the tops, in the files that ``source`` lists, one after the other.
+    """Rows of the datasets named like the tops, from the files listed in ``source``, one after the other.
 
-    A batch goes on across files. With shuffle the files come in a random order, drawn anew each time round, and
-    so do the rows of each. One file is in memory at a time. In training each of several solvers takes its share.
+    A batch may span files. With shuffle, each round draws a new random order of the files and of the rows in
+    each. One file is in memory at a time. In training, each of several solvers takes its share.
     """
 
     bottoms = (0, 0)
@@ -49,7 +49,7 @@ class HDF5Data(Layer):
         self._shapes = [rows.shape[1:] for rows in self._rows]
 
     def _start_round(self) -> None:
-        """Begin with the first file of a new order."""
+        """Start with the first file of a new order."""
         self._file = 0
         self._file_order = self._permutation(len(self.files))
 
@@ -58,7 +58,7 @@ class HDF5Data(Layer):
         return (self._random.permutation(count) if shuffle else np.arange(count)).tolist()
 
     def _load(self) -> None:
-        """Read the current file and begin with its first row."""
+        """Read the current file and start with its first row."""
         path = self.files[self._file_order[self._file]]
         with hdf5.reading(path, DataError) as file:
             self._rows = [hdf5.read_array(file, top) for top in self.param.top]
@@ -124,7 +124,7 @@ class HDF5Data(Layer):
 class HDF5Output(Layer):
     """Writes its two bottoms as the datasets data and label of a file, each with four axes.
 
-    As Caffe's it holds one batch: a second forward pass is refused.
+    As in Caffe it holds one batch, so a second forward pass is refused.
     """
 
     bottoms = (2, 2)

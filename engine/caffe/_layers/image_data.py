@@ -17,7 +17,7 @@ from caffe._workers import multi_solver
 
 
 def hash_of(images: list[tuple[str, int]]) -> str:
-    """What tells a list of images from another."""
+    """A hash that identifies a list of images."""
     return hashlib.sha256(repr(images).encode(errors="surrogateescape")).hexdigest()[:12]
 
 
@@ -25,9 +25,9 @@ def hash_of(images: list[tuple[str, int]]) -> str:
 class ImageData(Layer):
     """Batches of image files, resized and transformed, in the order of a list or in a random one.
 
-    Images of a batch may differ in size only where transform_param crops them to one. Tops: data
-    (batch_size, channels, height, width), BGR or gray, and labels (batch_size). For the values of resized
-    images see _data/image.py.
+    Images of a batch may differ in size only if transform_param crops them to one size. Tops: data
+    (batch_size, channels, height, width), BGR or gray, and labels (batch_size). See _data/image.py for the
+    values of resized images.
     """
 
     bottoms = (0, 0)
@@ -68,7 +68,7 @@ class ImageData(Layer):
         self._order = self._random.permutation(count) if shuffle else np.arange(count)
 
     def _read(self) -> tuple[np.ndarray, int]:
-        """The next image, (channels, height, width) uint8, and its label, without going on."""
+        """The next image, (channels, height, width) uint8, and its label; the position stays."""
         param = self.param.image_data_param
         path, label = self.images[self._order[self._next]]
         try:

@@ -1,4 +1,4 @@
-"""InnerProduct, and Embed, which is one for indices (Caffe's inner_product_layer.cpp, embed_layer.cpp)."""
+"""InnerProduct, and Embed, its form for indices (Caffe's inner_product_layer.cpp, embed_layer.cpp)."""
 
 import math
 
@@ -10,13 +10,13 @@ from caffe._layers.base import Layer, Precision, canonical_axis, no_gradient, re
 
 @register("InnerProduct")
 class InnerProduct(Layer):
-    """A fully connected layer: axes from ``axis`` on are one vector.
+    """A fully connected layer; the axes from ``axis`` on form one vector.
 
-    Parameters (blobs): weights (num_output, inputs), or (inputs, num_output) with transpose; bias.
+    Parameters (blobs): weights (num_output, inputs), or (inputs, num_output) with transpose, and bias.
     """
 
     precision = Precision.REDUCED
-    casts_weights = False  # linear does, better
+    casts_weights = False  # because linear does it better
     gives_own_gradient = True
 
     def setup(self, bottom):
@@ -41,13 +41,13 @@ class InnerProduct(Layer):
         return [linear(bottom[0].flatten(self.axis), weight, bias, relu)]
 
     def forward_relu(self, bottom, weights, in_place=False):
-        """The ReLU of ``forward``, in one step."""
+        """``forward`` and its ReLU in one step."""
         return self.forward(bottom, weights, relu=True)
 
 
 @register("Embed")
 class Embed(Layer):
-    """The row of the weights that each value of the bottom names: an InnerProduct with one-hot vectors.
+    """Looks up the row of the weights for each value of the bottom, like an InnerProduct with one-hot vectors.
 
     Parameters (blobs): weights (input_dim, num_output), bias (num_output).
     """
@@ -69,7 +69,7 @@ class Embed(Layer):
     def forward(self, bottom, weights):
         weight, *bias = weights
         index = bottom[0].detach().long()
-        # On a GPU PyTorch's own assertion stops a wrong index; to look here would wait for the device.
+        # PyTorch's own assertion stops a wrong index on a GPU; a check here would wait for the device.
         if not index.is_cuda:
             wrong = index[(index < 0) | (index >= len(weight))]
             if len(wrong):

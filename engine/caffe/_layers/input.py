@@ -5,7 +5,7 @@ from caffe._layers.base import Layer, register
 
 @register("Input")
 class Input(Layer):
-    """Tops that a person fills: ``net.blobs['data'].data[...] = x``."""
+    """Tops that the user fills: ``net.blobs['data'].data[...] = x``."""
 
     bottoms = (0, 0)
     tops = (1, None)
@@ -21,5 +21,5 @@ class Input(Layer):
         return self.shapes
 
     def forward(self, bottom, weights):
-        # Nothing is computed: the net leaves the tops as the person set them.
+        # The layer computes nothing, so the tops keep the user's values.
         return []

@@ -1,4 +1,4 @@
-"""Losses of scores against class labels, besides SoftmaxWithLoss."""
+"""Losses of scores against class labels, except SoftmaxWithLoss."""
 
 import math
 
@@ -9,12 +9,12 @@ from caffe._layers.base import Shape, canonical_axis, register
 from caffe._layers.loss import LabelLoss, SoftmaxLoss, check_label_count, read_labels
 from caffe.proto import caffe_pb2
 
-# Caffe's kLOG_THRESHOLD: the smallest probability whose log is taken.
+# Caffe's kLOG_THRESHOLD, the lower bound of a probability before its log.
 _LEAST_PROBABILITY = 1e-20
 
 
 class RowLoss(LabelLoss):
-    """Base of losses that take each record as one row of scores with one label; divided by the batch size."""
+    """Base of losses with a row of scores and a label per record; the batch size divides their sum."""
 
     @staticmethod
     def rows(bottom: torch.Tensor) -> torch.Tensor:
@@ -31,8 +31,8 @@ class RowLoss(LabelLoss):
 class HingeLoss(RowLoss):
     """One against all: the sum of max(0, 1 - score) of the label and max(0, 1 + score) of the others.
 
-    With norm L2 the sum of their squares (Caffe's hinge_loss_layer.cpp). Of a label written after forward Caffe's
-    gradient turns the sign alone; the margins are those of forward's labels.
+    With norm L2 it is the sum of their squares (Caffe's hinge_loss_layer.cpp). If a label is written after
+    forward, Caffe's gradient changes only the sign; the margins stay those of forward's labels.
     """
 
     @property
@@ -43,7 +43,7 @@ class HingeLoss(RowLoss):
         rows = self.rows(scores)
         sign = torch.ones_like(rows).scatter_(1, self.column(rows, labels), -1)
         margins = 1 + sign * rows
-        margins = margins.where(margins > 0, 0)  # 0 for NaN, as in Caffe
+        margins = margins.where(margins > 0, 0)  # NaN becomes 0, as in Caffe.
         return (margins.square() if self._squares else margins).sum() / len(rows), margins
 
     def gradients(self, gradient, margins, labels):
@@ -79,8 +79,8 @@ class MultinomialLogisticLoss(RowLoss):
 class InfogainLoss(SoftmaxLoss):
     """Softmax, then -log of every class's probability times the label's row of the matrix H (infogain_loss_layer.cpp).
 
-    H comes from the file ``source`` (a BlobProto) or as the third bottom. Tops: the loss; if a second is
-    named, the softmax scores.
+    H comes from the file ``source`` (a BlobProto) or as the third bottom. Tops: the loss, and optionally the
+    softmax scores.
     """
 
     bottoms = (2, 3)
@@ -118,7 +118,7 @@ class InfogainLoss(SoftmaxLoss):
         return (of_scores * (gradient / self.divisor(log_p, counted)),)
 
     def _gain(self, scores, labels, matrix=None) -> tuple[torch.Tensor, torch.Tensor]:
-        """The row of H for every label, 0 where it is ignored, along the axis of the classes; and which count."""
+        """Every label's row of H along the class axis, 0 if it is ignored, and the mask of counted labels."""
         index, counted = self.read(scores, labels)
         classes = scores.shape[self.axis]
         matrix = (self.matrix if matrix is None else matrix).to(scores).reshape(classes, classes)

@@ -12,11 +12,11 @@ _MODES = caffe_pb2.LossParameter.NormalizationMode
 
 
 class Loss(Layer):
-    """Base of losses: bottoms are predictions and labels; the first top is one number."""
+    """Base of losses: bottoms are predictions and labels, and the first top is one number."""
 
     bottoms = (2, 2)
     default_loss_weight = 1.0
-    # Loss layers may leave out their top: one is made for them.
+    # Loss layers may omit their top; the net then makes one for them.
     auto_top_blobs = True
 
     def top_shapes(self, bottom):
@@ -31,7 +31,7 @@ class Loss(Layer):
 
     @property
     def ignore_label(self) -> int | None:
-        """The label that does not count; None where none is given."""
+        """The label that does not count, or None."""
         param = self.param.loss_param
         return param.ignore_label if param.HasField("ignore_label") else None
 
@@ -45,19 +45,19 @@ class Loss(Layer):
         return default
 
     def without_gradient(self, values: torch.Tensor) -> torch.Tensor:
-        """Labels (or another bottom that has no gradient), or NetError where one is asked for."""
+        """Return labels (or another bottom without a gradient); raise NetError if a gradient is needed."""
         if values.requires_grad:
             raise self.error("cannot backpropagate to label inputs: take them from a layer that learns nothing")
         return values
 
 
 def normalizer(mode: str, outer: int, counted: torch.Tensor) -> torch.Tensor | int:
-    """What a sum of losses is divided by, at least 1.
+    """Return the divisor of a sum of losses, at least 1.
 
     Args:
         mode: a name of LossParameter.NormalizationMode.
-        outer: the batch size (all axes before the one of the classes).
-        counted: bool, one for each label: false where it is ignored.
+        outer: the batch size, over all axes before the class axis.
+        counted: one bool for each label, False if it is ignored.
     """
     if mode == "VALID":
         return counted.sum().clamp(min=1)
@@ -80,7 +80,7 @@ def read_labels(
     """Labels as whole numbers in the shape of scores without ``axis``.
 
     Raises:
-        NetError: on the CPU, for a label that is no class (on a GPU PyTorch's own assertion stops it).
+        NetError: a label is no class (on the CPU; on a GPU PyTorch's own assertion stops it).
     """
     shape = scores.shape[:axis] + scores.shape[axis + 1 :]
     index = labels.detach().reshape(shape).long()
@@ -98,15 +98,15 @@ def read_labels(
 class _ByLabels(torch.autograd.Function):
     """A loss and its gradient, each by the layer's own formula.
 
-    Real Caffe's losses read the blob of labels again in backward, so labels written after forward count. A user may
-    choose them by the scores: an action, a pseudo label.
+    Real Caffe's losses read the blob of labels again in backward, so labels written after forward count. A
+    user may choose them from the scores, for example as an action or a pseudo label.
     """
 
     @staticmethod
     def forward(ctx, layer, *bottom):
-        loss, *kept = layer.loss(*bottom)
+        loss, *saved = layer.loss(*bottom)
         ctx.layer, ctx.shapes = layer, [x.shape for x in bottom[: layer.learned]]
-        ctx.save_for_backward(*kept, *bottom[layer.learned :])
+        ctx.save_for_backward(*saved, *bottom[layer.learned :])
         return loss
 
     @staticmethod
@@ -114,33 +114,33 @@ class _ByLabels(torch.autograd.Function):
     def backward(ctx, gradient):
         layer, learned = ctx.layer, len(ctx.shapes)
         labels = len(ctx.needs_input_grad) - 1 - learned
-        kept, labels = ctx.saved_tensors[:-labels], ctx.saved_tensors[-labels:]
+        saved, labels = ctx.saved_tensors[:-labels], ctx.saved_tensors[-labels:]
         labels = [layer.at_backward(index, values) for index, values in enumerate(labels, learned)]
-        gradients = layer.gradients(gradient, *kept, *labels)
+        gradients = layer.gradients(gradient, *saved, *labels)
         gradients = [each.reshape(shape) for each, shape in zip(gradients, ctx.shapes, strict=True)]
         return None, *gradients, *[None] * len(labels)
 
 
 class LabelLoss(Loss):
-    """Base of losses that compare bottoms with labels, which count as they are when backward runs.
+    """Base of losses that compare bottoms with labels; backward uses the labels' current values.
 
     Attributes:
-        learned: how many bottoms have a gradient; those behind them are labels and what belongs to these.
+        learned: number of bottoms with a gradient; labels and their additions follow them.
     """
 
     learned = 1
     reads_late = True
 
     def loss(self, *bottom: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The loss, and what its gradient needs besides the labels."""
+        """Return the loss, and the values that its gradient needs besides the labels."""
         raise NotImplementedError
 
-    def gradients(self, gradient: torch.Tensor, *kept_and_labels: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Gradients of the learned bottoms, in any shape; from what ``loss`` kept and the labels."""
+    def gradients(self, gradient: torch.Tensor, *saved_and_labels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return gradients of the learned bottoms, in any shape, from the values of ``loss`` and the labels."""
         raise NotImplementedError
 
     def at_backward(self, index: int, values: torch.Tensor) -> torch.Tensor:
-        """What a bottom holds when backward runs, in the shape and type of ``values``, which ``forward`` got."""
+        """A bottom's value during backward, in the shape and type of ``values``, which ``forward`` got."""
         if self.now is None:
             return values
         now = self.now[index]
@@ -158,7 +158,7 @@ class LabelLoss(Loss):
 
 
 class SoftmaxLoss(LabelLoss):
-    """Base of losses of the softmax of scores along ``axis``. Tops: the loss; if a second is named, the softmax."""
+    """Base of losses of the softmax of scores along ``axis``. Tops: the loss, and optionally the softmax."""
 
     tops = (1, 2)
     axis: int
@@ -170,22 +170,22 @@ class SoftmaxLoss(LabelLoss):
         return tops
 
     def read(self, scores: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Labels as indices with an axis of one for the classes (0 where ignored), and which of them count."""
+        """Labels as indices with a class axis of length one (0 if ignored), and the mask of counted labels."""
         ignore = self.ignore_label
         index = read_labels(self, labels, scores, self.axis, ignore).unsqueeze(self.axis)
         counted = torch.ones_like(index, dtype=torch.bool) if ignore is None else index != ignore
         return index.where(counted, 0), counted
 
     def divisor(self, scores: torch.Tensor, counted: torch.Tensor) -> torch.Tensor | int:
-        """What the sum over all labels is divided by."""
+        """The divisor of the sum over all labels."""
         return normalizer(self.normalization(), math.prod(scores.shape[: self.axis]), counted)
 
 
 @register("SoftmaxWithLoss")
 class SoftmaxWithLoss(SoftmaxLoss):
-    """-log of the softmax score of the label, summed and divided as ``normalization`` says.
+    """-log of the label's softmax score, summed and then divided according to ``normalization``.
 
-    Tops: the loss; if a second is named, the softmax scores.
+    Tops: the loss, and optionally the softmax scores.
     """
 
     def top_shapes(self, bottom):
@@ -197,7 +197,7 @@ class SoftmaxWithLoss(SoftmaxLoss):
     def loss(self, scores, labels):
         index, counted = self.read(scores, labels)
         log_p = scores.log_softmax(self.axis)
-        # Caffe takes the log of max(p, FLT_MIN): the loss of one example never passes 87.3.
+        # Caffe takes the log of max(p, FLT_MIN), so the loss of one example never passes 87.3.
         chosen = log_p.gather(self.axis, index).clamp(min=math.log(torch.finfo(torch.float32).tiny))
         return -chosen.where(counted, 0).sum() / self.divisor(scores, counted), log_p
 

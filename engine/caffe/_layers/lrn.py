@@ -10,8 +10,8 @@ from caffe.proto import caffe_pb2
 
 
 def _sum_of_neighbours(x: torch.Tensor, size: int) -> torch.Tensor:
-    """Sums over ``size`` neighbouring channels, the middle one's place; channels innermost, as convolutions leave it."""
-    size = min(size, 2 * x.shape[1] - 1)  # which are all
+    """Sums over ``size`` channels around each one; fast with channels innermost, as convolutions leave them."""
+    size = min(size, 2 * x.shape[1] - 1)  # the span of all channels
     padded = F.pad(x.movedim(1, -1), (size // 2, size // 2))
     channels = x.shape[1]
     total = padded[..., :channels] + padded[..., 1 : 1 + channels] if size > 1 else padded
@@ -21,7 +21,7 @@ def _sum_of_neighbours(x: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def _power(scale: torch.Tensor, beta: float) -> torch.Tensor:
-    """scale^-beta; by square roots, three times faster, for the beta that all nets of the time have."""
+    """scale^-beta; for the beta of all nets of the time, square roots are three times faster."""
     if beta != 0.75:
         return scale.pow(-beta)
     root = scale.rsqrt()
@@ -31,7 +31,7 @@ def _power(scale: torch.Tensor, beta: float) -> torch.Tensor:
 class _AcrossChannels(torch.autograd.Function):
     """y = x * scale^-beta with scale = k + alpha * (sum of x^2 over neighbouring channels).
 
-    The gradient in closed form needs one more sum over neighbours, where autograd would keep many arrays.
+    The closed form of the gradient needs one more sum over neighbours; autograd would keep many arrays.
     """
 
     @staticmethod
@@ -47,7 +47,7 @@ class _AcrossChannels(torch.autograd.Function):
     def backward(ctx, gradient):
         x, scale, power = ctx.saved_tensors
         passed = gradient * power
-        # Summing over neighbours is symmetric: its own adjoint.
+        # A sum over neighbours is symmetric, so it is its own adjoint.
         ratio = _sum_of_neighbours((passed * x).div_(scale), ctx.size).mul_(x)
         return passed.add_(ratio, alpha=-2 * ctx.alpha * ctx.beta), None, None, None, None
 
@@ -56,8 +56,9 @@ class _AcrossChannels(torch.autograd.Function):
 class LRN(Layer):
     """Divides each value by a power of the energy around it.
 
-    ACROSS_CHANNELS: of local_size neighbouring channels at the same place. WITHIN_CHANNEL: of a
-    square of side local_size in the same map; zeros around the map count, and k is always 1.
+    ACROSS_CHANNELS takes the energy of local_size neighbouring channels at the same position. WITHIN_CHANNEL
+    takes it from a square of side local_size in the same map. The zeros around the map then count, and k is
+    always 1.
     """
 
     precision = Precision.AS_GIVEN

@@ -10,10 +10,10 @@ from caffe._log import logger
 
 @register("MemoryData")
 class MemoryData(Layer):
-    """Batches of the arrays that a person gave with ``net.set_input_arrays``, from the start again at the end.
+    """Batches of the user's arrays from ``net.set_input_arrays``; the end wraps to the start.
 
-    Nothing is transformed. Tops: data (batch_size, channels, height, width) and labels, (batch_size) until the
-    first forward pass and (batch_size, 1, 1, 1) from then on, as Caffe has it.
+    The layer transforms nothing. Tops: data (batch_size, channels, height, width) and labels. As in Caffe,
+    labels are (batch_size) until the first forward pass and (batch_size, 1, 1, 1) afterwards.
     """
 
     bottoms = (0, 0)
@@ -32,7 +32,7 @@ class MemoryData(Layer):
         return [(self.batch_size, *self.record_shape), (self.batch_size,)]
 
     def reset(self, data: np.ndarray, labels: np.ndarray) -> None:
-        """Give these records from now on; the arrays are used as they are, not copied.
+        """Use these records; the arrays are used as they are, not copied.
 
         Args:
             data: float32 (num, channels, height, width), num a multiple of batch_size.
@@ -61,7 +61,7 @@ class MemoryData(Layer):
             raise self.error("has no data yet: call net.set_input_arrays(data, labels) first")
         records = slice(self._position, self._position + self.batch_size)
         self._position = records.stop % len(self._arrays[0])
-        # Copied: what is written into the top must not change the person's arrays.
+        # Copy the arrays: writing into a top must not change the user's arrays.
         return [torch.from_numpy(array[records].copy()).to(device.current()) for array in self._arrays]
 
     def get_state(self):

@@ -8,8 +8,8 @@ from caffe._layers.base import Layer, register
 class _Normalize(torch.autograd.Function):
     """(x - mean) / (deviation + eps) of each row of a matrix.
 
-    Caffe's gradient takes the deviation to be what was divided by, eps included: it stays finite
-    for rows that are constant, and is the derivative where eps is small beside the deviation.
+    Caffe's gradient treats the divisor, eps included, as the deviation. So it stays finite for constant rows.
+    It is the derivative if eps is small beside the deviation.
     """
 
     @staticmethod

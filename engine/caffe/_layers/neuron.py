@@ -1,4 +1,4 @@
-"""Layers that work element by element (Caffe's neuron_layer.cpp and its kin); activations are in activation.py."""
+"""Element-wise layers (Caffe's neuron_layer.cpp and its kin), except the activations in activation.py."""
 
 import math
 
@@ -8,7 +8,7 @@ from caffe._layers.base import Layer, no_gradient, register
 
 
 class Neuron(Layer):
-    """Base of element-wise layers: the top has the bottom's shape; it may be computed in place."""
+    """Base of element-wise layers; the top has the bottom's shape and may be computed in place."""
 
     def top_shapes(self, bottom):
         return [bottom[0]]
@@ -31,8 +31,8 @@ class NeuronBySlope(Neuron):
     """Base of element-wise layers whose gradient is Caffe's own formula.
 
     Attributes:
-        reads_top_in_place: Caffe takes the gradient at the values in the bottom, which in place are the
-            top's by then. That is not the derivative, but Caffe allows it, so nets trained so train so here.
+        reads_top_in_place: True if Caffe takes the gradient at the bottom's values, which in place are already
+            the top's. That is not the derivative. Caffe allows it, so such nets train the same here.
     """
 
     reads_top_in_place = True
@@ -42,7 +42,7 @@ class NeuronBySlope(Neuron):
         raise NotImplementedError
 
     def slope(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """What the gradient is multiplied with, from the bottom x and the top y."""
+        """The factor of the gradient, from the bottom x and the top y."""
         raise NotImplementedError
 
     def forward(self, bottom, weights):
@@ -63,12 +63,12 @@ class AbsVal(Neuron):
 
 @register("Clip")
 class Clip(NeuronBySlope):
-    """max(min, min(x, max)); at the limits themselves the gradient passes."""
+    """max(min, min(x, max)); the gradient passes at the limits themselves."""
 
     def value(self, x):
         least = self.param.clip_param.min
         y = x.clamp(max=self.param.clip_param.max).clamp(min=least)
-        # Caffe takes NaN for the minimum. The sum finds it in a tenth of the time of another pass.
+        # Caffe turns NaN into the minimum. The sum detects NaN in a tenth of the time of another pass.
         return y if not y.is_cuda and y.sum().isfinite() else torch.fmax(y, y.new_tensor(least))
 
     def slope(self, x, y):
@@ -92,7 +92,7 @@ class Exp(Neuron):
         param = self.param.exp_param
         log_base = _log_of_base(self, param.base)
         self.inner = log_base * param.scale
-        # Taken out of the exponent as Caffe does, so that both overflow for the same x.
+        # As in Caffe, this factor is outside of the exponent, so that both overflow for the same x.
         self.outer = torch.tensor(log_base * param.shift, dtype=torch.float64).exp().item()
 
     def forward(self, bottom, weights):
@@ -103,7 +103,7 @@ class Exp(Neuron):
 class Log(Neuron):
     """log(shift + scale * x) to the given base.
 
-    In place real Caffe loses the gradient that comes from above; here it is the derivative.
+    In place real Caffe loses the gradient from above; here it is the derivative.
     """
 
     def setup(self, bottom):
@@ -120,23 +120,22 @@ class Log(Neuron):
 class Power(NeuronBySlope):
     """(shift + scale * x) ^ power.
 
-    Caffe finds the gradient by a division: other than for the powers 0, 1 and 2 it is NaN where
-    shift + scale * x is 0. In place it loses the gradient that comes from above; here it is as it
-    would be with a top of its own.
+    Caffe computes the gradient by a division. Except for the powers 0, 1 and 2 it is NaN if shift + scale * x
+    is 0. In place Caffe loses the gradient from above; here it is the same as with a separate top.
     """
 
     reads_top_in_place = False
 
     def value(self, x):
         param = self.param.power_param
-        if param.scale == 0 or param.power == 0:  # a constant, for NaN too
+        if param.scale == 0 or param.power == 0:  # The result is constant, even for NaN.
             return torch.full_like(x, 1 if param.power == 0 else x.new_tensor(param.shift).pow(param.power).item())
         linear = self._linear(x)
         if param.power == 1:
             return linear
         if abs(param.power) != 0.5:
             return linear.pow(param.power)
-        # PyTorch takes a square root, which is NaN for -inf; C's pow is not.
+        # PyTorch uses a square root, which is NaN for -inf; C's pow is not.
         return linear.pow(param.power).masked_fill(linear == -math.inf, math.inf if param.power > 0 else 0)
 
     def slope(self, x, y):
@@ -152,7 +151,7 @@ class Power(NeuronBySlope):
 
 @register("Threshold")
 class Threshold(Neuron):
-    """1 where x is above the threshold, else 0; it has no gradient."""
+    """1 if x is above the threshold, otherwise 0; it has no gradient."""
 
     has_backward = False
 

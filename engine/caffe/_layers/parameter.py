@@ -6,9 +6,9 @@ from caffe.proto import caffe_pb2
 
 @register("Parameter")
 class Parameter(Layer):
-    """Its top is its parameter.
+    """Outputs its parameter as the top.
 
-    Parameters (blobs): an array of the shape that parameter_param gives, of zeros at first.
+    Parameters (blobs): an array of parameter_param's shape, with zeros at the start.
     """
 
     bottoms = (0, 0)

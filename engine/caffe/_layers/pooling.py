@@ -14,10 +14,10 @@ from caffe.proto import caffe_pb2
 
 
 def pooled_length(length: int, kernel: int, pad: int, stride: int, any_pad: bool, floor: bool) -> int:
-    """How many windows fit: rounded up, so that the last may hang over the end.
+    """The number of windows, rounded up, so the last one may extend beyond the end.
 
-    A last window that would start in the padding is dropped, but only where there is padding
-    (``any_pad``: on either axis), as in PoolingLayer::Reshape.
+    A last window that would start in the padding is dropped, as in PoolingLayer::Reshape. That happens only
+    with padding on either axis (``any_pad``).
     """
     span = length + 2 * pad - kernel
     count = (span // stride if floor else -(-span // stride)) + 1
@@ -26,7 +26,7 @@ def pooled_length(length: int, kernel: int, pad: int, stride: int, any_pad: bool
     return count
 
 
-# Their windows and (AVE) their areas are Caffe's where _as_pytorch says so.
+# PyTorch has Caffe's windows and (AVE) areas if _as_pytorch returns True.
 _PYTORCH = {
     caffe_pb2.PoolingParameter.MAX: F.max_pool2d,
     caffe_pb2.PoolingParameter.AVE: F.avg_pool2d,
@@ -37,13 +37,13 @@ _PYTORCH = {
 class Pooling(Layer):
     """MAX, AVE or STOCHASTIC over windows of each map.
 
-    AVE divides by the window's area clipped to the map with its padding on both sides: it counts
-    padding, not what hangs over. STOCHASTIC, for values that are not negative, draws one value of
-    the window in TRAIN, with probability in proportion to it; in TEST it gives the mean so weighted.
-    Real Caffe has STOCHASTIC on the GPU only, and no gradient for it in TEST; here it is the derivative.
+    AVE divides by the window's area, clipped to the map with its padding on both sides. It thus counts
+    padding, but not what lies beyond. STOCHASTIC is for values that are not negative. In TRAIN it draws one
+    value of the window with a probability proportional to it. In TEST it gives the mean with these weights.
+    Real Caffe has STOCHASTIC on the GPU only, without a gradient in TEST; here the gradient is the derivative.
 
-    Tops: the pooled maps; with MAX, if a second is named, where each maximum was (row * width +
-    column), -1 where a window holds nothing. NaN is no maximum; a window without a number gives the lowest one.
+    Tops: the pooled maps, and optionally with MAX the position of each maximum (row * width + column). A
+    window that holds nothing has position -1. NaN is no maximum; a window without a number gives the lowest one.
     """
 
     precision = Precision.AS_GIVEN
@@ -107,7 +107,7 @@ class Pooling(Layer):
             floor = self.param.pooling_param.round_mode == caffe_pb2.PoolingParameter.FLOOR
             pool = partial(_PYTORCH[method], stride=self.stride, padding=self.pad, ceil_mode=not floor)
             return [self._max_of_numbers(pool, x) if pool.func is F.max_pool2d else pool(x, self.kernel)]
-        # Padding done here, with what hangs over on the right and below.
+        # Pad here, including the overhang on the right and below.
         stride = self._within(x.shape[2:])
         (kernel_h, kernel_w), (stride_h, stride_w), (pad_h, pad_w) = self.kernel, stride, self.pad
         below = (rows - 1) * stride_h + kernel_h - x.shape[2] - pad_h
@@ -126,12 +126,12 @@ class Pooling(Layer):
         return [sums / area]
 
     def _within(self, size: tuple[int, int]) -> tuple[int, int]:
-        """The stride, but no more than leads out of the padded map: nothing else lies there, and it need not be made."""
+        """The stride, limited to one that just leaves the padded map; more would only need useless padding."""
         geometry = zip(size, self.kernel, self.pad, self.stride, strict=True)
         return tuple(min(s, n + 2 * p + k) for n, k, p, s in geometry)
 
     def _as_pytorch(self, size: tuple[int, int], pooled: tuple[int, int]) -> bool:
-        """Whether PyTorch's pooling has the same windows: without padding it drops some that Caffe keeps."""
+        """True if PyTorch's pooling has the same windows; without padding it drops some that Caffe keeps."""
         floor = self.param.pooling_param.round_mode == caffe_pb2.PoolingParameter.FLOOR
         geometry = zip(size, self.kernel, self.pad, self.stride, strict=True)
         theirs = tuple(pooled_length(n, k, p, s, True, floor) for n, k, p, s in geometry)
@@ -154,10 +154,10 @@ class Pooling(Layer):
         return [y, mask.masked_fill(y.detach() == lowest, -1)]
 
     def _max_of_numbers(self, pool: Callable[..., torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-        """MAX pooling as Caffe's, which passes over NaN and begins with the lowest number instead of -inf.
+        """MAX pooling like Caffe's, which ignores NaN and starts with the lowest number instead of -inf.
 
-        PyTorch hands a NaN on, so the sum of the maxima shows it; that takes 0.5 to 1.9 % of the pooling's time.
-        On a GPU to look would wait for the device; there NaN stays.
+        PyTorch propagates NaN, so the sum of the maxima shows it. The check takes 0.5 to 1.9 % of the pooling's
+        time. A GPU would have to wait for it, so NaN stays there.
         """
         y = pool(x, self.kernel)
         if x.device.type != "cpu" or y.detach().sum().isfinite():
@@ -173,9 +173,9 @@ class Pooling(Layer):
             total = windows.sum(2)
             mean = windows.square().sum(2) / total.where(total > 0, 1)
             return mean.where(total > 0, 0)
-        # Sums of the first value, two, three …: not by cumsum, which a GPU has no deterministic way for.
+        # Sums of the first value, the first two and so on. cumsum has no deterministic way on a GPU.
         reached = torch.stack(list(accumulate(windows.detach().unbind(2))), 2)
         threshold = random_numbers.uniform(reached[:, :, :1]) * reached[:, :, -1:]
-        # argmax finds the first of equals.
+        # argmax finds the first of equal values.
         drawn = (reached >= threshold).to(torch.uint8).argmax(2, keepdim=True)
         return windows.gather(2, drawn).squeeze(2)

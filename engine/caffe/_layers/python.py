@@ -1,4 +1,4 @@
-"""Python: a layer that a person writes as a class (Caffe's python_layer.hpp)."""
+"""Python: a layer that the user writes as a class (Caffe's python_layer.hpp)."""
 
 import importlib
 
@@ -8,23 +8,23 @@ from caffe._layers.base import BlobLayer, BlobVec, register
 from caffe.proto import caffe_pb2
 
 allowed = True
-"""Whether nets may load Python layers. The ``caffe`` command sets this to False unless told
-``--allow_python_layers``: a prototxt from elsewhere could import any module."""
+"""True lets nets load Python layers. The ``caffe`` command sets this to False without ``--allow_python_layers``,
+because a prototxt from elsewhere could import any module."""
 
 
 class PythonLayer:
-    """``caffe.Layer``: derive from it and define setup, reshape, forward and backward.
+    """``caffe.Layer``; derive from it and define setup, reshape, forward and backward.
 
     Each takes lists of Blobs: ``setup(bottom, top)``, ``reshape(bottom, top)``,
     ``forward(bottom, top)``, ``backward(top, propagate_down, bottom)``.
 
     Args:
-        layer_param: the LayerParameter; a class of one's own may take it in its ``__init__``.
+        layer_param: the LayerParameter; a derived class may take it in its ``__init__``.
 
     Attributes (from setup on):
         param_str: the prototxt's python_param.param_str.
         phase: caffe.TRAIN or caffe.TEST.
-        blobs: its parameters; add one with ``self.blobs.add_blob(*shape)``.
+        blobs: the layer's parameters; add one with ``self.blobs.add_blob(*shape)``.
     """
 
     type = "Python"

@@ -13,8 +13,8 @@ from caffe._layers.base import Layer, register
 class _Unit(torch.autograd.Function):
     """One step of an LSTM's cells: c = cont f c_prev + i g, h = o tanh(c).
 
-    Caffe's gradient of the forget gate is that of f' = cont f as if f' were the sigmoid itself:
-    the derivative where cont is 0 or 1, as it should be.
+    Caffe's gradient of the forget gate treats f' = cont f as if f' were the sigmoid itself. That is the
+    derivative if cont is 0 or 1, as it should be.
     """
 
     @staticmethod
@@ -44,8 +44,8 @@ class _Unit(torch.autograd.Function):
 class LSTMUnit(Layer):
     """One step of an LSTM's cells.
 
-    Bottoms: cells (1, streams, outputs), the gates' inputs (1, streams, 4 * outputs) in the order
-    input, forget, output, candidate, and cont (1, streams), 0 where a stream begins anew.
+    Bottoms: cells (1, streams, outputs), the gates' inputs (1, streams, 4 * outputs) and cont (1, streams).
+    The gates' order is input, forget, output, candidate. cont is 0 for a stream that starts again.
     Tops: the new cells and the new hidden state, (1, streams, outputs) each.
     """
 
@@ -70,16 +70,17 @@ class LSTMUnit(Layer):
 
 
 class Recurrent(Layer):
-    """What RNN and LSTM share: inputs, the weights of inputs and hidden state, the state between passes.
+    """Base of RNN and LSTM: inputs, the weights of inputs and hidden state, the state between passes.
 
-    Bottoms: x (steps, streams, ...); cont (steps, streams), 0 where a sequence begins and 1 where it
-    goes on; optionally x_static (streams, ...), the same at each step; with expose_hidden the state
-    before the first step, (1, streams, num_output) each. Tops: the outputs (steps, streams,
-    num_output); with expose_hidden the state after the last step. As in real Caffe no gradient
-    passes through exposed states, and without expose_hidden a pass goes on where the one before
-    ended. debug_info logs nothing: there is no unrolled net here.
+    Bottoms: x (steps, streams, ...) and cont (steps, streams), which is 0 at a sequence's start and otherwise
+    1. The optional x_static (streams, ...) is the same at each step. With expose_hidden the state before the
+    first step follows, (1, streams, num_output) each. Tops: the outputs (steps, streams, num_output), and
+    with expose_hidden the state after the last step.
 
-    Parameters (blobs): of x (weights, bias), of x_static (weights), of the hidden state (weights).
+    As in real Caffe no gradient passes through exposed states. Without expose_hidden a pass continues from
+    the end of the previous one. debug_info logs nothing, because there is no unrolled net here.
+
+    Parameters (blobs): weights and bias for x, weights for x_static, weights for the hidden state.
     """
 
     states: int
@@ -107,7 +108,7 @@ class Recurrent(Layer):
         self.steps = bottom[0][0] if bottom[0] else 0
         self.static = len(bottom) > 2 + self._exposed
         self._check(bottom)
-        # Real Caffe takes no parameters from the prototxt here.
+        # Real Caffe ignores parameters from the prototxt here.
         del self.blobs[:]
         rows = self.gates * self.outputs
         self._weight(rows, math.prod(bottom[0][2:]))
@@ -115,8 +116,8 @@ class Recurrent(Layer):
         if self.static:
             self._weight(rows, math.prod(bottom[2][1:]))
         self._weight(rows, self.outputs)
-        self._first: list[torch.Tensor] = []  # the state before this pass; [] is all zero
-        self._last: list[torch.Tensor] = []  # the state after it
+        self._first: list[torch.Tensor] = []  # the state before this pass; [] means all zeros
+        self._last: list[torch.Tensor] = []  # the state after this pass
 
     def _weight(self, rows: int, columns: int) -> None:
         self.add_blob(len(self.blobs), (rows, columns), self.param.recurrent_param.weight_filler)
@@ -168,20 +169,20 @@ class Recurrent(Layer):
         return [torch.stack(outputs), *exposed]
 
     def _fit(self, values: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-        """A kept state for the streams of x; with more streams than it had it is zero (Blob::Reshape)."""
+        """A kept state for the streams of x; it becomes zero if x has more streams (Blob::Reshape)."""
         size = x.shape[1] * self.outputs
         if values.numel() < size:
             return x.new_zeros(x.shape[1], self.outputs)
         return values.to(x).flatten()[:size].reshape(x.shape[1], self.outputs)
 
     def step(self, inputs, cont, state, weights):
-        """One step.
+        """Compute one step.
 
         Args:
-            inputs: what x and x_static contribute, (streams, gates * num_output).
+            inputs: the contributions of x and x_static, (streams, gates * num_output).
             cont: (streams, 1).
             state: list of (streams, num_output).
-            weights: those after x's and x_static's.
+            weights: the weights after those of x and x_static.
 
         Returns:
             The output (streams, num_output) and the new state.
@@ -222,10 +223,10 @@ class RNN(Recurrent):
 
 @register("LSTM")
 class LSTM(Recurrent):
-    """Long short-term memory; output is the hidden state. See LSTMUnit for a step.
+    """Long short-term memory; the output is the hidden state. See LSTMUnit for a step.
 
-    Parameters (blobs): W_xc, b_c, W_xc_static if there is x_static, W_hc; rows in the order of the gates
-    input, forget, output, candidate. The state is (h, c).
+    Parameters (blobs): W_xc, b_c, W_xc_static if there is x_static, and W_hc. Their rows are in the order of
+    the gates: input, forget, output, candidate. The state is (h, c).
     """
 
     states = 2

@@ -1,4 +1,4 @@
-"""Layers that sum up an axis: Reduction, ArgMax (Caffe's reduction_layer.cpp, argmax_layer.cpp)."""
+"""Layers that reduce an axis: Reduction, ArgMax (Caffe's reduction_layer.cpp, argmax_layer.cpp)."""
 
 import math
 
@@ -13,7 +13,7 @@ _OPERATION = caffe_pb2.ReductionParameter.ReductionOp
 
 @register("Reduction")
 class Reduction(Layer):
-    """coeff times the sum, the sum of absolute values, of squares, or the mean, over all axes from ``axis`` on."""
+    """coeff times the sum, the sum of absolute values or squares, or the mean, over all axes from ``axis`` on."""
 
     def top_shapes(self, bottom):
         self.axis = canonical_axis(self.param.reduction_param.axis, bottom[0], self)
@@ -32,11 +32,11 @@ class Reduction(Layer):
 
 @register("ArgMax")
 class ArgMax(Layer):
-    """Indices of the top_k largest values, largest first; among equals the last comes first.
+    """Indices of the top_k largest values, largest first; among equal values the last comes first.
 
-    Along ``axis`` the top has the bottom's shape with top_k there, and with out_max_val holds the
-    values instead. Without ``axis`` each record is one vector and the top is (N, 1, top_k), or with
-    out_max_val (N, 2, top_k): the indices, then the values. It has no gradient.
+    Along ``axis`` the top has the bottom's shape with top_k there. With out_max_val it holds the values
+    instead. Without ``axis`` each record is one vector and the top is (N, 1, top_k). With out_max_val it is
+    then (N, 2, top_k), first the indices, then the values. It has no gradient.
     """
 
     has_backward = False
@@ -70,7 +70,7 @@ class ArgMax(Layer):
         axis = self.axis
         if axis is None:
             x, axis = x.flatten(1), 1
-        # Turned round, because a stable sort leaves the first of equals first.
+        # Flip the values, because a stable sort leaves the first of equal values first.
         values, places = x.flip(axis).sort(dim=axis, descending=True, stable=True)
         values = values.narrow(axis, 0, param.top_k)
         indices = (x.shape[axis] - 1 - places.narrow(axis, 0, param.top_k)).to(x.dtype)
@@ -85,7 +85,7 @@ class ArgMax(Layer):
         return [no_gradient(self, y, bottom[0], 0)]
 
     def _largest_beside_nan(self, x, axis: int, values, indices) -> tuple[torch.Tensor, torch.Tensor]:
-        """Values and indices, on the CPU, with those of vectors that hold NaN as real Caffe gives them."""
+        """Values and indices, on the CPU, with real Caffe's results for vectors that hold NaN."""
         x, values, indices = (each.movedim(axis, -1).contiguous() for each in (x, values, indices))
         for place in x.isnan().any(-1).nonzero().tolist():
             pairs = largest(x[tuple(place)].tolist(), self.param.argmax_param.top_k)

@@ -1,4 +1,4 @@
-"""Layers that give a blob another shape (Caffe's flatten_layer.cpp, reshape_layer.cpp, tile_layer.cpp, crop_layer.cpp)."""
+"""Layers that reshape a blob (Caffe's flatten_layer.cpp, reshape_layer.cpp, tile_layer.cpp, crop_layer.cpp)."""
 
 import math
 
@@ -21,7 +21,7 @@ class _SharesMemory(Layer):
 
 @register("Flatten")
 class Flatten(_SharesMemory):
-    """Makes one axis of the axes from ``axis`` to ``end_axis``."""
+    """Merges the axes from ``axis`` to ``end_axis`` into one."""
 
     precision = Precision.AS_GIVEN
 
@@ -36,9 +36,9 @@ class Flatten(_SharesMemory):
 
 @register("Reshape")
 class Reshape(_SharesMemory):
-    """Puts ``shape`` in the place of ``num_axes`` axes from ``axis`` on (-1: of all that follow).
+    """Replaces ``num_axes`` axes from ``axis`` on (-1: all that follow) by ``shape``.
 
-    In it a 0 takes over the bottom's dimension at that place, and one -1 is what remains.
+    A 0 in it copies the bottom's dimension at that position, and one -1 takes what remains.
     """
 
     precision = Precision.AS_GIVEN
@@ -88,7 +88,7 @@ class Reshape(_SharesMemory):
 
 @register("Tile")
 class Tile(Layer):
-    """The bottom ``tiles`` times one after the other along ``axis``."""
+    """Repeats the bottom ``tiles`` times along ``axis``."""
 
     precision = Precision.AS_GIVEN
 
@@ -108,10 +108,10 @@ class Tile(Layer):
 
 @register("Crop")
 class Crop(Layer):
-    """The first bottom cut to the size of the second, from ``axis`` on, beginning at ``offset``.
+    """Crops the first bottom to the size of the second, from ``axis`` on, beginning at ``offset``.
 
-    One offset is for all these axes, otherwise there is one for each. No gradient goes to the
-    second bottom.
+    A single offset holds for all these axes; otherwise each has its own. No gradient goes to the second
+    bottom.
     """
 
     precision = Precision.AS_GIVEN

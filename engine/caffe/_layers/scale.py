@@ -9,14 +9,14 @@ from caffe.proto import caffe_pb2
 class _Broadcast(Layer):
     """Base of layers that combine the bottom with a smaller array whose axes begin at ``axis``.
 
-    The array is the second bottom, or a parameter with the shape of ``num_axes`` of the bottom's axes
-    (-1: of all from ``axis`` on; 0: a single number).
+    The array is the second bottom, or a parameter with the shape of ``num_axes`` of the bottom's axes. A
+    num_axes of -1 means all from ``axis`` on, and 0 a single number.
     """
 
     bottoms = (1, 2)
 
     def covered(self, param, bottom: Shape, axes: int) -> Shape:
-        """The part of the bottom's shape that an array of ``axes`` axes has."""
+        """The part of the bottom's shape that an array with ``axes`` axes covers."""
         axis = canonical_axis(param.axis, bottom, self)
         if axes < -1:
             raise self.error(f"num_axes must be 0 or more, or -1 for all that follow, not {axes}")
@@ -31,7 +31,7 @@ class _Broadcast(Layer):
 
     @staticmethod
     def spread(param, x: torch.Tensor, small: torch.Tensor) -> torch.Tensor:
-        """``small`` with axes of 1 behind it, so that PyTorch broadcasts it over x."""
+        """``small`` with trailing axes of 1, so that PyTorch broadcasts it over x."""
         if small.dim() == 0:
             return small
         axis = param.axis % x.dim()
@@ -42,7 +42,7 @@ class _Broadcast(Layer):
 class Bias(_Broadcast):
     """x + bias.
 
-    Parameters (blobs): with one bottom the bias, 0 unless there is a filler.
+    Parameters (blobs): with one bottom, the bias. It starts at 0 unless there is a filler.
     """
 
     def setup(self, bottom):
@@ -62,9 +62,10 @@ class Bias(_Broadcast):
 
 @register("Scale")
 class Scale(_Broadcast):
-    """x * scale, and with bias_term + bias of the same shape as scale.
+    """x * scale, plus with bias_term a bias of the same shape as scale.
 
-    Parameters (blobs): with one bottom the scale, 1 unless there is a filler; then, with bias_term, the bias.
+    Parameters (blobs): with one bottom the scale, which starts at 1 unless there is a filler. With bias_term
+    the bias follows.
     """
 
     def setup(self, bottom):

@@ -5,7 +5,7 @@ from caffe._layers.base import Layer, no_gradient, register
 
 @register("Filter")
 class Filter(Layer):
-    """Of every bottom but the last, the records where the last bottom is not 0.
+    """Selects, from every bottom but the last, the records for which the last bottom is not 0.
 
     Until the first forward pass tops have the shape of their bottoms.
     """
@@ -54,7 +54,7 @@ class BatchReindex(Layer):
     def forward(self, bottom, weights):
         data, indices = bottom
         wanted = indices.detach()
-        # On a GPU PyTorch's own assertion stops a wrong index; to look here would wait for the device.
+        # PyTorch's own assertion stops a wrong index on a GPU; a check here would wait for the device.
         if not wanted.is_cuda:
             wrong = wanted[(wanted < 0) | (wanted >= data.shape[0])]
             if len(wrong):

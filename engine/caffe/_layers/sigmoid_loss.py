@@ -11,10 +11,10 @@ from caffe._layers.loss import LabelLoss, normalizer
 
 @register("SigmoidCrossEntropyLoss")
 class SigmoidCrossEntropyLoss(LabelLoss):
-    """Cross entropy of each sigmoid(score) with its target, a probability of its own.
+    """Cross entropy of each sigmoid(score) with its own target, a probability.
 
-    Divided by the batch size unless loss_param says otherwise. A target whose whole part is ignore_label
-    does not count.
+    The sum is divided by the batch size unless loss_param says otherwise. A target whose integer part is
+    ignore_label does not count.
     """
 
     def top_shapes(self, bottom):
@@ -27,7 +27,7 @@ class SigmoidCrossEntropyLoss(LabelLoss):
         targets = targets.reshape(scores.shape)
         counted = self._counted(targets)
         losses = F.binary_cross_entropy_with_logits(scores, targets, reduction="none").where(counted, 0)
-        # Kept for the gradient, as in Caffe: a target written after forward does not change what it is divided by.
+        # As in Caffe, keep the divisor for the gradient: a target written after forward does not change it.
         divisor = torch.as_tensor(
             normalizer(self.normalization("BATCH_SIZE"), len(scores), counted), device=scores.device
         )

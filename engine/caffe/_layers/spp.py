@@ -9,10 +9,10 @@ from caffe.proto import caffe_pb2
 
 @register("SPP")
 class SPP(Layer):
-    """Pools each map into 1, 4, 16, ... bins, a level of the pyramid each, and puts them in one row.
+    """Pools each map into 1, 4, 16, ... bins, one level of the pyramid each, and joins them in one row.
 
     The top is (num, channels * bins of all levels); with pyramid_height 1 it is (num, channels, 1, 1).
-    STOCHASTIC draws in TEST too, and only where the bins fit without padding, as in real Caffe on a GPU.
+    As in real Caffe on a GPU, STOCHASTIC draws in TEST too, and needs bins that fit without padding.
     """
 
     def setup(self, bottom):

@@ -20,7 +20,7 @@ from caffe._log import logger
 
 @dataclass(frozen=True)
 class Window:
-    """A rectangle of an image, its last row and column included, and its class."""
+    """A rectangle of an image, including its last row and column, and its class."""
 
     image: str
     label: int
@@ -39,11 +39,11 @@ class _Words:
         self.line = 1
 
     def error(self, message: str) -> DataError:
-        """A DataError that names the file and the line of the last word, to be raised."""
+        """Return a DataError that names the file and the line of the last word."""
         return DataError(f"{self._where}, line {self.line}: {message}.")
 
     def next(self, what: str | None) -> bytes | None:
-        """The next word; where there is none, an error, or None if ``what`` is None."""
+        """The next word. At the end this raises an error, or returns None if ``what`` is None."""
         word, self.line = next(self._words, (None, self.line))
         if word is None and what is not None:
             raise self.error(f"it is cut: {what} is missing")
@@ -66,7 +66,7 @@ class _Words:
 
 @dataclass
 class WindowFile:
-    """Windows of a file by their overlap with an object: foreground and background."""
+    """The windows of a file, split by their overlap with an object into foreground and background."""
 
     foreground: list[Window]
     background: list[Window]
@@ -74,13 +74,14 @@ class WindowFile:
 
     @classmethod
     def read(cls, param) -> "WindowFile":
-        """Read ``source``: for each image ``# index path channels height width count``, then a line
-        ``class overlap x1 y1 x2 y2`` for each window.
+        """Read ``source``, with a head and the lines of its windows for each image.
 
-        Windows below bg_threshold become class 0; those between the thresholds are left out.
+        The head is ``# index path channels height width count``. Each window has a line
+        ``class overlap x1 y1 x2 y2``. Windows below bg_threshold become class 0. Those between the thresholds
+        are left out.
 
         Raises:
-            DataError: it is missing, empty or not such a file; the line is named.
+            DataError: the file is missing, empty or no window file; the message names the line.
         """
         where = f"Window file {param.source}"
         content = read_file(param.source, MESSAGE, DataError, "Could not open the window file")
@@ -123,9 +124,9 @@ class WindowFile:
 class WindowData(Layer):
     """Batches of random windows, first background, then a share fg_fraction of foreground, warped to crop_size.
 
-    With context_pad a window grows so that this many pixels around it are context; with crop_mode "square" it
-    grows to a square. What lies outside the image stays 0. Of transform_param crop_size, mirror and the mean
-    are used; scale is window_data_param's. Tops: data (batch_size, 3, crop_size, crop_size) and labels.
+    With context_pad a window grows so that this many pixels around it are context. With crop_mode "square"
+    it grows to a square. Pixels outside the image stay 0. The layer uses transform_param's crop_size, mirror
+    and mean, and window_data_param's scale. Tops: data (batch_size, 3, crop_size, crop_size) and labels.
     """
 
     bottoms = (0, 0)
@@ -150,7 +151,7 @@ class WindowData(Layer):
         logger.info("Number of images: %d; windows: %d foreground, %d background", len(self.windows.images), *counts)
 
     def _cut_mean(self) -> np.ndarray:
-        """The middle of the mean, as large as a crop, or its value for each channel: (3 or 1, rows, columns)."""
+        """The middle of the mean in a crop's size, or one value per channel: (3 or 1, rows, columns)."""
         mean = DataTransformer(self.param.transform_param, self.training).mean
         if mean is None:
             return np.zeros((1, 1, 1), np.float32)
@@ -193,7 +194,7 @@ class WindowData(Layer):
             source = self.param.window_data_param.source
             raise DataError(f"Window file {source}: {window} does not lie in the image of {columns} x {rows}.")
         left = right if mirror else left
-        # Rounding may make the window a pixel larger than its place.
+        # Rounding may make the window a pixel larger than its space.
         height, width = min(height, self.crop - top), min(width, self.crop - left)
         pixels = resize(image[y1 : y2 + 1, x1 : x2 + 1], height, width).transpose(2, 0, 1).astype(np.float32)
         if mirror:
@@ -203,18 +204,18 @@ class WindowData(Layer):
         data[place] = (pixels - mean) * np.float32(self.param.window_data_param.scale)
 
     def _place(self, window: Window, shape: tuple[int, ...]) -> tuple[tuple, tuple, tuple]:
-        """Where a window is cut from the image and where it goes.
+        """Find a window's rectangle in the image and its position in the crop.
 
         Returns:
-            (x1, y1, x2, y2) in the image; (above, left, right), pixels of the crop that stay 0; (height, width)
-            in the crop.
+            The image's (x1, y1, x2, y2). Then (above, left, right), the crop's pixels that stay 0. Last the
+            (height, width) in the crop.
         """
         param, crop = self.param.window_data_param, np.float32(self.crop)
         x1, y1, x2, y2 = window.x1, window.y1, window.x2, window.y2
         square = param.crop_mode == "square"
         if not (param.context_pad or square):
             return (x1, y1, x2, y2), (0, 0, 0), (self.crop, self.crop)
-        # As Caffe in float32, so that halves round alike.
+        # Compute in float32 as Caffe does, so that halves round alike.
         scale = crop / np.float32(self.crop - 2 * param.context_pad)
         half = [np.float32((y2 - y1 + 1) / 2), np.float32((x2 - x1 + 1) / 2)]
         centre = [np.float32(y1) + half[0], np.float32(x1) + half[1]]
@@ -239,5 +240,5 @@ class WindowData(Layer):
 
 
 def _round(value: np.float32) -> int:
-    """To the nearest whole number, halves away from zero, as C does."""
+    """Round to the nearest whole number, halves away from zero, as C does."""
     return int(math.copysign(math.floor(abs(float(value)) + 0.5), value))

@@ -1,11 +1,11 @@
-"""Layers that only lead values elsewhere: Split, Silence."""
+"""Layers that only pass values on or take them: Split, Silence."""
 
 from caffe._layers.base import Layer, Precision, register
 
 
 @register("Split")
 class Split(Layer):
-    """Gives its bottom to several tops; their gradients add up. A net inserts these by itself."""
+    """Gives its bottom to several tops, and adds up their gradients. A net inserts such layers automatically."""
 
     precision = Precision.AS_GIVEN
     shares_values = True
@@ -21,7 +21,7 @@ class Split(Layer):
 
 @register("Silence")
 class Silence(Layer):
-    """Takes bottoms nobody needs, so that they do not show as outputs of the net."""
+    """Takes unneeded bottoms, so that they do not appear as the net's outputs."""
 
     precision = Precision.AS_GIVEN
 

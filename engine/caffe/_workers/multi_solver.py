@@ -1,8 +1,8 @@
-"""Which of several solvers, one a process, this process is (Caffe's solver_count and solver_rank).
+"""This process's number among several solvers, one per process (Caffe's solver_count and solver_rank).
 
-``caffe train`` sets them for its workers (_workers/rendezvous.py). As in Caffe they decide which records of the training data
-are this solver's, its random numbers (random_seed + rank), and that the first alone tests and takes snapshots.
-pycaffe's scripts may set them too; what they lack is NCCL, to exchange gradients.
+``caffe train`` sets them for its workers (_workers/rendezvous.py). As in Caffe, they choose this solver's
+training records and its random numbers (random_seed + rank). Only the first solver tests and takes
+snapshots. pycaffe's scripts may set them too, but lack NCCL to exchange gradients.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ _rank = 0
 
 
 class Share(NamedTuple):
-    """Which records belong to one of several solvers: every ``count``-th, from number ``rank`` on."""
+    """One solver's share of the records: every ``count``-th, from number ``rank`` on."""
 
     rank: int = 0
     count: int = 1
@@ -24,17 +24,17 @@ ALL = Share()
 
 
 def share(training: bool) -> Share:
-    """This solver's share of the data: in tests all of it, since only one solver tests (DataLayer::Skip)."""
+    """Return this solver's share of the data; only one solver tests, so it gets all (DataLayer::Skip)."""
     return Share(_rank, _count) if training else ALL
 
 
 def solver_count() -> int:
-    """How many solvers train together."""
+    """The number of solvers that train together."""
     return _count
 
 
 def set_solver_count(count: int) -> None:
-    """Say how many solvers train together.
+    """Set the number of solvers that train together.
 
     Raises:
         CaffeError: less than one.
@@ -46,12 +46,12 @@ def set_solver_count(count: int) -> None:
 
 
 def solver_rank() -> int:
-    """Which of the solvers this process is, from 0."""
+    """This process's number among the solvers, from 0."""
     return _rank
 
 
 def set_solver_rank(rank: int) -> None:
-    """Say which of the solvers this process is.
+    """Set this process's number among the solvers.
 
     Raises:
         CaffeError: less than zero.
@@ -63,7 +63,7 @@ def set_solver_rank(rank: int) -> None:
 
 
 def set_multiprocess(multiprocess: bool) -> None:
-    """Say that the solvers are processes, which here they always are: nothing depends on it."""
+    """Do nothing: solvers are always processes here."""
 
 
 def has_nccl() -> bool:
@@ -72,7 +72,7 @@ def has_nccl() -> bool:
 
 
 class NCCL:
-    """What exchanges gradients between solvers in real Caffe; here it can only be refused.
+    """The exchange of gradients between solvers in real Caffe; this engine always refuses it.
 
     Raises:
         CaffeError: always.
@@ -83,7 +83,7 @@ class NCCL:
 
     @staticmethod
     def new_uid() -> bytes:
-        """The name that solvers find each other by.
+        """The name by which solvers find each other.
 
         Raises:
             CaffeError: always.

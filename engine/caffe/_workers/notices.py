@@ -1,7 +1,7 @@
-"""The board where workers meet: notices in a torch.distributed.TCPStore, each put up or read within a time limit.
+"""The board for workers: notices in a torch.distributed.TCPStore, each written or read within a time limit.
 
-TCPStore keeps to no limit where the machine that holds it is cut off, or its process is stopped: what is asked of it
-then never returns. So it is asked in threads, and once one of them is stuck nothing more is asked.
+TCPStore ignores its time limit if the network to its machine fails or its process is stopped. A request
+then never returns. The board therefore asks it in threads, and asks nothing more once a thread is stuck.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ class Board:
     """Notices, each with a name, that all workers can read.
 
     Args:
-        address, port: where it is; without an address it is made here, for this machine alone.
-        holds: whether it is this process that holds it.
-        limit_s: how long to look for it, and to wait for an answer.
+        address, port: the board's place; without an address this process makes one for this machine alone.
+        holds: True if this process holds the board.
+        limit_s: seconds to look for the board, and to wait for an answer.
 
     Attributes:
-        port: where it is.
+        port: the board's port.
 
     Raises:
-        CaffeError: its place is in use, or not on this machine.
-        WorkerError: nobody holds it.
+        CaffeError: the address is in use, or not on this machine.
+        WorkerError: no process holds the board.
     """
 
     def __init__(self, address: str | None, port: int | None, holds: bool, limit_s: float):
@@ -70,27 +70,27 @@ class Board:
             raise WorkerError(f"Worker 0 was not found at {where} within {limit_s} s: is it running?")
 
     def use(self, part: str) -> None:
-        """Keep to a part of the board: its notices have nothing to do with those of another part."""
+        """Use one part of the board; its notices are separate from those of other parts."""
         self._store = self.part(part)
 
     def part(self, name: str) -> dist.Store:
-        """A part of the board for torch.distributed, which has its own time limit."""
+        """Return a part of the board for torch.distributed, which has its own time limit."""
         return dist.PrefixStore(name, self._store)
 
     def put(self, name: str, text: str, limit_s: float | None = None) -> None:
-        """Put up a notice, and wait for no answer. Raises as ``claim`` does."""
+        """Write a notice without waiting for an answer. Raises as ``claim`` does."""
         self._within(limit_s, lambda: self._store.set(name, text))
 
     def claim(self, name: str, text: str, limit_s: float | None = None) -> str:
-        """Put up a notice, unless there is one of this name; returns what stands there then.
+        """Write a notice unless there is one of this name; return the notice that stands there then.
 
         Raises:
-            BoardGone: there is no answer within the limit, or this board's own.
+            BoardGone: no answer came within the limit, which is the board's own by default.
         """
         return self._within(limit_s, lambda: self._store.compare_set(name, "", text)).decode()
 
     def read(self, name: str, limit_s: float | None = None) -> str | None:
-        """The notice of this name; None if there is none yet. Raises as ``claim`` does."""
+        """Return the notice of this name, or None if there is none yet. Raises as ``claim`` does."""
         return self._within(limit_s, lambda: self._store.get(name).decode() if self._store.check([name]) else None)
 
     def _within(self, limit_s: float | None, ask: Callable[[], Any]) -> Any:
@@ -117,7 +117,7 @@ class Board:
 
 
 def _somebody_listens(address: str, port: int, limit_s: float) -> bool:
-    """Wait for it: TCPStore, where it has to wait, fills the log with its own source's addresses."""
+    """Wait for a listener, because a waiting TCPStore fills the log with addresses in its own source."""
     until = time.monotonic() + limit_s
     while time.monotonic() < until:
         with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=limit_s):
@@ -127,6 +127,6 @@ def _somebody_listens(address: str, port: int, limit_s: float) -> bool:
 
 
 def brief(error: Exception) -> str:
-    """The first line of what torch.distributed says, without where in its source it says so."""
+    """The first line of torch.distributed's message, without the place in its source."""
     line = str(error).partition("\n")[0]
     return (line.rpartition("] ")[2] if line.startswith("[") else line).rstrip(". ")

@@ -1,8 +1,8 @@
-"""How workers find each other: the places torchrun gives them, or processes of our own for ``--gpu 0,1``.
+"""The workers' rendezvous, with places from torchrun or with our own processes for ``--gpu 0,1``.
 
-Workers meet at a board (notices.py). There each puts up a card (card.py) with what it is about to train; all wait
-until every card is there, within a time limit, compare them, and only then join the process group. A worker that
-fails says why on the board, so that the others can say it too.
+Workers meet at a board (notices.py). Each writes a card (card.py) that describes its training. All wait
+for every card, within a time limit, and compare them. Only then do they join the process group. A worker
+that fails writes the reason on the board, so that the others can report it too.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ from caffe._workers.notices import Board, BoardGone, brief
 from caffe._workers.workers import ALONE, Group, Workers
 
 _FAREWELL_S = 5
-"""How long the process that holds the board waits for the others to have read there why all end."""
+"""Seconds that the board's process waits for the others to read the reason of the end."""
 
 _ANSWER_S = 2
-"""How long a worker that ends waits for what the board says."""
+"""Seconds that a worker waits at its end for the board's answer."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Which of how many workers a process is.
+    """A process's number among the workers.
 
     Attributes:
-        rank, size: among all.
-        local_rank, local_size: among those of this machine.
-        address, port: where the board is; None where this process starts the other workers itself.
-        held: whether somebody else, torchrun's agent, holds the board.
-        attempt: how often torchrun has started the workers anew.
+        rank, size: number among all workers, and how many there are.
+        local_rank, local_size: the same among those of this machine.
+        address, port: the board's place; None if this process starts the other workers itself.
+        held: True if another process, torchrun's agent, holds the board.
+        attempt: torchrun's count of restarts.
     """
 
     rank: int = 0
@@ -62,10 +62,10 @@ class Place:
 
     @classmethod
     def of(cls, environ: Mapping[str, str], gpus: int) -> Place:
-        """The place that torchrun's environment variables give, else worker 0 of as many as there are GPUs named.
+        """The place in torchrun's environment variables; otherwise worker 0 with one worker per named GPU.
 
         Raises:
-            CaffeError: the variables do not make sense.
+            CaffeError: the variables are not consistent.
         """
         if not ("RANK" in environ and "WORLD_SIZE" in environ):
             return cls(size=max(1, gpus), local_size=max(1, gpus))
@@ -107,15 +107,15 @@ def _number(environ: Mapping[str, str], name: str, default: int | None = None) -
 
 
 @contextlib.contextmanager
-def of_workers(place: Place, limit_s: int, arguments: Sequence[str]) -> Iterator[Meeting | None]:
-    """Around a training by several workers; None for one alone.
+def of_workers(place: Place, limit_s: int, arguments: Sequence[str]) -> Iterator[Rendezvous | None]:
+    """Surround a training by several workers; a single worker gets None.
 
     Args:
-        limit_s: how long to wait for another worker, at the meeting and in each collective.
+        limit_s: seconds to wait for another worker, at the rendezvous and in each collective.
         arguments: the command line, for workers that this process starts.
 
     Raises:
-        CaffeError: another worker is missing, has failed, or trains something else; on each worker.
+        CaffeError: another worker is missing, has failed, or trains something else; each worker raises it.
     """
     if place.is_alone:
         yield None
@@ -124,15 +124,15 @@ def of_workers(place: Place, limit_s: int, arguments: Sequence[str]) -> Iterator
     multi_solver.set_solver_rank(place.rank)
     _log.of_worker(place.rank)
     _share_cores(place)
-    meeting = Meeting(place, limit_s, arguments)
+    rendezvous = Rendezvous(place, limit_s, arguments)
     try:
-        yield meeting
-        meeting.part()
+        yield rendezvous
+        rendezvous.part()
     except BaseException as error:
-        meeting.tell(error)
+        rendezvous.report(error)
         raise
     finally:
-        meeting.close()
+        rendezvous.close()
 
 
 def _share_cores(place: Place) -> None:
@@ -140,8 +140,8 @@ def _share_cores(place: Place) -> None:
         torch.set_num_threads(max(1, torch.get_num_threads() // place.local_size))
 
 
-class Meeting:
-    """The board, the workers that this process has started, and the process group once all are there."""
+class Rendezvous:
+    """The board, this process's child workers, and the process group once all are there."""
 
     def __init__(self, place: Place, limit_s: int, arguments: Sequence[str]):
         self._place = place
@@ -156,7 +156,7 @@ class Meeting:
             self._start_others(self._board.port, arguments)
 
     def _start_others(self, port: int, arguments: Sequence[str]) -> None:
-        """Start the workers of this machine but the first, which this process is: the same command in each."""
+        """Start this machine's other workers with the same command; this process is the first."""
         size = self._place.size
         lead = {"WORLD_SIZE": size, "LOCAL_WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         lead["OMP_NUM_THREADS"] = torch.get_num_threads()
@@ -164,9 +164,9 @@ class Meeting:
             os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
         for rank in range(1, size):
             variables = {name: str(value) for name, value in {**lead, "RANK": rank, "LOCAL_RANK": rank}.items()}
-            # -P: a folder named caffe where the user stands is not ours.
+            # -P: ignore a folder named caffe in the user's working folder.
             command = [sys.executable, "-P", "-m", "caffe", *arguments]
-            # In a process group of its own: a terminal's Ctrl-C reaches this process alone, which agrees with the others.
+            # With its own process group, a terminal's Ctrl-C reaches only this process, which agrees with the others.
             self._children[rank] = subprocess.Popen(
                 command, env=os.environ | variables, stdin=subprocess.DEVNULL, process_group=0
             )
@@ -174,10 +174,10 @@ class Meeting:
     # ---- coming together ---------------------------------------------------------------------------
 
     def join(self, card: _card.Card) -> Workers:
-        """Wait for all, see that all are about to train the same, and join the process group.
+        """Wait for all workers, check that all train the same, and join the process group.
 
         Raises:
-            WorkerError: one is missing, has failed, or differs.
+            WorkerError: a worker is missing, has failed, or differs.
         """
         try:
             self._put_up(card)
@@ -231,7 +231,7 @@ class Meeting:
     # ---- when one fails ----------------------------------------------------------------------------
 
     def _why(self, limit_s: float | None = None) -> str | None:
-        """What is known of a worker that has failed. BoardGone as the board says."""
+        """The reason of a worker's failure, if known. Raises BoardGone if the board does."""
         if said := self._board.read("failed", limit_s):
             return said
         for rank, child in self._children.items():
@@ -241,7 +241,7 @@ class Meeting:
         return None
 
     def lost(self, error: Exception) -> WorkerError:
-        """What to raise where torch.distributed raises: why a worker failed, if it or the system says so."""
+        """Return the error to raise instead of torch.distributed's, with the worker's own reason if known."""
         until = time.monotonic() + _ANSWER_S
         why = None
         with contextlib.suppress(BoardGone):
@@ -250,10 +250,10 @@ class Meeting:
         why = why or f"A worker no longer answers ({brief(error)})."
         return WorkerError(f"{why} Training cannot go on without it; --snapshot resumes from the last snapshot.")
 
-    def tell(self, error: BaseException) -> None:
-        """Say on the board why this worker fails, unless another was the first."""
+    def report(self, error: BaseException) -> None:
+        """Write on the board why this worker fails, unless another worker was the first."""
         self._failed = True
-        # Whatever of a broken group, a device's queue above all, would hold this process back.
+        # A broken process group, usually a hung device queue, could block exit.
         last = threading.Timer(4 * _FAREWELL_S, os._exit, [1])
         last.daemon = True
         last.start()
@@ -266,11 +266,11 @@ class Meeting:
     # ---- parting -----------------------------------------------------------------------------------
 
     def part(self) -> None:
-        """Wait until all have come to the end."""
+        """Wait until all workers have finished."""
         self._group.agree(0)
 
     def close(self) -> None:
-        """Leave the group; a process that holds the board or has started others sees them end."""
+        """Leave the group; a process that holds the board or has children waits for their end."""
         if dist.is_initialized():
             dist.destroy_process_group()
         with contextlib.suppress(BoardGone):

@@ -1,9 +1,9 @@
-"""Workers that train one net together (Caffe's parallel.cpp), by torch.distributed: what a solver asks of them.
+"""Workers that train one net together (Caffe's parallel.cpp), by torch.distributed: a solver's requests to them.
 
-Each worker has the whole net and its own share of the data, batch_size records an iteration as the prototxt says.
-Gradients are averaged before each update, so that all have the same weights at any time. Worker 0 alone tests,
-logs and writes snapshots; all walk through the same iterations and the same test batches, so that what a signal
-asks of one of them is done by all at once.
+Each worker has the whole net and its own share of the data, with the prototxt's batch_size records an
+iteration. Gradients are averaged before each update, so that all always have the same weights. Worker 0
+alone tests, logs and writes snapshots. All run the same iterations and the same test batches. A signal to
+one worker therefore takes effect in all at once.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ from caffe._error import CaffeError
 
 
 class Workers:
-    """One worker alone, which has nobody to ask.
+    """A single worker, without others.
 
     Attributes:
-        rank: which worker this process is, from 0.
-        size: how many there are.
+        rank: this process's number, from 0.
+        size: the number of workers.
     """
 
     rank = 0
     size = 1
 
     def average(self, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-        """Means over the workers of tensors of the same shapes in each, float32."""
+        """Return means over the workers; each passes float32 tensors of the same shapes."""
         return tensors
 
     def share(self, tensors: Sequence[torch.Tensor]) -> Sequence[torch.Tensor]:
-        """Worker 0's tensors, float32, for all; each gives some of the same shapes."""
+        """Return worker 0's float32 tensors to all; each passes tensors of the same shapes."""
         return tensors
 
     def exchange(self, value: Any) -> list[Any]:
-        """Everyone's values, such as JSON can hold, in the order of ranks."""
+        """Return all workers' values in the order of ranks; JSON must be able to hold them."""
         return [value]
 
     def agree(self, request: int) -> int:
-        """The largest of everyone's numbers."""
+        """Return the largest of all workers' numbers."""
         return request
 
     def first(self, work: Callable[[], Any]) -> None:
-        """Let worker 0 do something; where it raises a CaffeError, all raise that."""
+        """Let worker 0 do something; if it raises a CaffeError, all raise it."""
         work()
 
 
@@ -57,13 +57,13 @@ ALONE = Workers()
 
 
 class Group(Workers):
-    """Several workers in processes of their own, joined by torch.distributed's process group.
+    """Several workers, each a process, joined by torch.distributed's process group.
 
-    Every method is a collective: all workers call it, and a worker that does not is an error in the others within
+    Every method is a collective, which all workers call. If one does not, the others raise an error within
     the group's time limit.
 
     Args:
-        lost: makes of what torch.distributed says the error to raise.
+        lost: makes the error to raise from torch.distributed's error.
     """
 
     def __init__(self, lost: Callable[[Exception], CaffeError]):
@@ -91,7 +91,7 @@ class Group(Workers):
 
     @staticmethod
     def _flat(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-        """All values in one new vector on the current device: one message instead of many."""
+        """All values in one new vector on the current device, for one message instead of many."""
         device = _device.current()
         return torch.cat([tensor.detach().to(device, torch.float32).reshape(-1) for tensor in tensors])
 
@@ -123,8 +123,8 @@ class Group(Workers):
                 work()
             except CaffeError as error:
                 failed = error
-        told = self.exchange([type(failed).__name__, str(failed)] if failed else None)[0]
+        failure = self.exchange([type(failed).__name__, str(failed)] if failed else None)[0]
         if failed:
             raise failed
-        if told:
-            raise getattr(_error, told[0], CaffeError)(told[1])
+        if failure:
+            raise getattr(_error, failure[0], CaffeError)(failure[1])

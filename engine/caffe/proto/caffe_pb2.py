@@ -1,8 +1,8 @@
-"""Caffe's protobuf messages and enums, as protoc's own caffe_pb2 would give them.
+"""Caffe's protobuf messages and enums, the same as in protoc's own caffe_pb2.
 
-They are built from the compiled schema beside this file (caffe.desc, made from caffe.proto by
-``make proto``) with protobuf's public interface alone, because modules that protoc generates are
-tied to a range of protobuf versions and this one has to import under all that users have.
+They are built from the compiled schema beside this file, with protobuf's public interface alone. The
+schema, caffe.desc, is made from caffe.proto by ``make proto``. Modules that protoc generates need a
+certain range of protobuf versions. This module has to import under all versions that users have.
 """
 
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""Layer arithmetic that several layers share or that a CPU does faster another way."""
+"""Layer arithmetic that several layers share, or that a CPU does faster in another way."""

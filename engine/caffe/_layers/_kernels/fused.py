@@ -1,8 +1,8 @@
-"""Convolution and inner product, the ReLU after them in the same step, and what a CPU does faster another way.
+"""Convolution and inner product, fused with the ReLU after them, and faster ways to compute both on a CPU.
 
-A ReLU's gradient is known from its top alone, so the values before it are never written to memory.
-oneDNN's products are taken for float32 inner products too: PyTorch would take MKL's, which are half as
-fast on AMD's processors (bench/README.md).
+A ReLU's gradient needs only its top, so the values before it are never written to memory. oneDNN also
+computes float32 inner products. PyTorch would use MKL, which is half as fast on AMD's processors
+(bench/README.md).
 """
 
 import torch
@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
 _BLOCK = 1 << 21  # numbers of a block: 4 MB of bfloat16
-_POINTS = 204  # of a map, with which oneDNN's gradient of 1 x 1 weights is the fastest, or within a tenth of it
+_POINTS = 204  # map size for which oneDNN's gradient of 1 x 1 weights is fastest, or within a tenth of it
 _FAST_TYPES = (torch.float32, torch.bfloat16)
 
 
 def _onednn(op: str, x: torch.Tensor) -> bool:
-    """Whether oneDNN can do ``op`` for x: on the CPU, in the types and the build that have it."""
+    """True if oneDNN can do ``op`` for x: on the CPU, in the types and the build that have it."""
     return (
         x.device.type == "cpu"
         and x.dtype in _FAST_TYPES
@@ -26,10 +26,10 @@ def _onednn(op: str, x: torch.Tensor) -> bool:
 
 
 def _after_relu(gradient: torch.Tensor, y: torch.Tensor, in_place: bool) -> torch.Tensor:
-    """The gradient before a ReLU with top y; ``in_place`` writes it over the one after it.
+    """The gradient before a ReLU with top y; ``in_place`` overwrites the gradient after it.
 
-    PyTorch converts each bfloat16 number to float32 and back. A ReLU's top is never negative, and such
-    numbers are positive exactly where the same 16 bits are as an integer, which needs no conversion.
+    PyTorch converts each bfloat16 number to float32 and back. A ReLU's top is never negative. Such a number
+    is positive exactly if its 16 bits are positive as an integer, and integers need no conversion.
     """
     before = gradient
     if gradient.device.type == "cpu" and gradient.dtype == y.dtype == torch.bfloat16:
@@ -70,7 +70,7 @@ class _Convolution(torch.autograd.Function):
             of_weight = _weight_gradient(x, gradient, weight.shape, stride, pad, dilation, group)
         elif need_weight and _has_many_points(x, weight, stride, pad, group):
             of_weight = _weight_gradient_of_points(x, gradient, weight)
-        # In float32 oneDNN's takes up to five times as long as PyTorch's sum, and loses two digits.
+        # In float32 oneDNN's bias gradient takes up to five times as long as PyTorch's sum, and loses two digits.
         if need_bias and (of_weight is not None or (x.device.type == "cpu" and x.dtype == torch.float32)):
             of_bias = gradient.sum((0, 2, 3))
         asked = [need_x, need_weight and of_weight is None, need_bias and of_bias is None]
@@ -87,7 +87,7 @@ class _Convolution(torch.autograd.Function):
 
 
 def _has_small_maps(x: torch.Tensor, weight: torch.Tensor, gradient: torch.Tensor) -> bool:
-    """Whether oneDNN's gradient of the weights is the slower one: in bfloat16, where maps are as small as kernels."""
+    """True if oneDNN's gradient of the weights is the slower one: in bfloat16, with maps as small as kernels."""
     kernel = weight.shape[2] * weight.shape[3]
     maps = gradient.shape[2] * gradient.shape[3]
     return x.device.type == "cpu" and x.dtype == torch.bfloat16 and 1 < kernel and maps <= 16
@@ -114,9 +114,9 @@ def _weight_gradient(x, gradient, shape, stride, pad, dilation, group: int) -> t
 
 
 def _has_many_points(x: torch.Tensor, weight: torch.Tensor, stride, pad, group: int) -> bool:
-    """Whether oneDNN's gradient of the weights depends on how a map is cut: 1 x 1, in float32, with AVX-512.
+    """True if the map size decides the speed of oneDNN's gradient of the weights: 1 x 1, float32, AVX-512.
 
-    Where there are few, a map's own size and a second call for the rest take as long.
+    With few points, the maps' own size is as fast, because other sizes need a second call for the rest.
     """
     return (
         x.device.type == "cpu"
@@ -132,7 +132,7 @@ def _has_many_points(x: torch.Tensor, weight: torch.Tensor, stride, pad, group: 
 
 
 def _weight_gradient_of_points(x: torch.Tensor, gradient: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-    """The gradient of the weights of a 1 x 1 convolution, to which it is one which points are of the same map."""
+    """The gradient of a 1 x 1 convolution's weights, for which it does not matter which points share a map."""
     inputs, gradients = (maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1]) for maps in (x, gradient))
 
     def of(points: slice, size: int) -> torch.Tensor:
@@ -149,11 +149,11 @@ def _weight_gradient_of_points(x: torch.Tensor, gradient: torch.Tensor, weight: 
 def convolve_2d(
     x, weight, bias, stride, pad, dilation, group: int, relu: bool = False, in_place: bool = False
 ) -> torch.Tensor:
-    """A convolution over two spatial axes; the arguments of torch's conv2d.
+    """A convolution over two spatial axes; the arguments are those of PyTorch's conv2d.
 
     Args:
-        relu: max(0, result) instead.
-        in_place: the ReLU's backward may overwrite the gradient it is given, as nobody else has it.
+        relu: True returns max(0, result).
+        in_place: the ReLU's backward may overwrite its incoming gradient, which nothing else uses.
     """
     return _Convolution.apply(x, weight, bias, stride, pad, dilation, group, relu, in_place)
 
@@ -163,7 +163,7 @@ def _product(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = 
 
 
 class _Linear(torch.autograd.Function):
-    """Weights may be float32 where x is bfloat16; their gradient is float32 then."""
+    """A product. Weights may be float32 if x is bfloat16; then their gradient is float32 too."""
 
     @staticmethod
     def forward(ctx, x, weight, bias, relu):
@@ -189,7 +189,7 @@ class _Linear(torch.autograd.Function):
 
 
 def _outer_product(gradient: torch.Tensor, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """gradient.t() @ x as ``dtype``; by blocks where that differs, so that a block is still in the cache to be cast."""
+    """gradient.t() @ x as ``dtype``; blocks of another type are cast while they are in the cache."""
     if x.dtype == dtype:
         return _product(gradient.t(), x.t())
     result = gradient.new_empty((gradient.shape[1], x.shape[1]), dtype=dtype)
@@ -201,7 +201,7 @@ def _outer_product(gradient: torch.Tensor, x: torch.Tensor, dtype: torch.dtype) 
 
 
 def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, relu: bool = False) -> torch.Tensor:
-    """x @ weight.t() + bias, and its ReLU if asked for; x is (..., inputs), weight (outputs, inputs)."""
+    """x @ weight.t() + bias, with its ReLU if ``relu``; x is (..., inputs), weight (outputs, inputs)."""
     if _onednn("_linear_pointwise", x):
         y = _Linear.apply(x.reshape(-1, x.shape[-1]), weight, bias, relu)
         return y.reshape(*x.shape[:-1], len(weight))

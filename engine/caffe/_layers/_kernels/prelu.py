@@ -1,7 +1,8 @@
 """PReLU with a backward pass that is fast on a CPU.
 
-PyTorch's own takes one number at a time there, five times as long as its other passes over the same numbers
-(bench/README.md). Here the gradient is taken by such passes, in blocks that stay in the cache between them.
+PyTorch's own backward takes one number at a time on a CPU. That takes five times as long as its other
+passes over the same numbers (bench/README.md). Here such passes compute the gradient, in blocks that stay
+in the cache between them.
 """
 
 import torch
@@ -23,7 +24,7 @@ class _PReLU(torch.autograd.Function):
         x, slopes = ctx.saved_tensors
         need_x, need_slopes = ctx.needs_input_grad
         spread = slopes.to(x.dtype).reshape(1, -1, *[1] * (x.dim() - 2))
-        # Of one slope for all channels, the sum goes over them too.
+        # With one slope for all channels, the sum also covers the channels.
         summed = [axis for axis in range(x.dim()) if axis != 1 or len(slopes) == 1]
         to_x, to_slopes = torch.empty_like(x), torch.zeros_like(slopes)
         rows = max(1, _BLOCK // max(1, x[:1].numel()))
@@ -39,12 +40,12 @@ class _PReLU(torch.autograd.Function):
 
 
 def prelu(x: torch.Tensor, slopes: torch.Tensor) -> torch.Tensor:
-    """x where it is above 0, else x times its channel's slope.
+    """Return x if it is above 0, otherwise x times its channel's slope.
 
     Args:
         x: (num, channels, ...).
-        slopes: (channels) or (1) for all; on a CPU their gradient is summed in their own type, float32 where x is
-            bfloat16.
+        slopes: (channels), or (1) for all. On a CPU their gradient is summed in their own type, which is
+            float32 if x is bfloat16.
     """
     if x.device.type == "cpu" and x.numel() > 0:
         return _PReLU.apply(x, slopes)

@@ -22,7 +22,7 @@ class Windows:
     """Kernel, stride, pad and dilation of a layer, each a tuple with one number per spatial axis.
 
     Args:
-        layer: with a convolution_param.
+        layer: a layer with a convolution_param.
         axes: number of spatial axes.
 
     Raises:
@@ -39,11 +39,11 @@ class Windows:
             raise layer.error("kernel, stride and dilation must be 1 or more")
         if max((*self.kernel, *self.stride, *self.pad, *self.dilation), default=1) > INT_MAX:
             raise layer.error(f"kernel, stride, pad and dilation must be {INT_MAX} or less")
-        # Of a kernel of one number it says nothing, but may make oneDNN read beyond memory (test_onednn.py).
+        # Dilation has no effect on a size-1 kernel, but oneDNN may then read out of bounds (test_onednn.py).
         self.dilation = tuple(d if k > 1 else 1 for d, k in zip(self.dilation, self.kernel, strict=True))
 
     def _read(self, name: str, default: int | None) -> tuple[int, ...]:
-        """A parameter given once, per axis, or as <name>_h and <name>_w; default None where it must be given."""
+        """A parameter given once, per axis, or as <name>_h and <name>_w; default None makes it required."""
         layer, axes, param = self._layer, self._axes, self._layer.param.convolution_param
         field = "kernel_size" if name == "kernel" else name
         given = list(getattr(param, field))
@@ -63,17 +63,17 @@ class Windows:
 
     @property
     def extent(self) -> tuple[int, ...]:
-        """How far a dilated kernel reaches."""
+        """The reach of a dilated kernel along each axis."""
         return tuple(d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel, strict=True))
 
     def convolved(self, size: Sequence[int]) -> tuple[int, ...]:
-        """Spatial size of a convolution's output, rounded down, for an input's."""
+        """Spatial size of a convolution's output, rounded down, for an input's size."""
         return tuple(
             (n + 2 * p - e) // s + 1 for n, p, e, s in zip(size, self.pad, self.extent, self.stride, strict=True)
         )
 
     def deconvolved(self, size: Sequence[int]) -> tuple[int, ...]:
-        """Spatial size of a deconvolution's output for an input's."""
+        """Spatial size of a deconvolution's output for an input's size."""
         return tuple(
             s * (n - 1) + e - 2 * p for n, p, e, s in zip(size, self.pad, self.extent, self.stride, strict=True)
         )
@@ -82,7 +82,7 @@ class Windows:
 def im2col(
     x: torch.Tensor, kernel: Sequence[int], stride: Sequence[int], pad: Sequence[int], dilation: Sequence[int]
 ) -> torch.Tensor:
-    """The windows of a convolution as columns, over any number of spatial axes.
+    """A convolution's windows as columns, over any number of spatial axes.
 
     Args:
         x: (num, channels, spatial...).
@@ -95,7 +95,7 @@ def im2col(
     x = F.pad(x, [p for each in reversed(pad) for p in (each, each)])
     for axis, (k, s, d) in enumerate(zip(kernel, stride, dilation, strict=True), 2):
         x = x.unfold(axis, d * (k - 1) + 1, s)[..., ::d]
-    # (num, channels, output..., kernel...) until here.
+    # The shape is (num, channels, output..., kernel...) here.
     x = x.permute(0, 1, *range(2 + axes, 2 + 2 * axes), *range(2, 2 + axes))
     return x.reshape(num, channels * math.prod(kernel), *x.shape[2 + axes :])
 
@@ -103,11 +103,11 @@ def im2col(
 def convolve(
     x, weight, bias, stride, pad, dilation, group: int, relu: bool = False, in_place: bool = False
 ) -> torch.Tensor:
-    """A convolution over any number of spatial axes, none included; the arguments of torch's conv2d.
+    """A convolution over any number of spatial axes, including none; the arguments are those of PyTorch's conv2d.
 
     Args:
-        relu: max(0, result) instead.
-        in_place: the ReLU's backward may overwrite the gradient it is given.
+        relu: True returns max(0, result).
+        in_place: the ReLU's backward may overwrite its incoming gradient.
     """
     axes = x.dim() - 2
     if _steps_overrun(x, weight, stride, pad):
@@ -122,7 +122,7 @@ def convolve(
         y = _convolve_columns(x, weight, bias, stride, pad, dilation, group)
         return torch.relu(y) if relu else y
     if axes == 2:
-        # Both oneDNN and cuDNN are fastest with channels innermost, and what follows keeps it.
+        # Both oneDNN and cuDNN are fastest with channels innermost, and later layers keep that layout.
         x = x.contiguous(memory_format=torch.channels_last)
         return convolve_2d(x, weight, bias, stride, pad, dilation, group, relu, in_place)
     if axes == 0:
@@ -133,7 +133,7 @@ def convolve(
 
 
 def _convolve_columns(x, weight, bias, stride, pad, dilation, group: int) -> torch.Tensor:
-    """A convolution as Caffe does it: a product of filters and windows as columns."""
+    """A convolution as Caffe does it: a product of filters and columns of windows."""
     columns = im2col(x, weight.shape[2:], stride, pad, dilation)
     size = columns.shape[2:]
     columns = columns.reshape(len(x), group, columns.shape[1] // group, -1)
@@ -143,10 +143,11 @@ def _convolve_columns(x, weight, bias, stride, pad, dilation, group: int) -> tor
 
 
 def _steps_overrun(x: torch.Tensor, weight: torch.Tensor, stride: Sequence[int], pad: Sequence[int]) -> bool:
-    """Whether oneDNN might take the steps of a kernel of one number wrongly: it gathers what they reach, like convolve.
+    """True if oneDNN may mishandle the strides of a size-1 kernel.
 
-    With fewer channels than a block of its own has, it writes beyond that memory in the gradient of the weights, which
-    is then wrong or ends the process (oneDNN issue 6035).
+    Like convolve, oneDNN gathers the numbers that the strides reach. With fewer channels than one of its
+    blocks, it writes beyond that memory in the gradient of the weights. The gradient is then wrong, or the
+    process ends (oneDNN issue 6035).
     """
     return (
         x.device.type == "cpu"
@@ -158,9 +159,9 @@ def _steps_overrun(x: torch.Tensor, weight: torch.Tensor, stride: Sequence[int],
 
 
 def _idle_taps(x: torch.Tensor, size: Sequence[int], weight: torch.Tensor, stride, pad, dilation) -> list[int]:
-    """How many numbers along each axis of a kernel meet padding alone, wherever it stands in maps of ``size``.
+    """Count the kernel's numbers along each axis that meet only padding, in all windows of maps of ``size``.
 
-    Where all of an axis do, oneDNN may end the process. None are counted where it does not take part.
+    If all numbers of an axis do, oneDNN may end the process. Without oneDNN nothing is counted.
     """
     if x.device.type != "cpu" or not any(pad):
         return []
@@ -168,29 +169,30 @@ def _idle_taps(x: torch.Tensor, size: Sequence[int], weight: torch.Tensor, strid
 
 
 def _fails_in_bfloat16(x: torch.Tensor, idle: Sequence[int]) -> bool:
-    """Whether oneDNN's gradients of the weights are wrong, or what was in memory: with idle taps, and over three axes."""
+    """True if oneDNN's weight gradients may be wrong or stale memory: in bfloat16, with idle taps or three axes."""
     return x.device.type == "cpu" and x.dtype == torch.bfloat16 and (any(idle) or x.dim() == 5)
 
 
 def _columns(x: torch.Tensor, weight: torch.Tensor, stride, pad, dilation) -> int:
-    """How many columns a convolution over two axes makes."""
+    """The number of columns of a convolution's output over two axes."""
     return (x.shape[3] + 2 * pad[1] - dilation[1] * (weight.shape[3] - 1) - 1) // stride[1] + 1
 
 
 def _misreads_a_column(x: torch.Tensor, columns: int, stride: Sequence[int]) -> bool:
-    """Whether oneDNN's convolution is wrong, or what was in memory: in bfloat16, one column of windows with steps to none.
+    """True if oneDNN may return wrong values or stale memory: in bfloat16, for one column of windows with a stride.
 
-    Measured on a Xeon with AMX: 599 of 2,112 geometries, and none of 17,760 with more columns or without such steps.
+    A Xeon with AMX failed for 599 of 2,112 such geometries. It failed for none of 17,760 with more columns
+    or without such strides.
     """
     return x.device.type == "cpu" and x.dtype == torch.bfloat16 and columns == 1 and stride[1] > 1
 
 
 @functools.cache
 def _idle_taps_along(size: int, kernel: int, stride: int, pad: int, dilation: int) -> int:
-    last = (size + 2 * pad - dilation * (kernel - 1) - 1) // stride * stride - pad  # where the last window begins
+    last = (size + 2 * pad - dilation * (kernel - 1) - 1) // stride * stride - pad  # start of the last window
     idle = 0
     for tap in range(0, kernel * dilation, dilation):
-        # Of the windows that have this tap on the first number or after, the first.
+        # Find the first window that has this tap on the first number or later.
         begin = max(0, -((tap - pad) // stride)) * stride - pad
         idle += begin > last or begin + tap >= size
     return idle
@@ -209,7 +211,7 @@ def deconvolve(x, weight, bias, stride, pad, dilation, group: int) -> torch.Tens
     if 1 <= axes <= 3 and not any(map(operator.eq, idle, kernel)):
         deconvolution = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[axes - 1]
         return deconvolution(x, weight, bias, stride, pad, 0, group, dilation)
-    # The same as a convolution: filters turned round, inputs stride apart, with what pad leaves of the kernel around.
+    # Compute it as a convolution: flip the filters, spread the inputs by stride, and add the margins that pad leaves.
     spread = x.new_zeros(*x.shape[:2], *(s * (n - 1) + 1 for s, n in zip(stride, x.shape[2:], strict=True)))
     spread[(..., *(slice(None, None, s) for s in stride))] = x
     margins = [d * (k - 1) - p for d, k, p in zip(dilation, kernel, pad, strict=True)]

@@ -93,7 +93,7 @@ export PYTHONPATH := $(HERE)$(if $(value PYTHONPATH),:$(value PYTHONPATH))
 
 .DEFAULT_GOAL := help
 .PHONY: bench bench-gpu help setup data lmdb kmeans explore models status board ensemble methods submission report reproduce reproduce-status cost results report-table demo
-.PHONY: test torture conformance conformance-gpu record bvlc-tests bvlc-nets reference-caffe supported proto
+.PHONY: test test-quick torture conformance conformance-gpu record bvlc-tests bvlc-nets reference-caffe supported proto
 .PHONY: from-zoo $(foreach verb,train resume lr reset journal zoo scores views gap train-accuracy,$(MODELS:%=$(verb)-%))
 
 help: ## this list
@@ -213,6 +213,10 @@ test: setup ## all tests (real Caffe takes part where it is installed)
 	@cd $(ROOT) && .venv/bin/ruff check . && .venv/bin/ruff format --check --quiet .
 	@cd $(ROOT) && export OMP_NUM_THREADS=1 && exec .venv/bin/python -m tests -q -n 2 --dist worksteal
 
+test-quick: setup ## the tests that take less than a minute, for after every change
+	@cd $(ROOT) && .venv/bin/ruff check . && .venv/bin/ruff format --check --quiet .
+	@cd $(ROOT) && export OMP_NUM_THREADS=1 && exec .venv/bin/python -m tests -q -n 2 --dist worksteal -m quick tests/engine tests/training
+
 torture: setup ## kill it everywhere, fill its disks: what is lost (must be nothing), in one table; 10 minutes
 	@cd $(ROOT) && OMP_NUM_THREADS=1 .venv/bin/python -m tests.torture
 
@@ -243,5 +247,5 @@ bvlc-nets: setup ## BVLC's own nets beside real Caffe, blob by blob: BVLC=path
 supported: setup ## write README's table of layers, solvers, policies and fillers
 	@cd $(ROOT)engine && ../.venv/bin/python supported.py ../README.md
 
-proto: setup ## compile engine/caffe/proto/caffe.proto
-	@cd $(ROOT)engine/caffe/proto && ../../../.venv/bin/python -m grpc_tools.protoc -I. --descriptor_set_out=caffe.desc caffe.proto
+proto: setup ## compile engine/caffe/proto/caffe.proto, and the types of its messages
+	@cd $(ROOT)engine/caffe/proto && ../../../.venv/bin/python -m grpc_tools.protoc -I. --descriptor_set_out=caffe.desc --pyi_out=. caffe.proto

@@ -1,4 +1,4 @@
-"""The compiled schema beside caffe.proto is what protoc makes of it."""
+"""The compiled schema and its types beside caffe.proto are what protoc makes of it."""
 
 from pathlib import Path
 
@@ -10,10 +10,12 @@ from google.protobuf import descriptor_pb2
 PROTO = Path(caffe.proto.__file__).parent
 
 
-def test_desc_is_compiled_from_proto(tmp_path):
+def test_desc_and_types_are_compiled_from_proto(tmp_path):
     protoc = pytest.importorskip("grpc_tools.protoc", reason="grpcio-tools is not installed")
     target = tmp_path / "caffe.desc"
-    assert protoc.main(["protoc", f"-I{PROTO}", f"--descriptor_set_out={target}", str(PROTO / "caffe.proto")]) == 0
+    words = [f"-I{PROTO}", f"--descriptor_set_out={target}", f"--pyi_out={tmp_path}", str(PROTO / "caffe.proto")]
+    assert protoc.main(["protoc", *words]) == 0
+    assert (PROTO / "caffe_pb2.pyi").read_bytes() == (tmp_path / "caffe_pb2.pyi").read_bytes()
     read = descriptor_pb2.FileDescriptorSet.FromString
     assert read((PROTO / "caffe.desc").read_bytes()) == read(target.read_bytes())
 

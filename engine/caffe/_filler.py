@@ -19,8 +19,8 @@ def fill(blob: Blob, param: caffe_pb2.FillerParameter) -> None:
     """Fill a blob's data as the filler says.
 
     Raises:
-        PrototxtError: the type is unknown (the message names the nearest), ``sparse`` is given to a filler
-            other than gaussian, or memory is too small.
+        PrototxtError: the type is unknown (the nearest is named), a filler other than gaussian has
+            ``sparse``, or memory is too small.
     """
     memory.need(4 * blob.count, f"A blob of shape {blob.shape}", PrototxtError)
     filler = FILLERS.find(param.type)

@@ -54,7 +54,7 @@ def open_image(content: bytes, where: str) -> Iterator[Image.Image]:
     """Open an image file's content in Pillow, if its format and size may be decoded.
 
     Raises:
-        DataError: they may not, or the image proves to be cut or damaged while it is used.
+        DataError: the format or size is refused, or the image proves to be cut or damaged while it is used.
     """
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:

@@ -53,15 +53,33 @@ def held(prefix: str) -> Iterator[None]:
         os.close(descriptor)
 
 
+def check_writable(prefix: str) -> None:
+    """Create and remove a file with a snapshot_prefix, to see before a training that snapshots can be written.
+
+    Raises:
+        WriteError: the file cannot be created.
+    """
+    probe = Path(f"{prefix}_iter_0.tempfile")
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise _unwritable(prefix, error) from None
+
+
+def _unwritable(prefix: str, error: OSError) -> WriteError:
+    return WriteError(
+        f"Cannot write to snapshot prefix '{prefix}' ({error.strerror}). "
+        "Make sure that the directory exists and is writable."
+    )
+
+
 def _take(path: Path, prefix: str) -> int:
     while True:
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
-            raise WriteError(
-                f"Cannot write to snapshot prefix '{prefix}' ({error.strerror}). "
-                "Make sure that the directory exists and is writable."
-            ) from None
+            raise _unwritable(prefix, error) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -15,7 +15,7 @@ from caffe._log import logger
 from caffe._net.net import Net
 from caffe._net.weights import check_fits_hdf5
 from caffe._net.whole_net import WholeNet
-from caffe._snapshot import restore, write
+from caffe._snapshot import restore, run_lock, write
 from caffe._snapshot.states import States, share_weights_and_history
 from caffe._solver.lr_policy import learning_rate
 from caffe._solver.nets import SolverNets
@@ -64,7 +64,7 @@ class Solver:
         # Only worker 0 tests and takes snapshots.
         self._is_root = multi_solver.solver_rank() == 0
         self._workers: Workers = ALONE
-        if self._is_root:
+        if self._is_root and solver.snapshot:
             self._check_snapshot_prefix()
         if solver.random_seed >= 0:
             random_numbers.set_random_seed(solver.random_seed + multi_solver.solver_rank())
@@ -88,20 +88,12 @@ class Solver:
         return PrototxtError(f"{self.where}: {message}" if self.where else message)
 
     def _check_snapshot_prefix(self) -> None:
-        if not self.param.snapshot:
-            return
         if not self.param.HasField("snapshot_prefix"):
             raise self.error("In solver params, snapshot is specified but snapshot_prefix is not.")
-        probe = Path(f"{self.param.snapshot_prefix}_iter_0.tempfile")
         try:
-            probe.touch()
-            probe.unlink()
-        except OSError as error:
-            message = self.error(
-                f"Cannot write to snapshot prefix '{self.param.snapshot_prefix}' ({error.strerror}). "
-                "Make sure that the directory exists and is writable."
-            )
-            raise SnapshotError(str(message)) from None
+            run_lock.check_writable(self.param.snapshot_prefix)
+        except WriteError as error:
+            raise SnapshotError(str(self.error(str(error)))) from None
 
     # ---- training --------------------------------------------------------------------------------
 

@@ -197,7 +197,7 @@ cost: setup ## time of the five trainings by calculation from measured throughpu
 	@$(PYTHON) -m reproduce.cost --price "$(PRICE)" --gpu-price "$(GPU_PRICE)"
 
 results: setup ## what full runs in RUNS=runs gave, into results/, which is committed; says why of what is not [REPLACE=1 ALLOW="short changes" PRICE=dollars an hour]
-	@$(PYTHON) -m report.kept $(if $(RUNS),--runs "$(RUNS)")$(if $(PRICE), --price "$(PRICE)")$(if $(filter-out 0,$(REPLACE)), --replace)$(if $(ALLOW), --allow "$(ALLOW)")
+	@$(PYTHON) -m report.save_results $(if $(RUNS),--runs "$(RUNS)")$(if $(PRICE), --price "$(PRICE)")$(if $(filter-out 0,$(REPLACE)), --replace)$(if $(ALLOW), --allow "$(ALLOW)")
 
 report-table: setup ## write README's table of the report's numbers beside ours
 	@$(PYTHON) -m report.table $(ROOT)README.md

@@ -1,1 +1,1 @@
-"""Side by side with real Caffe: what both compute, and how long each takes, in one run."""
+"""Side by side with real Caffe: the results of both, and the time that each takes, in one run."""

@@ -1,13 +1,13 @@
-"""make bench: real Caffe and ours by turns on this machine, one table; written below runs/bench/.
+"""make bench: real Caffe and ours by turns on this machine, in one table below runs/bench/.
 
     python -m bench [--rounds 2] [--only training lmdb scores] [--precision fp32 bf16] [--out FILE]
 
-A part (--only) is written where --out says. What is done of a benchmark that is cut short is in a .part.json beside.
-`make results` keeps a whole one in results/.
+A part (--only) is written only with --out, to that file. A benchmark that is cut short leaves its finished rows in a
+.part.json beside it. `make results` keeps a whole one in results/.
 
-Training on the LMDBs in data/lmdb, the LMDBs themselves, and the class scores of val; see bench/training.py,
-make_lmdb.py and scores.py for what is timed. Needs real Caffe (make reference-caffe), else there are no ratios,
-and the data (make lmdb). A quarter of an hour on two cores, with nothing else running.
+It measures training on the LMDBs in data/lmdb, building the LMDBs, and the class scores of val. See
+bench/training.py, make_lmdb.py and scores.py for the exact times. It needs the data (make lmdb). Without real Caffe
+(make reference-caffe) there are no ratios. It takes a quarter of an hour on two cores, with nothing else running.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
             check_place(out)
         for measured in _measured(wanted, options.rounds, options.precision):
             rows += measured
-            if so_far:  # real Caffe takes long: what cuts a benchmark short loses no more than one work
+            if so_far:  # real Caffe takes long, so at most one work is lost if a benchmark is cut short
                 keep(rows, so_far, **beside)
         print(table(rows))
         if out:
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _measured(wanted: Collection[str], rounds: int, precisions: Sequence[str]) -> Iterator[list[dict]]:
-    """The rows of one work after the other."""
+    """Yield the rows of one work after the other."""
     if "training" in wanted:
         for name in MODELS:
             yield training.measure(name, DATA, rounds, precisions, say)

@@ -1,4 +1,4 @@
-"""The machine's own limit: how fast PyTorch multiplies two large matrices, by the fastest way it has."""
+"""The machine's own limit: the speed at which PyTorch multiplies two large matrices, by its fastest way."""
 
 import time
 from collections.abc import Callable
@@ -13,8 +13,8 @@ _TYPES = {"fp32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
 def product_speed(precision: str, device: str = "cpu") -> float:
     """FLOP/s of the fastest of several products of square matrices, in a precision's type on a device.
 
-    On a CPU, of MKL's and oneDNN's: on AMD's MKL takes half of the processor in float32. Where a CPU has no products
-    of bfloat16, they are float32's, as the engine's are: PyTorch's own take minutes.
+    On a CPU, the products of MKL and oneDNN are tried. On AMD, MKL uses half of the processor in float32. A CPU without
+    bfloat16 products uses float32's instead, as the engine does, since PyTorch's own take minutes.
     """
     size, dtype = _SIZE[device], _TYPES[precision]
     if device == "cpu" and dtype == torch.bfloat16 and not cpu_has_bfloat16():
@@ -29,7 +29,7 @@ def product_speed(precision: str, device: str = "cpu") -> float:
 
 
 def _seconds(product: Callable[[], object], device: str) -> float:
-    """Of the fastest of several."""
+    """The seconds of the fastest of several calls."""
     best = float("inf")
     for _ in range(5):
         _wait(device)

@@ -2,10 +2,9 @@
 
     python -m bench.first_iterations alexnet1 [--iterations 200] [--data data/lmdb] [--dropout] [--out runs/bench/FILE.csv]
 
-Crop and mirror are off, since their random numbers differ between engines, and so is dropout unless
---dropout asks for it (the losses then differ by its noise). Needs real Caffe (make reference-caffe).
-Prints both losses along the way, the largest relative difference, and iterations a second of each
-engine with all cores of this machine.
+Crop and mirror are off, since their random numbers differ between engines. Dropout is off unless --dropout is given;
+the losses then differ by its noise. It needs real Caffe (make reference-caffe). It prints some losses of both and
+their largest relative difference. It also prints each engine's iterations a second, with all cores of this machine.
 """
 
 import argparse
@@ -35,7 +34,7 @@ START = "import caffe; caffe.set_random_seed(7); caffe.Net('net.prototxt', caffe
 
 
 def checked(text: str) -> Path:
-    """The value of --out, for argparse: a file outside results/."""
+    """Parse the value of --out for argparse: a file outside results/."""
     try:
         check_place(Path(text))
     except UserError as error:
@@ -55,7 +54,7 @@ def training_net(name: str, dropout: bool) -> str:
 
 
 def solver(name: str, iterations: int) -> str:
-    """The variant's own solver with every iteration displayed, and neither tests nor snapshots."""
+    """The variant's own solver with every iteration displayed, but no tests or snapshots."""
     param = text_format.Parse(Path(f"solvers/{name}.prototxt").read_text(), caffe_pb2.SolverParameter())
     for field in ("test_iter", "test_interval", "average_loss", "snapshot"):
         param.ClearField(field)

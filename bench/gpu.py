@@ -2,12 +2,12 @@
 
     python -m bench.gpu [alexnet1 nin1] [--precision fp32 tf32 bf16] [--iterations 500] [--data data/lmdb]
 
-Without --data, records of random pixels are made for it: times do not depend on what is in an image. Each line
-is a process of its own: records read into the GPU's memory, 50 iterations that do not count, then those that do,
-without a display, tests or snapshots in between. Memory is PyTorch's own count at its highest, without the
-records; start-up is from the process's start to the first iteration's end, without reading the records. The last
-line is the report's whole training, by calculation from these. About 5 minutes; no network. Where there is no GPU
-it says so and runs on the CPU, to be tried there (--iterations 2).
+Without --data, it makes records of random pixels, since times do not depend on the content of an image. Each line is
+a process of its own, which reads the records into the GPU's memory. It runs 50 iterations that do not count, then
+those that do, without a display, tests or snapshots in between. Memory is the peak of PyTorch's own count, without
+the records. Start-up lasts from the process's start to the first iteration's end, without reading the records. The
+last line is the report's whole training, calculated from these times. It takes about 5 minutes and no network.
+Without a GPU it prints so and runs on the CPU, for a try (--iterations 2).
 """
 
 import argparse
@@ -25,9 +25,9 @@ BATCH = 100
 WARM_UP = 50
 RECORDS = 10_000
 EPOCHS = {"nin1": 100, "alexnet1": 30}
-"""Of one training at the report's length (section 5)."""
+"""Epochs of one training at the report's length (section 5)."""
 TRAININGS = {"nin1": 3, "alexnet1": 2}
-"""How many of the report's five models have the size of each."""
+"""The number of the report's five models with the size of each."""
 
 
 def make_records(folder: Path, count: int) -> None:
@@ -50,7 +50,7 @@ def make_records(folder: Path, count: int) -> None:
 
 
 def measure_here(name: str, data: Path, iterations: int) -> dict:
-    """One line of the table, in this process."""
+    """Measure one line of the table, in this process."""
     import torch
     from caffe import get_solver
     from caffe._device import device as _device
@@ -59,7 +59,7 @@ def measure_here(name: str, data: Path, iterations: int) -> dict:
     from bench.work import training_flop
 
     _device.set_mode_gpu()
-    torch.backends.cudnn.benchmark = True  # as `caffe train` has it
+    torch.backends.cudnn.benchmark = True  # the same setting as `caffe train`
     device = _device.current()
     param = read_solver_param(f"solvers/{name}.prototxt")
     net = read_net_param(param.net)
@@ -81,9 +81,9 @@ def measure_here(name: str, data: Path, iterations: int) -> dict:
     loss = float(solver.progress.smoothed_loss())
     started = time.time() - STARTED - read
     solver.step(WARM_UP if device.type == "cuda" else 1)
-    float(solver.progress.smoothed_loss())  # waits for the device
+    float(solver.progress.smoothed_loss())  # reading the loss waits for the device
     if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()  # without what cuDNN took to try its algorithms
+        torch.cuda.reset_peak_memory_stats()  # the reset discards the memory of cuDNN's trials
     begun = time.perf_counter()
     solver.step(iterations)
     float(solver.progress.smoothed_loss())
@@ -107,7 +107,7 @@ def measure_here(name: str, data: Path, iterations: int) -> dict:
 
 
 def measure(name: str, precision: str, data: Path, iterations: int) -> dict:
-    """One line of the table, in a process of its own; SystemExit with its last words where it fails."""
+    """Measure one line of the table, in a process of its own; SystemExit with its exit status if it fails."""
     from bench.ceiling import product_speed
 
     command = [sys.executable, "-m", "bench.gpu", name, "--here", "--data", str(data), "--iterations", str(iterations)]

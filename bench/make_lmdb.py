@@ -2,13 +2,13 @@
 
     python -m bench.make_lmdb [--images 100000] [--rounds 2] [--data data/tiny-imagenet-200.zip]
 
-The train images are unpacked once, which is not timed. From there a round is, each from its process's start to
-its end with everything on disk:
+The train images are unpacked once, which is not timed. Each round then times three commands. A time lasts from the
+start of the process to its end, with everything on disk.
 
-- real Caffe: `convert_imageset FOLDER/ LIST LMDB`, one thread, without resizing and shuffling
-- ours: `python -m data_prep.build_lmdb --data FOLDER`, which lists and checks the folder, shuffles, and writes
-  the mean, the labels and two more LMDBs (of an image each) too
-- ours, all of it, once a round: `make lmdb` from the zip, all images of train, val and test
+- Real Caffe runs `convert_imageset FOLDER/ LIST LMDB`, one thread, without resizing and shuffling.
+- Ours runs `python -m data_prep.build_lmdb --data FOLDER`. It also lists and checks the folder and shuffles. It
+  writes the mean, the labels and two more LMDBs (of an image each) too.
+- Ours also runs `make lmdb` from the zip, with all images of train, val and test.
 
 The time reported is the median over the rounds. Both LMDBs are compared, record for record, byte for byte.
 """
@@ -37,8 +37,11 @@ IMAGES = 100_000
 
 
 def unpack(dataset: TinyImageNet, images: int, folder: Path) -> int:
-    """`folder`/images in the official layout, as many train images of each class, one of val and test, and
-    `folder`/list, the train list of convert_imageset in our order. How many train images these are."""
+    """Unpack equally many train images of each class, one of val and one of test; returns the former's number.
+
+    They lie in `folder`/images in the official layout. `folder`/list is the train list of convert_imageset, in our
+    order.
+    """
     counts = [0] * CLASSES
     train = []
     for image in dataset.train:
@@ -61,14 +64,14 @@ def unpack(dataset: TinyImageNet, images: int, folder: Path) -> int:
 
 
 def convert_imageset(folder: Path) -> Finished:
-    """Real Caffe's, from `folder`/images and `folder`/list to `folder`/real."""
+    """Run real Caffe's convert_imageset, from `folder`/images and `folder`/list to `folder`/real."""
     shutil.rmtree(folder / "real", ignore_errors=True)
     command = [*REAL._chroot(folder), "convert_imageset", "images/", "list", "real"]
     return measured(command, folder, REAL._environment())
 
 
 def make_lmdb(source: Path, out: Path) -> Finished:
-    """What `make lmdb` runs."""
+    """Run the command behind `make lmdb`."""
     shutil.rmtree(out, ignore_errors=True)
     command = [sys.executable, "-m", "data_prep.build_lmdb", "--data", str(source), "--out", str(out)]
     paths = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "engine")])
@@ -76,7 +79,7 @@ def make_lmdb(source: Path, out: Path) -> Finished:
 
 
 def check_equal(one: Path, other: Path) -> None:
-    """Raises SystemExit unless both LMDBs hold the same records."""
+    """Raise SystemExit unless both LMDBs hold the same records."""
     with ExitStack() as stack:
         cursors = []
         for folder in (one, other):
@@ -88,14 +91,14 @@ def check_equal(one: Path, other: Path) -> None:
 
 
 def measure(data: Path, images: int, rounds: int, progress: Callable[[str], None]) -> list[dict]:
-    """Rows of the table. Without real Caffe they are ours alone, without a ratio."""
+    """Measure the rows of the table. Without real Caffe they are ours alone, without a ratio."""
     dataset = TinyImageNet.open(data)
     everything = sum(map(len, (dataset.train, dataset.val, dataset.test)))
     times: dict[str, list[Finished]] = {name: [] for name in ("real", "ours", "whole")}
     with workspace() as folder:
         progress(f"make lmdb: unpacking {images} of {len(dataset.train)} train images")
         count = unpack(dataset, images, folder)
-        os.sync()  # or the first engine would wait for these files at its own syncs
+        os.sync()  # otherwise the first engine's syncs would wait for these files
         for turn in range(1, rounds + 1):
             if not REAL.why_not():
                 progress(f"make lmdb, round {turn} of {rounds}: real Caffe")
@@ -109,7 +112,7 @@ def measure(data: Path, images: int, rounds: int, progress: Callable[[str], None
 
 
 def rows(times: dict[str, list[Finished]], count: int, everything: int) -> Iterator[dict]:
-    """A row for each that ran: `count` train images for the first two, `everything` for all of `make lmdb`."""
+    """A row for each command that ran: `count` train images for the first two, `everything` for `make lmdb`."""
     first = None
     for name, engine, work, images in (
         ("real", "real Caffe", "train images to LMDB", count),

@@ -1,4 +1,4 @@
-"""A command run to its end: how long it took, and how much memory it and the processes it starts held at once."""
+"""Run a command to its end, and measure its time and the peak memory of its processes together."""
 
 import os
 import subprocess
@@ -9,30 +9,29 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-#: Seconds between two looks at the memory, or more, for looking may take this share of one core: what is measured
-#: would go without it.
+#: Seconds between two readings of the memory. They are further apart if reading would take more than SHARE of a core
+#: from the measured command.
 INTERVAL = 0.1
 SHARE = 0.02
 
 
 class Finished(NamedTuple):
-    """A command that ended well."""
+    """A command that succeeded."""
 
     seconds: float
-    peak: int  #: bytes
+    peak: int  #: peak memory in bytes
     output: str
 
 
 def measured(command: Sequence[str], cwd: Path, environment: Mapping[str, str]) -> Finished:
     """Run a command; its standard output and error are one text.
 
-    Memory is looked at ten times a second, or less often where a look takes long. It is what the processes have made
-    for themselves, once where they share it, without the pages of files (an LMDB's, libraries'), which the kernel can
-    take back. A child's ru_maxrss would not do: it is one process's, counts such pages, and begins with that of who
-    started it.
+    Memory is read ten times a second, or less often if a reading takes long. It is the processes' own memory; shared
+    memory counts once. Pages of files (an LMDB's, libraries') do not count, since the kernel can reclaim them. A
+    child's ru_maxrss would not do. It is one process's, counts such pages, and starts at its parent's value.
 
     Raises:
-        SystemExit: the command failed; its last words.
+        SystemExit: the command failed; the message ends with its last line.
     """
     begun = time.perf_counter()
     process = subprocess.Popen(
@@ -68,9 +67,9 @@ def _tree(pid: int) -> list[int]:
         if entry.name.isdigit():
             try:
                 with open(entry.path + "/stat", "rb") as file:
-                    # The name, in parentheses, may hold anything.
+                    # The name, in parentheses, may contain any character.
                     parent = file.read().rpartition(b")")[2].split(None, 2)[1]
-            except OSError:  # it has ended
+            except OSError:  # the process has ended
                 continue
             children[int(parent)].append(int(entry.name))
     found = [pid]

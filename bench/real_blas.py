@@ -1,8 +1,8 @@
 """Real Caffe's BLAS at its best: OpenBLAS with whichever of its kernels is the fastest on this processor.
 
-Left alone, an OpenBLAS older than the processor may not know it, and take kernels of long ago: Debian 11's (0.3.13)
-takes those of a Prescott of 2004 on a Xeon of today, a fifth of what its SkylakeX kernels reach there. A comparison
-with that would flatter ours. OPENBLAS_CORETYPE, OpenBLAS's own variable, names the kernels to take.
+An OpenBLAS older than the processor may not know it, and choose very old kernels. Debian 11's (0.3.13) chooses those
+of a Prescott of 2004 on a Xeon of today. They reach a fifth of its SkylakeX kernels' speed. A comparison with that would
+flatter ours. OPENBLAS_CORETYPE, OpenBLAS's own variable, names the kernels to use.
 """
 
 import os
@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from tests.conformance.engines import REAL, workspace
 
-#: Beside its own choice: the kernels for AVX2, as two processors want them, and for AVX-512.
+#: Kernels tried beside its own choice: for AVX2, in two processors' versions, and for AVX-512.
 KERNELS = ("Haswell", "Zen", "SkylakeX")
-#: Prints seconds of the fastest of several products of square matrices; on standard error OpenBLAS says its kernels.
+#: Prints the seconds of the fastest product of square matrices; OpenBLAS names its kernels on standard error.
 _PRODUCTS = """
 import time, numpy
 a, b = numpy.random.rand(2, {size}, {size}).astype(numpy.float32)
@@ -31,20 +31,20 @@ _CORE = re.compile(r"^Core: (\w+)$", re.MULTILINE)
 
 
 class Kernels(NamedTuple):
-    """Which kernels of OpenBLAS, and the FLOP/s of a large float32 matrix product with them."""
+    """Kernels of OpenBLAS, and the FLOP/s of a large float32 matrix product with them."""
 
     name: str
     speed: float
 
 
 def threads() -> dict[str, str]:
-    """OpenBLAS on all cores."""
+    """The variables for OpenBLAS on all cores."""
     return {"OPENBLAS_NUM_THREADS": str(os.cpu_count())}
 
 
 @cache
 def own_choice() -> Kernels:
-    """What OpenBLAS takes by itself. Raises SystemExit where real Caffe's Python does not run."""
+    """The kernels that OpenBLAS chooses itself. Raises SystemExit if real Caffe's Python does not run."""
     found = _measured({})
     if found is None:
         raise SystemExit("bench: real Caffe's Python cannot multiply with OpenBLAS; make reference-caffe anew")
@@ -53,15 +53,15 @@ def own_choice() -> Kernels:
 
 @cache
 def fastest() -> Kernels:
-    """The fastest of its own choice and ``KERNELS``; those that the processor does not run are left out."""
+    """The fastest of its own choice and ``KERNELS``; kernels that the processor cannot run are left out."""
     others = (_measured({"OPENBLAS_CORETYPE": name}) for name in KERNELS)
     best = max(filter(None, others), key=lambda one: one.speed, default=own_choice())
-    # Its own choice stays, but for what is more than noise.
+    # Its own choice stays unless another is faster beyond noise.
     return best if best.speed > 1.05 * own_choice().speed else own_choice()
 
 
 def environment() -> dict[str, str]:
-    """Variables for real Caffe: all cores and, where OpenBLAS chooses worse ones itself, the fastest kernels."""
+    """Variables for real Caffe: all cores and, if OpenBLAS chooses slower ones itself, the fastest kernels."""
     chosen = {} if fastest() == own_choice() else {"OPENBLAS_CORETYPE": fastest().name}
     return threads() | chosen
 
@@ -78,7 +78,7 @@ def described() -> str:
 
 
 def _measured(variables: dict[str, str]) -> Kernels | None:
-    """None where the kernels want instructions that the processor does not have, or are not in this OpenBLAS."""
+    """Measure kernels; None if the processor lacks their instructions, or this OpenBLAS lacks the kernels."""
     with workspace() as folder:
         done = subprocess.run(
             [*REAL.interpreter(folder), "-c", _PRODUCTS.format(size=_SIZE)],

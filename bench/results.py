@@ -1,4 +1,4 @@
-"""What the benchmarks say while they run, and how they write what they found, below runs/bench/."""
+"""Progress lines of the benchmarks, and the files of their results below runs/bench/."""
 
 import csv
 import sys
@@ -17,7 +17,7 @@ def say(line: str) -> None:
 
 
 def write_csv(out: Path, about: Mapping[str, object], head: Sequence[str], rows: Iterable[Sequence]) -> None:
-    """Rows as CSV, after a line "# name: text" for each thing to be known about them."""
+    """Write rows as CSV, after a line "# name: text" for each fact about them."""
     about = {
         **about,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -33,7 +33,7 @@ def write_csv(out: Path, about: Mapping[str, object], head: Sequence[str], rows:
 
 
 def keep(rows: list[dict], out: Path, **beside: str) -> None:
-    """Write rows with what they were measured on, and what else is to be known (``beside``)."""
+    """Write rows with the time, code, machine and PyTorch behind them, and further facts (``beside``)."""
     about = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": provenance.commit(),

@@ -2,10 +2,10 @@
 
     python -m bench.scores [alexnet1 nin1] [--images 10000] [--rounds 2] [--precision fp32 bf16] [--data data/lmdb]
 
-The snapshot is the newest in runs/NAME, or one of random weights where there is none. Images a second are what
-the script itself says, from the first record read to the last score kept, and once more over the whole process:
-imports, net and weights loaded, scores written. Medians over the rounds. The scores of all engines are compared.
-Real Caffe's BLAS is at its best (real_blas.py).
+The snapshot is the newest in runs/NAME; without one, random weights are used. The script itself prints images a
+second, from the first record read to the last score kept. They are also computed over the whole process, which
+imports, loads net and weights, and writes the scores. Medians over the rounds are reported. The scores of all engines
+are compared. Real Caffe's BLAS is at its best (real_blas.py).
 """
 
 import argparse
@@ -30,7 +30,7 @@ from tests.conformance.engines import OURS, REAL, REPOSITORY, Engine, workspace
 
 IMAGES = 10_000
 SAID = re.compile(r"(\d+) images, (\d+) images/s")
-#: Weights that keep the size of what goes through them, so that the scores tell classes and engines apart.
+#: Weights that keep the scale of the activations, so that scores differ between classes and engines.
 RANDOM = """
 import caffe, numpy
 net, random = caffe.Net('deploy.prototxt', caffe.TEST), numpy.random.default_rng(7)
@@ -43,7 +43,7 @@ net.save('snapshot.caffemodel')
 
 @dataclass
 class Contestant:
-    """An engine at a precision, and what its processes showed."""
+    """An engine at a precision, and the measurements of its processes."""
 
     name: str
     engine: Engine
@@ -54,13 +54,13 @@ class Contestant:
 
 
 def contestants(precisions: Sequence[str]) -> list[Contestant]:
-    """Real Caffe where it is installed, and ours in each precision."""
+    """Real Caffe if it is installed, and ours in each precision."""
     ours = [Contestant(f"ours {name}", OURS, {"CAFFE_PRECISION": name}) for name in precisions]
     return ([] if REAL.why_not() else [Contestant("real Caffe", REAL, real_blas.environment())]) + ours
 
 
 def prepare(name: str, data: Path, images: int, folder: Path) -> None:
-    """What both engines read, in a workspace: the scripts, the net, a snapshot, the first val records, the mean."""
+    """Put both engines' inputs into a workspace: the scripts, the net, a snapshot, the first val records, the mean."""
     for package in ("ensemble", "harness"):
         shutil.copytree(REPOSITORY / package, folder / package, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copyfile(REPOSITORY / "models" / name / "deploy.prototxt", folder / "deploy.prototxt")
@@ -74,7 +74,7 @@ def prepare(name: str, data: Path, images: int, folder: Path) -> None:
 
 
 def copy_records(source: Path, target: Path, count: int) -> None:
-    """The first `count` records of an LMDB."""
+    """Copy the first `count` records of an LMDB."""
     size = (source / "data.mdb").stat().st_size + (1 << 20)
     with (
         lmdb.open(str(source), readonly=True, lock=False) as there,
@@ -86,7 +86,7 @@ def copy_records(source: Path, target: Path, count: int) -> None:
 
 
 def run(contestant: Contestant, name: str, folder: Path) -> None:
-    """One process of a contestant; what it showed is added."""
+    """Run one process of a contestant, and add its measurements."""
     engine = contestant.engine
     command = [
         *engine.interpreter(folder), "-m", "ensemble.scoring.scores", name, "--split", "val", "--data", "lmdb",
@@ -99,7 +99,7 @@ def run(contestant: Contestant, name: str, folder: Path) -> None:
 
 
 def speed(output: str) -> float:
-    """Images a second, as ensemble/scoring/scores.py says them. Raises SystemExit when it does not."""
+    """Read images a second from the output of ensemble/scoring/scores.py. Raises SystemExit without them."""
     found = SAID.search(output)
     if not found:
         raise SystemExit(f"bench: ensemble.scoring.scores did not say how fast it was: {output[-300:]}")
@@ -109,7 +109,7 @@ def speed(output: str) -> float:
 def measure(
     name: str, data: Path, images: int, rounds: int, precisions: Sequence[str], progress: Callable[[str], None]
 ) -> list[dict]:
-    """Rows of the table for one model: real Caffe first where it is installed, then ours."""
+    """Measure the rows of one model: real Caffe first if it is installed, then ours."""
     racing = contestants(precisions)
     with workspace() as folder:
         prepare(name, data, images, folder)
@@ -121,7 +121,7 @@ def measure(
 
 
 def rows(name: str, racing: Sequence[Contestant]) -> Iterator[dict]:
-    """A row of the table for each contestant; ratios and differences are to the first where it is real Caffe."""
+    """A row of the table for each contestant; ratios and differences are to the first if it is real Caffe."""
     first = racing[0] if racing[0].engine is REAL else None
     for one in racing:
         images = len(one.scores)

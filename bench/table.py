@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 
 def table(rows: Sequence[dict]) -> str:
-    """Rows of one kind, with the same keys or fewer, as aligned lines under the keys; what is not there is a dash.
+    """Rows as aligned lines under their keys; a missing value is a dash.
 
-    Numbers have three digits that count, and stand to the right.
+    Numbers have three significant digits, and are aligned to the right.
     """
     columns = list(dict.fromkeys(key for row in rows for key in row))
     cells = [columns, *([_cell(row.get(column)) for column in columns] for row in rows)]

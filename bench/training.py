@@ -2,11 +2,11 @@
 
     python -m bench.training [alexnet1 nin1] [--rounds 2] [--precision fp32 bf16] [--data data/lmdb]
 
-A round runs every engine once, in its own process, from the start, with the model's own solver; its test net is
-made, but not run. The time of an iteration is the distance of two lines of the log (`display: 1`), and the median
-over all rounds is reported; the first iterations of a process, which make the buffers, do not count. Start-up is
-from the process's start to the first of those lines, less one iteration. Ceiling: the speed of a large matrix
-product by PyTorch on this machine, in the same precision. Real Caffe's BLAS is at its best (real_blas.py).
+A round runs every engine once, in its own process, from the start, with the model's own solver. Its test net is made,
+but not run. An iteration's time is the distance of two lines of the log (`display: 1`). The median over all rounds is
+reported. The first iterations of a process, which make the buffers, do not count. Start-up lasts from the process's
+start to the first of those lines, minus one iteration. The ceiling is the speed of a large matrix product by PyTorch
+on this machine, in the same precision. Real Caffe's BLAS is at its best (real_blas.py).
 """
 
 import argparse
@@ -32,13 +32,13 @@ from tests.conformance.engines import OURS, REAL, Engine, workspace
 BATCH = 100
 WARM_UP = 3
 ITERATIONS = {"nin1": 8, "alexnet1": 30}
-"""Iterations that count, of one process: half a minute of real Caffe's."""
+"""Iterations of one process that count: half a minute with real Caffe."""
 STAMP = re.compile(r"[IWEF](\d{4} \d\d:\d\d:\d\d\.\d{6})")
 
 
 @dataclass
 class Contestant:
-    """An engine at a precision, and what its processes showed: seconds of each iteration and of start-up, bytes."""
+    """An engine at a precision, with its processes' seconds of each iteration and of start-up, and bytes."""
 
     name: str
     precision: str
@@ -53,13 +53,13 @@ class Contestant:
 
 
 def contestants(precisions: Sequence[str]) -> list[Contestant]:
-    """Real Caffe where it is installed, and ours in each precision."""
+    """Real Caffe if it is installed, and ours in each precision."""
     real = [] if REAL.why_not() else [Contestant("real Caffe", "fp32", REAL)]
     return real + [Contestant("ours", precision, OURS) for precision in precisions]
 
 
 def link_data(data: Path, folder: Path) -> None:
-    """The LMDBs and the mean under a workspace's data/lmdb, without a copy."""
+    """Link the LMDBs and the mean into a workspace's data/lmdb, without a copy."""
     for part in ("train_lmdb/data.mdb", "val_lmdb/data.mdb", "mean.binaryproto"):
         target = folder / "data/lmdb" / part
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -78,10 +78,10 @@ def solver(name: str, iterations: int) -> str:
 
 
 def run(contestant: Contestant, folder: Path) -> None:
-    """One process of a contestant; its times are added.
+    """Run one process of a contestant, and add its times.
 
     Raises:
-        SystemExit: it failed; its last words.
+        SystemExit: the process failed; the message ends with its last line.
     """
     engine = contestant.engine
     environment = engine._environment() | (
@@ -98,7 +98,7 @@ def run(contestant: Contestant, folder: Path) -> None:
 
 
 def progress_times(log: str, begun: datetime) -> list[float]:
-    """Seconds from ``begun`` to each line of a log that tells an iteration's loss; a line has no year."""
+    """Seconds from ``begun`` to each line of a log with an iteration's loss; a line has no year."""
     lines = (line for line in log.splitlines() if caffe_log.PROGRESS.match(line))
     stamps = [datetime.strptime(f"{begun.year}{STAMP.match(line)[1]}", "%Y%m%d %H:%M:%S.%f") for line in lines]
     return [(stamp - begun).total_seconds() for stamp in stamps]
@@ -107,7 +107,7 @@ def progress_times(log: str, begun: datetime) -> list[float]:
 def measure(
     name: str, data: Path, rounds: int, precisions: Sequence[str], progress: Callable[[str], None]
 ) -> list[dict]:
-    """Rows of the table for one model: real Caffe first, then ours, each with its ratio to the first."""
+    """Measure the rows of one model: real Caffe first, then ours, each with its ratio to the first."""
     racing = contestants(precisions)
     net = Path(f"models/{name}/train_val.prototxt")
     with workspace() as folder:
@@ -124,7 +124,7 @@ def measure(
 
 
 def rows(name: str, racing: list[Contestant], flop: float, ceiling: dict[str, float]) -> Iterator[dict]:
-    """A row for each contestant; ``flop`` of one iteration, ``ceiling`` in FLOP/s by precision."""
+    """A row for each contestant; ``flop`` is of one iteration, ``ceiling`` in FLOP/s by precision."""
     first = racing[0]
     for contestant in racing:
         speed = flop / contestant.iteration

@@ -1,13 +1,12 @@
-"""One worker with batch 100 and two with batch 50: the same training, seen by its losses.
+"""One worker with batch 100 and two with batch 50: the same training, compared by its losses.
 
     python -m bench.two_workers alexnet1 [--iterations 100] [--batch 100] [--narrow 4] [--data data/lmdb]
         [--out runs/bench/two_workers.csv]
 
-Crop, mirror and dropout are off: each worker draws its own. The two train on the CPU, over gloo. The loss is of
-each iteration, of two workers the mean of theirs. Prints both along the way and their largest relative difference;
-with --out also writes them as CSV, after lines about the run, and draws them beside it as PNG (by matplotlib).
-`make results` keeps both files in results/. --narrow 4 leaves each layer a fourth of its outputs, for a machine with
-little time.
+Crop, mirror and dropout are off, since each worker draws its own. The two train on the CPU, over gloo. The loss is of
+each iteration; for two workers it is their mean. Some losses of both are printed, with the largest relative
+difference. With --out both are written as CSV, after lines about the run, and drawn beside it as PNG (by matplotlib).
+`make results` keeps both files in results/. --narrow 4 leaves each layer a fourth of its outputs, for a slow machine.
 """
 
 import argparse
@@ -27,19 +26,19 @@ from training import caffe_log
 
 
 def narrow(net: str, by: int) -> str:
-    """A prototxt whose layers have fewer outputs, but the last one's classes."""
+    """A prototxt whose layers have fewer outputs; the last layer keeps its classes."""
     sizes = re.findall(r"num_output: (\d+)", net)
     fewer = iter([*(max(1, int(size) // by) for size in sizes[:-1]), *sizes[-1:]])
     return re.sub(r"num_output: \d+", lambda _: f"num_output: {next(fewer)}", net)
 
 
 def train(folder: Path, batch: int, workers: int) -> tuple[dict[int, float], float]:
-    """Losses by iteration, and the seconds that the training took, the start of its processes included."""
+    """Train, and return losses by iteration and the seconds taken, the start of the processes included."""
     net = (folder / "net.prototxt").read_text()
     (folder / "net.prototxt").write_text(re.sub(r"batch_size: \d+", f"batch_size: {batch}", net))
     command = [*OURS.command(folder), "train", "--solver=solver.prototxt"]
     if workers > 1:
-        # Where CUDA shows no GPU, the workers that so many GPUs would have use the CPU.
+        # Without a visible GPU, one worker runs on the CPU for each GPU named.
         command.append(f"--gpu={','.join(map(str, range(workers)))}")
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     done = process.measured(command, folder, environment)

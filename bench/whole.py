@@ -1,11 +1,11 @@
-"""Whether a benchmark's file holds a whole benchmark, and whose code and machine it is of, for `make results`."""
+"""Check that a benchmark's file is complete, and read its commit and machine, for `make results`."""
 
 import json
 from pathlib import Path
 
 from harness.errors import UserError
 
-#: How the works of whole benchmarks begin, by the file's name.
+#: The works that a whole benchmark contains, by the file's name.
 WORKS = {
     "bench_cpu.json": ("caffe train alexnet1", "caffe train nin1", "train images to LMDB", "make lmdb from the zip",
                        "class scores alexnet1", "class scores nin1"),
@@ -15,13 +15,13 @@ IMAGES = {"train images to LMDB": 100_000, "class scores alexnet1": 10_000, "cla
 
 
 def files(folder: Path) -> list[Path]:
-    """The benchmarks in a folder that came to their end."""
+    """The completed benchmarks in a folder."""
     names = ("*.json", "*.csv")
     return sorted(path for name in names for path in folder.glob(name) if not path.name.endswith(".part.json"))
 
 
 def missing(path: Path) -> list[str]:
-    """What a whole benchmark has and this one has not, a line for each."""
+    """The parts that this benchmark lacks of a whole one, a line for each."""
     if path.suffix == ".csv":
         return [] if _about(path) else ["it does not say what it was measured on; run the benchmark again"]
     works: dict[str, list[dict]] = {}
@@ -53,7 +53,7 @@ def _rows(path: Path) -> list[dict]:
 
 
 def _about(path: Path) -> dict:
-    """What a file says of itself; of a CSV the lines that begin with #."""
+    """The facts that a file holds about itself; in a CSV, the lines that begin with #."""
     text = path.read_text(encoding="utf-8", errors="replace")
     if path.suffix == ".csv":
         pairs = (line[2:].partition(": ") for line in text.splitlines() if line.startswith("# "))

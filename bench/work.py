@@ -9,8 +9,8 @@ from caffe._files import prototxt
 def training_flop(net: Path, batch: int) -> float:
     """Floating-point operations of one iteration: forward, and backward to weights and to inputs.
 
-    A multiply-add is two. The first layer of weights gets no gradient for the images. Counted are the layers that
-    `caffe summary` counts: convolutions and inner products.
+    A multiply-add is two. The first layer of weights gets no gradient for the images. As in `caffe summary`,
+    convolutions and inner products count.
     """
     rows = measure(prototxt.read_net_param(str(net)), "TRAIN").rows.values()
     adds = [row.multiply_adds for row in rows if row.multiply_adds]

@@ -1,12 +1,12 @@
 """Step 2: every combination of the models by the report's rule, and the one that is best on val.
 
-``python -m ensemble.combine nin1 nin2 nin3 alexnet1 alexnet2`` reads runs/<name>/scores/val.npz, and
-holdout.npz where every model has one, and writes to runs/ensemble/ combinations.csv, ensemble.md and
-best.json, which the submission follows. The choice is made on val, so the val accuracy of the chosen one is
-a little too good; the held-out images took no part in it. Combinations that are equally right are ordered by
-fewer models first, then by the order in which the models are named.
+``python -m ensemble.combine nin1 nin2 nin3 alexnet1 alexnet2`` reads runs/<name>/scores/val.npz, and holdout.npz if
+every model has one. It writes combinations.csv, ensemble.md and best.json to runs/ensemble/; the submission follows
+best.json. Val chooses the combination, so the val accuracy of the chosen one is a little too good. The held-out
+images took no part in the choice. Equally accurate combinations are ordered by fewer models first, then by the
+order in which the models are named.
 
-``--view 10crop`` combines the scores of that view, of every model, in runs/ensemble/10crop/.
+``--view 10crop`` combines every model's scores of that view, in runs/ensemble/10crop/.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import csv
 import json
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ensemble import halves, rule, summary
+from ensemble.combination import Combination
 from ensemble.scoring import views
 from ensemble.scoring.score_data import DATA, OtherData
 from ensemble.scoring.score_file import Scores, check_same_records, load, score_path
@@ -30,21 +30,11 @@ from harness.errors import UserError
 from harness.files import whole_file
 
 
-@dataclass
-class Combination:
-    """Some of the models together, and how often they are right."""
-
-    models: list[str]
-    weights: list[float]  #: the models' val accuracies, in the same order
-    val_accuracy: float
-    holdout_accuracy: float | None  #: None without held-out scores
-
-
 def load_all(runs: Path, models: Sequence[str], split: str, view: str = views.CENTER,
              data: Path | None = None) -> list[Scores]:  # fmt: skip
-    """The score files of several models over one split, in one view, checked to be of the same records.
+    """Load several models' score files over one split in one view, and check that their records are the same.
 
-    With `data` these must also be the records that its LMDBs hold.
+    With `data`, the records must also be those that its LMDBs hold.
     """
     files = [load(runs, model, split, view, data) for model in models]
     check_same_records(models, files)
@@ -53,7 +43,7 @@ def load_all(runs: Path, models: Sequence[str], split: str, view: str = views.CE
 
 def load_labelled(runs: Path, models: Sequence[str], split: str, view: str = views.CENTER,
                   data: Path | None = None) -> list[Scores]:  # fmt: skip
-    """As `load_all`, for a split whose labels are needed."""
+    """Call `load_all` for a split whose labels are needed."""
     files = load_all(runs, models, split, view, data)
     for model, file in zip(models, files):
         if np.isnan(file.accuracy) or file.labels.min() < 0:
@@ -78,9 +68,9 @@ def _option(view: str) -> str:
 
 def held_out(runs: Path, models: Sequence[str], val: Sequence[Scores], data: Path | None = None,
              tell: Callable[[str], None] = lambda line: print(line, file=sys.stderr)) -> list[Scores] | None:  # fmt: skip
-    """The models' scores on the held-out images, in the view of those on val; None if a model has none.
+    """The models' scores on the held-out images, in the view of `val`; None if a model has none.
 
-    With `data`, scores of held-out images that it does not hold any more are none; `tell` gets a line for each.
+    With `data`, scores of held-out images that it no longer holds do not count; `tell` gets a line for each.
     """
     view = val[0].view
     if not all(score_path(runs, model, "holdout", view).is_file() for model in models):
@@ -106,7 +96,7 @@ def combinations(
     """Every non-empty combination of the models, the best on val first."""
 
     def cut(files: Sequence[Scores] | None) -> list[np.ndarray]:
-        return [rule.cut_low_ranks(file.scores, rank_cut) for file in files or ()]  # once, not in every combination
+        return [rule.cut_low_ranks(file.scores, rank_cut) for file in files or ()]  # cut once, not in every combination
 
     def accuracy(scores: Sequence[np.ndarray], labels: np.ndarray, chosen: tuple[int, ...], weights) -> float:
         return rule.accuracy(rule.combine([scores[i] for i in chosen], weights), labels)
@@ -123,7 +113,7 @@ def combinations(
                 accuracy(on_holdout, holdout[0].labels, chosen, weights) if holdout else None,
             )
         )
-    # Python's sort keeps equals in order: fewer models first, then the order of the models.
+    # Python's sort is stable, so equals stay in order: fewer models first, then the order of the models.
     return sorted(found, key=lambda one: -one.val_accuracy)
 
 
@@ -175,12 +165,12 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def folder(runs: Path, view: str) -> Path:
-    """Where the combinations of the models' scores in a view live."""
+    """The folder of the combinations of the models' scores in a view."""
     return runs / "ensemble" / views.folder(view)
 
 
 def rank(text: str) -> int:
-    """A --rank-cut from the command line."""
+    """Parse a --rank-cut of the command line."""
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError("a rank cut is 0 (off) or more")

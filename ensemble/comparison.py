@@ -1,8 +1,8 @@
 """All methods on the same images, side by side: how often each is right, and whether that differs beyond noise.
 
-Val scores are cross-fitted, so no image is scored by what its label was fitted to; held-out images, where there are
-any, are scored by the fit on all of val. The best single model is the one that is best on all of val, which makes it
-look a little too good, and a gain over it too small rather than too large.
+Val scores are cross-fitted, so no image is scored by a fit on its own label. Held-out images, if any, are scored by
+the fit on all of val. The best single model is chosen on all of val, so its accuracy looks a little too good. A gain
+over it therefore looks too small rather than too large.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ LEVEL = 0.05
 class Difference:
     """One way to choose labels against another, on the same images."""
 
-    gain: float  #: accuracy less the other's
-    low: float  #: of its bootstrap interval
+    gain: float  #: accuracy minus the other's
+    low: float  #: lower bound of the gain's bootstrap interval
     high: float
-    only_this: int  #: images that only this one has right
+    only_this: int  #: images that only this one classifies correctly
     only_other: int
-    p: float  #: McNemar's, exact
+    p: float  #: exact p of McNemar's test
     adjusted: float  #: p after Holm's correction over all tests of its table
 
     @property
@@ -44,7 +44,7 @@ class Row:
     """A method, or the best single model."""
 
     name: str
-    fitted: str  #: what was fitted on all of val
+    fitted: str  #: the values fitted on all of val, in words
     val: float
     low: float
     high: float
@@ -55,7 +55,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Balanced:
-    """What choosing the labels of val together gives a method: at full strength, and at one fitted by cross-fitting."""
+    """A method with the labels of val chosen together, at full strength and at a cross-fitted one."""
 
     name: str
     deviation: float  #: sum over classes of |images given - images of the class|
@@ -63,24 +63,24 @@ class Balanced:
     val: float
     val_after: float
     over_plain: Difference
-    strength: float  #: the best on val
+    strength: float  #: the best strength on val
     val_fitted: float
     fitted_over_plain: Difference
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """The tables, and what they are of."""
+    """The tables, and the models and images that they compare."""
 
     models: list[str]
     iterations: list[int]
     snapshot_sha256: list[str]
-    accuracies: list[float]  #: of the models on val
-    single: str  #: the best of them
+    accuracies: list[float]  #: accuracies of the models on val
+    single: str  #: the best model
     images: int
     holdout_images: int
     folds: int
-    thin_classes: int  #: classes of fewer images than folds
+    thin_classes: int  #: number of classes with fewer images than folds
     seed: int
     resamples: int
     rows: list[Row]
@@ -89,7 +89,7 @@ class Comparison:
 
 def compare(models: Sequence[str], val: Sequence[Scores], holdout: Sequence[Scores] | None, count: int = FOLDS,
             seed: int = 0, say: Callable[[str], object] = lambda name: None) -> Comparison:  # fmt: skip
-    """Fit and score every method; `say` hears the name of the one that is at work."""
+    """Fit and score every method; `say` gets the name of the method that starts."""
     labels = val[0].labels
     fold = folds(labels, count, seed)
     best = int(np.argmax([file.accuracy for file in val]))

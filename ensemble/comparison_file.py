@@ -15,16 +15,16 @@ from ensemble.scoring.score_data import check_records
 from harness.errors import UserError
 from harness.files import read_text, whole_file
 
-#: What methods.json says besides the comparison itself.
+#: Fields of methods.json besides the comparison itself.
 ABOUT = ("command", "commit", "machine", "time", "seconds")
-#: What files of before it was there do not say: the records that the scores are of.
+#: Fields that older files lack: the records that the scores belong to.
 _LATER = ("records",)
 _CSV = ("method", "val_accuracy", "low", "high", "holdout_accuracy", "over", "gain", "gain_low", "gain_high",
         "only_this", "only_other", "p", "p_holm")  # fmt: skip
 
 
 def write(out: Path, found: Comparison, about: Mapping[str, object]) -> None:
-    """Write all three files, each whole or not at all; methods.csv has a line a test."""
+    """Write all three files, each whole or not at all; methods.csv has one line per test."""
     with whole_file(out / "methods.csv") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(_CSV)
@@ -41,9 +41,10 @@ def write(out: Path, found: Comparison, about: Mapping[str, object]) -> None:
 
 
 def read(path: Path, view: str = views.CENTER, data: Path | None = None) -> tuple[Comparison, dict]:
-    """The comparison of a methods.json, and what else it says; UserError where it is missing or not one.
+    """The comparison of a methods.json and its other fields; UserError if it is missing or not one.
 
-    ``view``: of the scores compared there, for the command that makes it. ``data``: LMDBs whose records it must be of.
+    ``view`` is the view of the compared scores; an error names the command for it. ``data`` is the folder of the LMDBs
+    that must hold the records.
     """
     command = "make methods" if view == views.CENTER else f"make methods VIEW={view}"
     if not path.is_file():
@@ -60,7 +61,7 @@ def read(path: Path, view: str = views.CENTER, data: Path | None = None) -> tupl
         rows = [_row(Row, row, ("over_single", "over_report")) for row in found.rows]
         balanced = [_row(Balanced, row, ("over_plain", "fitted_over_plain")) for row in found.balanced]
         found = Comparison(**{**stored, "rows": rows, "balanced": balanced})
-        comparison_words.page(found)  # every number of it is one
+        comparison_words.page(found)  # fails unless every field for a number holds one
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: not what `make methods` writes ({str(error)[:200]!r}); {again}") from error
     if data is not None:

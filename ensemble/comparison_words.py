@@ -1,4 +1,4 @@
-"""The comparison of the methods in words: tables for the terminal, the page methods.md, and what the tests say."""
+"""The comparison of the methods in words: tables for the terminal, the page methods.md, and the tests' results."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def verdict(difference: Difference) -> str:
 
 
 def methods_rows(found: Comparison) -> list[list[str]]:
-    """A head and a row a method."""
+    """A head and one row per method."""
     head = ["method", "val", "95 %", "held out", f"over {found.single}", "over the report's rule"]
     return [head] + [
         [row.name, f"{row.val:.4f}", f"{row.low:.4f} to {row.high:.4f}",
@@ -39,7 +39,7 @@ def methods_rows(found: Comparison) -> list[list[str]]:
 
 
 def balance_rows(found: Comparison) -> list[list[str]]:
-    """A head and a row a method, of the labels that are chosen together."""
+    """A head and one row per method, for labels that are chosen together."""
     head = ["method", "deviation", "balanced", "val", "balanced", "gain", "strength", "at that strength", "gain"]
     return [head] + [
         [row.name, f"{row.deviation:.0f}", f"{row.deviation_after:.0f}", f"{row.val:.4f}", f"{row.val_after:.4f}",
@@ -49,7 +49,7 @@ def balance_rows(found: Comparison) -> list[list[str]]:
 
 
 def sentences(found: Comparison) -> list[str]:
-    """What the tests say of each method, a sentence each."""
+    """The tests' results, one sentence per method."""
     said = []
     for row in found.rows:
         if row.over_single is None:

@@ -1,4 +1,4 @@
-"""Scores that no label of theirs was fitted on: k folds, each scored by what the other folds were fitted to."""
+"""Cross-fitting: val in k folds, each scored by a fit on the other folds."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Fit = Callable[[Sequence[np.ndarray], np.ndarray], Combine]
 
 
 def folds(labels: np.ndarray, count: int = FOLDS, seed: int = 0) -> np.ndarray:
-    """The fold of each image, int (N,) in [0, count): of every class as many in each fold as can be.
+    """The fold of each image, int (N,) in [0, count); each class is spread evenly over the folds.
 
-    Images are shuffled within their class and dealt out in turn, so folds differ by one image at most, and so do
-    the images of a class in them. A class of fewer than `count` images is absent from some folds. Raises UserError
-    for fewer images than folds, or fewer than 2 folds.
+    Images are shuffled within their class and dealt out in turn. The folds' sizes therefore differ by one image at
+    most, and so do a class's images in them. A class of fewer than `count` images is absent from some folds. Raises
+    UserError for fewer images than folds, or fewer than 2 folds.
     """
     if count < 2:
         raise UserError(f"{count} folds: at least 2 are needed, one to fit and one to score")
@@ -32,9 +32,9 @@ def folds(labels: np.ndarray, count: int = FOLDS, seed: int = 0) -> np.ndarray:
 
 
 def cross_fitted(fit: Fit, scores: Sequence[np.ndarray], labels: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """What a method gives images it was not fitted on: M scores (N, C), labels (N,), folds (N,) -> float64 (N, C).
+    """Each fold's scores by a fit on the others: M scores (N, C), labels (N,), folds (N,) -> float64 (N, C).
 
-    `fit` sees the scores and labels of all folds but one, and what it returns sees the scores of that one.
+    `fit` sees the scores and labels of all folds but one. The function it returns sees the scores of that fold.
     """
     found = np.empty(scores[0].shape, dtype=np.float64)
     for held in np.unique(fold):

@@ -1,9 +1,9 @@
-"""What stands in for the judge's test set, which is closed: val in two halves, chosen on one and scored on the other.
+"""A stand-in for the judge's test set, which is closed: val in halves, chosen on one, scored on the other.
 
-The report chose its models and their weights on val, and the judge scored the choice on test. Here val is split in two,
-as evenly in each class as can be. Whatever is chosen or fitted on one half is scored on the other, both ways, so that
-each image is scored once by a choice that has not seen it. The 95 % intervals are Wilson's. Every choice is made on
-half of val, so it is a little worse than one made on all of it.
+The report chose its models and their weights on val, and the judge scored the choice on test. Here val is split in
+two, as evenly in each class as possible. A choice or fit on one half is scored on the other, both ways. Each image
+is therefore scored once, by a choice that has not seen it. The 95 % intervals are Wilson's. Every choice uses half
+of val, so it is a little worse than one that uses all of it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Way:
-    """What one half chose, and how often that is right on the other."""
+    """The choice of one half, and how often it is right on the other."""
 
     chosen: str  #: the models' names, joined by " + "
     right: int
@@ -38,10 +38,10 @@ class Way:
 
 @dataclass(frozen=True)
 class Halves:
-    """A rule of choice, both ways."""
+    """A rule of choice, scored both ways."""
 
     name: str  #: SINGLE, ALL or BEST
-    models: tuple[str, ...]  #: that were chosen among
+    models: tuple[str, ...]  #: the models to choose from
     ways: tuple[Way, Way]
 
     @property
@@ -50,17 +50,17 @@ class Halves:
 
     @property
     def accuracy(self) -> intervals.Interval:
-        """Over both halves together: all of val, each image once."""
+        """The accuracy over both halves together, which is all of val, each image once."""
         return intervals.accuracy(sum(way.right for way in self.ways), self.images)
 
     @property
     def chosen(self) -> str:
-        """What both halves chose, once where they agree."""
+        """The choices of both halves; one choice if they agree."""
         return ", then ".join(dict.fromkeys(way.chosen for way in self.ways))
 
 
 def _fit_single(scores: Sequence[np.ndarray], labels: np.ndarray) -> report_rule.Rule:
-    """The model that is best on these images, the first of equals."""
+    """The most accurate model on these images, the first of equals."""
     best = int(np.argmax([rule.accuracy(one, labels) for one in scores]))
     return report_rule.Rule((best,), (1.0,))
 
@@ -78,10 +78,10 @@ def halves(name: str, models: Sequence[str], val: Sequence[Scores], seed: int = 
     """Score a rule of choice among models over val.
 
     Args:
-        name: SINGLE, the best model; ALL, all of them by the report's rule; BEST, the best combination by that rule.
-        models: their names, in the order of ``val``.
+        name: SINGLE for the best model, ALL for all of them, BEST for the best combination.
+        models: the models' names, in the order of ``val``.
         val: their score files over one set of labelled images.
-        seed: of the split.
+        seed: the seed of the split.
 
     Raises:
         UserError: there are fewer than two images.
@@ -98,14 +98,14 @@ def halves(name: str, models: Sequence[str], val: Sequence[Scores], seed: int = 
 
 
 def told(found: Halves, what: str) -> str:
-    """A line: the accuracy with its interval, and that of each half with what was chosen for it."""
+    """A line: the accuracy with its interval, then each half's accuracy and choice."""
     value, low, high = found.accuracy
     ways = "; ".join(f"{way.accuracy.value:.4f} of {way.images} by {way.chosen}" for way in found.ways)
     return f"{what}: {value:.4f} (95 %: {low:.4f} to {high:.4f}) of {found.images} val images; {ways}"
 
 
 def lines(models: Sequence[str], val: Sequence[Scores]) -> list[str]:
-    """What stands in for the judge's numbers, a line for each that these models give; [] for fewer than two images."""
+    """The stand-ins for the judge's numbers, a line for each that these models give; [] below two images."""
     if len(val[0].labels) < 2:
         return []
     found = [told(halves(SINGLE, models, val), "best single model")]

@@ -1,8 +1,8 @@
 """The report's rule for an ensemble, as functions of arrays (sections 4 and 5 of the report).
 
-A model's score for a class is the output of its deploy net's Softmax. An ensemble adds up the scores of
-its models, each times that model's accuracy on the validation set; a score that came from "really low
-ranks" is neglected. N below is the number of images, C the number of classes, M the number of models.
+A model's score for a class is the output of its deploy net's Softmax. An ensemble adds up its models' scores, each
+times that model's accuracy on the validation set. A score that came from "really low ranks" is ignored. N below is
+the number of images, C the number of classes, M the number of models.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import numpy as np
 CLASSES = 200
 
 #: A class that a model ranks in the lower half of the 200 gets nothing from it. The report gives no number;
-#: this one takes only what is surely noise. 0 takes nothing away.
+#: this one removes only what is surely noise. 0 removes nothing.
 RANK_CUT = 100
 
 
 def hits(scores: np.ndarray, labels: np.ndarray, top_k: int = 1) -> np.ndarray:
-    """Which images are classified rightly, as Caffe's Accuracy layer counts it: (N, C), (N,) -> bool (N,).
+    """Mark the images that are classified correctly, as Caffe's Accuracy layer does: (N, C), (N,) -> bool (N,).
 
-    A prediction is right when fewer than `top_k` other classes score as much as the true one or more, so
-    a tie counts against (accuracy_layer.cpp since August 2017). It matters here: NIN's scores pass a ReLU
+    A prediction is correct if fewer than `top_k` other classes score at least as much as the true one. A tie
+    therefore counts as wrong (accuracy_layer.cpp since August 2017). It matters here: NIN's scores pass a ReLU
     before the Softmax, and classes at zero tie. Labels are in [0, C).
     """
     true = scores[np.arange(len(labels)), labels]
@@ -33,17 +33,17 @@ def hits(scores: np.ndarray, labels: np.ndarray, top_k: int = 1) -> np.ndarray:
 
 
 def accuracy(scores: np.ndarray, labels: np.ndarray, top_k: int = 1) -> float:
-    """The share of `hits`: (N, C), (N,) -> a number in [0, 1]; nan if any label is unknown (-1) or N is 0."""
+    """The share of `hits`, in [0, 1]: (N, C), (N,) -> float. It is nan if a label is unknown (-1) or N is 0."""
     if len(labels) == 0 or (labels < 0).any():
         return float("nan")
     return float(hits(scores, labels, top_k).mean())
 
 
 def cut_low_ranks(scores: np.ndarray, rank_cut: int) -> np.ndarray:
-    """The report's hack: (N, C) -> (N, C) with 0 for every class ranked below `rank_cut`; 0 cuts nothing.
+    """The report's hack: (N, C) -> (N, C) with 0 for every class ranked below `rank_cut`. A cut of 0 keeps all.
 
-    Ranks count from 1 within an image. Classes that tie share the better rank, so the cut does not depend
-    on the order of the classes and may keep more than `rank_cut` of them.
+    Ranks count from 1 within an image. Classes that tie share the better rank. The cut therefore does not depend
+    on the order of the classes, and may keep more than `rank_cut` of them.
     """
     classes = scores.shape[1]
     if rank_cut < 0:
@@ -55,9 +55,9 @@ def cut_low_ranks(scores: np.ndarray, rank_cut: int) -> np.ndarray:
 
 
 def weights(accuracies: Sequence[float]) -> np.ndarray:
-    """The models' weights: val accuracies (M,) -> float64 (M,); equal ones if no model is ever right.
+    """The models' weights: val accuracies (M,) -> float64 (M,). They are equal if no model is ever right.
 
-    Without the exception such an ensemble would score every class 0 and say nothing.
+    Without this exception such an ensemble would score every class 0.
     """
     given = np.asarray(accuracies, dtype=np.float64)
     return given if given.any() else np.ones_like(given)
@@ -77,6 +77,6 @@ def every_combination(models: int) -> list[tuple[int, ...]]:
 
 
 def class_deviation(predicted: np.ndarray, classes: int = CLASSES) -> float:
-    """Sum over classes of |images given that class - N / C|: (N,) -> a number (report, section 6)."""
+    """The sum over classes of |images given that class - N / C|: (N,) -> a number (report, section 6)."""
     counts = np.bincount(predicted, minlength=classes)
     return float(np.abs(counts - len(predicted) / classes).sum())

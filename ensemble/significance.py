@@ -1,6 +1,6 @@
-"""Whether one way to choose labels is better than another on the same images, or whether that is chance.
+"""Tests and intervals for one way to choose labels against another on the same images: a real gain or chance.
 
-All of it is about which images are classified rightly, bool (N,) each, and paired: both ways saw the same images.
+All of them take which images are classified correctly, bool (N,) each. They are paired: both ways saw the same images.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from harness import intervals
 
 RESAMPLES = 10_000
-#: How often an interval holds what it is an interval of.
+#: The share of intervals that contain the true value.
 COVERAGE = 0.95
 
 
@@ -25,11 +25,11 @@ class Interval(NamedTuple):
 
 
 class McNemar(NamedTuple):
-    """McNemar's test: of the images where two ways differ, how many each has right."""
+    """McNemar's test: on the images where two ways differ, how many each classifies correctly."""
 
     only_first: int
     only_second: int
-    p: float  #: two-sided and exact: the binomial's, at one half
+    p: float  #: two-sided and exact, of the binomial distribution at one half
 
 
 def _percentiles(values: np.ndarray) -> Interval:
@@ -40,7 +40,7 @@ def _percentiles(values: np.ndarray) -> Interval:
 def accuracy_interval(right: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> Interval:
     """The bootstrap interval of an accuracy, from images drawn anew with replacement: bool (N,).
 
-    A resample's number of right images is binomial, so it is drawn at once and not image by image.
+    A resample's number of correct images is binomial, so one draw gives it instead of a draw per image.
     """
     random = np.random.default_rng(seed)
     return _percentiles(random.binomial(len(right), right.mean(), resamples) / len(right))
@@ -49,7 +49,8 @@ def accuracy_interval(right: np.ndarray, seed: int = 0, resamples: int = RESAMPL
 def gain_interval(first: np.ndarray, second: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> Interval:
     """The bootstrap interval of accuracy(first) - accuracy(second), images drawn in pairs: bool (N,), bool (N,).
 
-    What counts of a resample is how many images only the first has right and how many only the second: multinomial.
+    A resample only needs how many images the first alone classifies correctly, and how many the second alone. These
+    counts are multinomial.
     """
     random = np.random.default_rng(seed)
     only_first, only_second = (first & ~second).mean(), (second & ~first).mean()
@@ -59,7 +60,7 @@ def gain_interval(first: np.ndarray, second: np.ndarray, seed: int = 0, resample
 
 
 def mcnemar(first: np.ndarray, second: np.ndarray) -> McNemar:
-    """Of two ways that are equally good each would be the right one in half of the images where one alone is."""
+    """McNemar's exact test. Equally good ways would each be right on half of the images where only one is."""
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     return McNemar(only_first, only_second, intervals.mcnemar(only_first, only_second))
 
@@ -67,7 +68,7 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> McNemar:
 def holm(p: Sequence[float]) -> list[float]:
     """Holm's step-down correction of several tests made together: p (K,) -> adjusted p (K,), in the order given.
 
-    Of tests whose adjusted p are below 0.05 the chance that any is so by luck is below 0.05.
+    If every adjusted p below 0.05 counts, the probability of even one false positive is below 0.05.
     """
     order = np.argsort(p, kind="stable")
     stepped = np.asarray(p, dtype=np.float64)[order] * np.arange(len(p), 0, -1)

@@ -2,11 +2,11 @@
 
 ``python -m ensemble.submission`` follows runs/ensemble/best.json and writes runs/ensemble/submission.txt.
 ``--models nin1`` submits one model, or several weighted by their val accuracies, as submission-nin1.txt.
-``--view 10crop`` follows what `ensemble.combine --view 10crop` chose, in runs/ensemble/10crop/.
-``--method stacking`` merges the models that `make methods` compared, or those of --models, by one of its methods,
-fitted on all of val, as submission-stacking.txt. ``--balance 1`` chooses all labels together so that every class gets
+``--view 10crop`` follows the choice of `ensemble.combine --view 10crop`, in runs/ensemble/10crop/.
+``--method stacking`` merges the models that `make methods` compared, or those of --models. It fits that method on
+all of val and writes submission-stacking.txt. ``--balance 1`` chooses all labels together so that every class gets
 about as many images (ensemble/balance.py: transductive), as submission-balanced.txt.
-Where classes tie, the one of the lowest label is written.
+If classes tie, the one with the lowest label is written.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from harness import commands
 from harness.errors import UserError
 from harness.files import read_text, whole_file
 
-#: How many test images the judge wants a line for.
+#: The number of test images for which the judge needs a line.
 TEST_IMAGES = 10_000
 
 
 def read_wnids(path: Path) -> list[str]:
-    """The 200 wnids of labels.txt, by label; raises UserError if they are not 200 different ones."""
+    """Read the 200 wnids of labels.txt, by label; raises UserError if they are not 200 different ones."""
     if not path.is_file():
         raise UserError(f"{path}: no list of labels; `make lmdb` makes it")
     text = read_text(path, "`make lmdb` makes it")
@@ -67,9 +67,9 @@ def lines(scores: np.ndarray, names: Sequence[str], wnids: Sequence[str]) -> lis
 
 
 def read_best(runs: Path, view: str = views.CENTER, data: Path | None = None) -> dict:
-    """What `make ensemble` chose: models, their weights and snapshots, the rank cut; UserError without it.
+    """Read the choice of `make ensemble`: models, their weights and snapshots, the rank cut. UserError without it.
 
-    With `data`, also where it was chosen on other val images than its LMDB holds.
+    With `data`, raises UserError also if it was chosen on other val images than the LMDB holds.
     """
     path = folder(runs, view) / "best.json"
     command = "`make ensemble`" if view == views.CENTER else f"`make ensemble VIEW={view}`"
@@ -103,12 +103,12 @@ def _check_best(best: dict, view: str) -> None:
         raise ValueError("a weight is no accuracy")
     if type(best["rank_cut"]) is not int or best["rank_cut"] < 0:
         raise ValueError("rank_cut is not 0 or more")
-    if best.get("view", views.CENTER) != view:  # before there were views it was not told
+    if best.get("view", views.CENTER) != view:  # older files name no view
         raise ValueError(f"it is of the view {best['view']}, not {view}")
 
 
 def _chosen(options: argparse.Namespace, view: str) -> dict:
-    """What best.json holds, or the same for the models named on the command line."""
+    """The content of best.json, or the same for the models named on the command line."""
     if options.models:
         val = load_labelled(options.runs, options.models, "val", view, options.data)
         cut = rule.RANK_CUT if options.rank_cut is None else options.rank_cut
@@ -122,11 +122,11 @@ def _chosen(options: argparse.Namespace, view: str) -> dict:
 
 
 def _merged(options: argparse.Namespace, view: str) -> tuple[list[str], list[Scores], np.ndarray]:
-    """The models, their scores on test, and what they are merged to: (N, 200)."""
+    """The models, their scores on test, and the merged scores (N, 200)."""
     if options.method:
         if options.rank_cut is not None:
             raise UserError(f"--rank-cut is of the report's rule, and not of --method {options.method}")
-        from ensemble.methods.follow import follow  # methods need packages that the report's rule does not
+        from ensemble.methods.follow import follow  # methods need packages that the report's rule does not need
 
         return follow(options.method, options.runs, options.models, view, options.data)
     best = _chosen(options, view)
@@ -156,7 +156,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def strength(text: str) -> float:
-    """A --balance from the command line."""
+    """Parse a --balance of the command line."""
     number = float(text)
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError("a strength is from 0 (off) to 1 (every class gets about as many)")

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ensemble import halves, rule
+from ensemble.combination import Combination
 from ensemble.scoring import views
+from ensemble.scoring.score_file import Scores
 
-if TYPE_CHECKING:
-    from ensemble.combine import Combination
-    from ensemble.scoring.score_file import Scores
-
-#: The report's numbers (section 5), by the name of a model of its own without the number: nin of nin2.
+#: The report's numbers (section 5), by a model's name without its number: nin for nin2.
 REPORT = {
     "nin": "about 0.47 on val (its best single model), 0.43 on test",
     "alexnet": "about 0.33 on val, at about 30,000 iterations",
@@ -108,6 +105,6 @@ The judge of the test set is closed. Chosen on one half of val and scored on the
 
 
 def class_balance(predicted: np.ndarray) -> str:
-    """How far the predictions are from as many images a class, the number the report's section 6 plotted."""
+    """The deviation of the predictions from equal class counts, as the report's section 6 plotted it."""
     share = len(predicted) / rule.CLASSES
     return f"sum over classes of |count - {share:g}| = {rule.class_deviation(predicted):g}"

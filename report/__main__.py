@@ -2,8 +2,8 @@
 
     python -m report [--runs runs] [--data data/lmdb] [--out runs/report.html]          (make report)
 
-It stands alone: one HTML file without a script, a font or a picture from elsewhere. It lies beside the runs it
-tells of, where git ignores it: it holds images of Tiny ImageNet, which are not to be passed on.
+The page is one HTML file that needs no script, font or picture from elsewhere. It lies beside its runs, where git
+ignores it. It holds images of Tiny ImageNet, which must not be passed on.
 """
 
 import argparse

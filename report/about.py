@@ -1,4 +1,4 @@
-"""What a page is of, at its head: the data, what was trained on them for how long, and how far that is from the report."""
+"""The head of the page: the data, the length of each training, and their distance from the report."""
 
 from dataclasses import dataclass
 
@@ -9,24 +9,24 @@ from report.measure.settings import differences
 from report.paper import family_of
 from reproduce import schedule
 
-_EPOCH = TRAIN_IMAGES / 100  # iterations, at the report's batch
+_EPOCH = TRAIN_IMAGES / 100  # iterations, at the report's batch size
 _SPLITS = {"holdout": "held out of train"}
 
 
 @dataclass(frozen=True)
 class Trained:
-    """One training, as the head of the page tells of it."""
+    """One training, as the head of the page shows it."""
 
     name: str
     epochs: str
-    net: str  # how it differs from the net of the repository; "" where it does not
+    net: str  # its differences from the net of the repository; "" if there are none
     time: str
     machine: str
-    tests: str  # how many val images a test averages
+    tests: str  # the number of val images that a test averages
 
 
 def data(experiment: Experiment) -> str | None:
-    """The images, in a sentence; None where it is not known what they are."""
+    """The images, in a sentence; None if their source is not known."""
     if experiment.build is None:
         return None
     records = experiment.build["records"]
@@ -67,7 +67,7 @@ def _tests(experiment: Experiment, model: Model) -> str:
 
 
 def caveats(experiment: Experiment) -> list[str]:
-    """Why the page's numbers are no reproduction of the report's, a sentence each; [] for full runs."""
+    """The reasons why the page's numbers do not reproduce the report's, a sentence each; [] for full runs."""
     found = []
     if experiment.drawn:
         found.append("The images are drawings made by code: the numbers say nothing about Tiny ImageNet.")
@@ -90,7 +90,7 @@ def caveats(experiment: Experiment) -> list[str]:
 
 
 def _short(experiment: Experiment) -> list[str]:
-    """The report's models that had fewer epochs than reproduce/schedule.toml gives them, and how many."""
+    """The report's models with fewer epochs than in reproduce/schedule.toml, and their epochs."""
     whole = {name: plan.until / _EPOCH for name, plan in schedule.read().items()}
     found = []
     for model in experiment.models:

@@ -1,4 +1,4 @@
-"""What stands beside every accuracy: chance, and the 95 % interval of so many images."""
+"""Context for every accuracy: chance, and the 95 % interval for its number of images."""
 
 from ensemble import rule
 from harness import intervals
@@ -9,17 +9,17 @@ CHANCE = 1 / rule.CLASSES
 
 
 def interval(share: float | None, images: int | None) -> intervals.Interval | None:
-    """Wilson's interval of a share of so many images; None where either is not known."""
+    """Wilson's interval of a share of so many images; None if either is not known."""
     if share is None or share != share or not images:
         return None
     return intervals.accuracy(round(share * images), images)
 
 
 def beside(number: Number, value: str, note: str, images: int | None = None) -> str:
-    """The intervals of a number's values, and what chance gives; "" for a number that is no share.
+    """The intervals of a number's values, and the value by chance; "" for a number that is no share.
 
     Args:
-        images: that the values are shares of; those of all Tiny ImageNet where that is not known, as of a kept number.
+        images: the number of images behind the values. By default all val images of Tiny ImageNet count.
     """
     if not number.share:
         return ""

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from ensemble import rule
-from ensemble.combine import Combination, check_same_snapshots, combinations, held_out, load_all, load_labelled
+from ensemble.combination import Combination
+from ensemble.combine import check_same_snapshots, combinations, held_out, load_all, load_labelled
 from ensemble.scoring.score_data import OtherData
 from ensemble.scoring.score_file import Scores, score_path
 from ensemble.submission import read_best
@@ -21,18 +22,18 @@ class Spread:
 
     models: list[str]
     deviation: float  #: sum over classes of |images given - images expected|
-    accuracy: float  #: on the held-out images, else on val: the judge's labels are not ours
+    accuracy: float  #: accuracy on the held-out images, otherwise on val, since the judge's labels are secret
 
 
 @dataclass(frozen=True)
 class Ensembles:
-    """What `make ensemble` chose from, with low ranks cut: all combinations, the best on val first."""
+    """The choice that `make ensemble` had, with low ranks cut: all combinations, the best on val first."""
 
     models: list[str]
     rank_cut: int
     val: list[Scores]
     holdout: list[Scores] | None
-    test: list[Scores] | None  #: None where a model has no scores on test
+    test: list[Scores] | None  #: None if a model has no scores on test
     table: list[Combination]
 
     def total(self, one: Combination, files: list[Scores]) -> np.ndarray:
@@ -40,7 +41,7 @@ class Ensembles:
         return rule.combine([files[self.models.index(model)].scores for model in one.models], one.weights)
 
     def spreads(self) -> list[Spread]:
-        """That of every combination, in the table's order; empty without scores on test."""
+        """The spread of every combination, in the table's order; empty without scores on test."""
         if self.test is None:
             return []
         return [
@@ -51,10 +52,10 @@ class Ensembles:
 
 
 def read_ensembles(runs: Path, data: Path, tell: Callable[[str], None]) -> Ensembles:
-    """From the score files, by the rule in best.json. UserError where they are missing or not of one kind.
+    """Read the score files and combine them by the rule in best.json. UserError if they are missing or mixed.
 
-    Scores of records that `data` does not hold any more are left out: on held-out or test images with a line to
-    `tell`, on val with UserError.
+    Scores of records that `data` no longer holds are left out. For held-out or test images `tell` gets a line; for
+    val it is a UserError.
     """
     best = read_best(runs, data=data)
     models = _models(runs / "ensemble" / "combinations.csv")
@@ -89,12 +90,12 @@ def _models(path: Path) -> list[str]:
 
 
 def _cut(files: list[Scores], rank_cut: int) -> list[Scores]:
-    """The files with their low ranks cut, once and not for every combination."""
+    """The files with their low ranks cut. This is done once, not for every combination."""
     return [replace(file, scores=rule.cut_low_ranks(file.scores, rank_cut)) for file in files]
 
 
 def correlation(spreads: list[Spread]) -> float | None:
-    """Pearson's r of deviation and accuracy; None for fewer than three points, or where one does not vary."""
+    """Pearson's r of deviation and accuracy; None for fewer than three points, or if one does not vary."""
     points = np.array([(one.deviation, one.accuracy) for one in spreads]).reshape(-1, 2)
     if len(points) < 3 or (np.ptp(points, axis=0) == 0).any():
         return None

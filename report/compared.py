@@ -1,15 +1,15 @@
-"""Trainings set side by side: runs/compared_<name>.json, with what the numbers say by a rule.
+"""Trainings set side by side: runs/compared_<name>.json, with a verdict on the numbers by a rule.
 
     python -m report.compared plateau drops_seed4 plateau_seed4 --title "Plateau in place of the eye"
 
-reads the logs and journals of runs/drops_seed4 and runs/plateau_seed4 and writes, for each, its accuracy on val by
-epoch, the mean displayed loss of each epoch, every change of the rate, seed, code, machine and time. `make report`
-shows it, and `make results` keeps it in results/ if the runs were full ones.
+reads the logs and journals of runs/drops_seed4 and runs/plateau_seed4. It writes each run's accuracy on val by epoch,
+each epoch's mean displayed loss, and every change of the rate. Seed, code, machine and time are written too.
+`make report` shows the file, and `make results` keeps it in results/ if the runs were full ones.
 
-The rule: at every epoch where two of them were tested on the same val images, the first is ahead, behind, or neither: "neither"
-is when the 95 % interval of the difference holds 0. The interval is Newcombe's (1998) from both Wilson intervals, as if
-the val images were not the same ones, which makes it rather too wide than too narrow. Of one seed each, it tells two
-trained nets apart, not two methods.
+The rule applies at every epoch at which two runs were tested on the same val images. The first is then ahead, behind,
+or neither: "neither" if the 95 % interval of the difference contains 0. The interval is Newcombe's (1998), from both
+Wilson intervals. It ignores that the val images are the same, so it is rather too wide than too narrow. With one seed
+each, the rule distinguishes two trained nets, not two methods.
 """
 
 import argparse
@@ -46,14 +46,14 @@ class Compared:
         return sorted(set.intersection(*tested))
 
     def difference(self, first: Training, second: Training, epoch: float) -> intervals.Interval:
-        """By how much the first's accuracy on val is above the second's at an epoch, with its 95 % interval."""
+        """The first's accuracy on val minus the second's at an epoch, with its 95 % interval."""
         at = (dict(run.accuracy)[epoch] for run in (first, second))
         one, other = (intervals.accuracy(round(value * self.val_images), self.val_images) for value in at)
         return intervals.difference(one, other)
 
 
 def verdict(compared: Compared) -> list[str]:
-    """What the numbers say: a sentence for each run beside the first of them, at the last epoch of both."""
+    """The verdict on the numbers: a sentence for each run against the first, at the last epoch of both."""
     epochs, said = compared.common_epochs(), []
     if not epochs:
         return ["They were not tested at one same epoch yet."]
@@ -72,7 +72,7 @@ def verdict(compared: Compared) -> list[str]:
 
 
 def compare(experiment: Experiment, name: str, names: list[str], title: str, note: str) -> Compared:
-    """The runs of those names; UserError where one is not there, or the data are not known."""
+    """Compare the runs of those names; UserError if one is missing, or the data are not known."""
     if experiment.build is None:
         raise UserError(f"{experiment.data}: no build.json, so it is not known what was trained on; `make lmdb`")
     models = {model.name: model for model in experiment.models}
@@ -88,7 +88,7 @@ def compare(experiment: Experiment, name: str, names: list[str], title: str, not
 
 
 def read(path: Path) -> Compared:
-    """A file that this wrote; UserError for one that is broken."""
+    """Read a file that this command wrote; UserError for one that is broken."""
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
         runs = [Training.read(run) for run in fields.pop("runs")]

@@ -1,7 +1,7 @@
-"""What a folder holds of the experiment: its solvers, runs, curves, scores and data.
+"""The contents of an experiment's folder: its solvers, runs, curves, scores and data.
 
-Everything is read here with the readers of solvers/ and ensemble/, and nothing is changed. What cannot be
-read is told in `problems`, one line each, and the rest is used.
+Everything is read with the readers of training/ and ensemble/, and nothing is changed. For anything that cannot be
+read, `problems` gets one line, and the rest is used.
 """
 
 import json
@@ -18,7 +18,7 @@ from ensemble.scoring.train_accuracy import read as read_train_accuracy
 from harness.errors import UserError
 from report import Missing
 from report.combinations import Ensembles, read_ensembles
-from report.verdicts import Verdicts, verdicts
+from report.predictions import Predictions, predictions
 from training import curves, journal
 from training.solver_file import REHEARSAL, parse_solver, read
 from training.training_set import TrainingSet, test_set, training_set
@@ -26,9 +26,9 @@ from training.training_set import TrainingSet, test_set, training_set
 RUNS = Path("runs")
 
 
-@dataclass(eq=False)  # a key of dictionaries
+@dataclass(eq=False)  # models are compared by identity, since they are keys of dictionaries
 class Model:
-    """One trained model: its run folder, and the solver that was in force last."""
+    """One trained model: its run folder, and the solver of its last run."""
 
     name: str
     folder: Path
@@ -37,28 +37,28 @@ class Model:
     solver: object  # SolverParameter
     curves: curves.Curves
     journal: list[dict]
-    set: TrainingSet | None  # what an epoch is
+    set: TrainingSet | None  # the train set, which defines an epoch
     train_accuracy: list[Row] = field(default_factory=list)
-    tested: int | None = None  # different val images that a test averages; None where the net does not say
+    tested: int | None = None  # different val images that a test averages; None if the net does not define it
 
     @property
     def rehearsal(self) -> bool:
-        """Whether a part of its length stands for the whole, as `make reproduce LENGTH=0.1` says in the solver."""
+        """True for a rehearsal of a part of its length, which `make reproduce LENGTH=0.1` marks in the solver."""
         return self.solver_text.startswith(REHEARSAL)
 
     def epoch(self, iteration: int) -> float | None:
-        """An iteration in epochs; None where the images of the train set are not known."""
+        """An iteration in epochs; None if the size of the train set is not known."""
         return self.curves.batches(iteration) / self.set.iterations if self.set and self.set.iterations else None
 
     @property
     def reached(self) -> int:
-        """The iteration that the training came to, by its log or by the journal's last end."""
+        """The iteration that the training reached, by its log or by the journal's last end."""
         end = self.journal[-1]["end"] if self.journal else None
         return max(self.curves.iteration, (end or {}).get("iteration") or 0)
 
     @property
     def hand_drops(self) -> list[curves.RateChange]:
-        """The changes of the rate to a smaller one that a person made."""
+        """The drops of the learning rate that a user made."""
         return [change for change in self.curves.rate_changes if change.by_hand and change.after < change.before]
 
 
@@ -71,12 +71,12 @@ class Experiment:
     models: list[Model] = field(default_factory=list)  # the trained ones, by name
     untrained: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    unread: dict[tuple[str, str], str] = field(default_factory=dict)  # why a score file is not shown
-    price: float | None = None  # dollars an hour, where a person gave it
+    unread: dict[tuple[str, str], str] = field(default_factory=dict)  # the reason why a score file is not shown
+    price: float | None = None  # dollars an hour, if a user gave it
 
     @cached_property
     def build(self) -> dict | None:
-        """What data/lmdb/build.json says was built; None where there is none."""
+        """The build that data/lmdb/build.json describes; None if there is none."""
         path = self.data / "build.json"
         if not path.is_file():
             return None
@@ -92,7 +92,7 @@ class Experiment:
 
     @cached_property
     def classes(self) -> list[tuple[str, str]]:
-        """(wnid, words) by label; Missing where there is no list."""
+        """(wnid, words) by label; Missing if there is no list."""
         path = self.data / "labels.txt"
         if not path.is_file():
             raise Missing(f"{path}: no list of the classes; `make lmdb` makes it")
@@ -103,23 +103,23 @@ class Experiment:
         return classes
 
     def tested(self, model: Model) -> int | None:
-        """The val images that a test of a model averages; all of them where its net does not say."""
+        """The number of val images that a model's test averages; all of them if its net does not define it."""
         return model.tested or (self.build and self.build["records"]["val"])
 
     @cached_property
     def drawn(self) -> bool:
-        """Whether the images are drawings of data_prep.sample, which names every class so."""
+        """True for drawings of data_prep.sample, which marks the name of every class."""
         try:
             return all(words.startswith(DRAWING) for _, words in self.classes)
         except Missing:
             return False
 
     def class_name(self, label: int) -> str:
-        """The first of a class's words: "goldfish"."""
+        """The first of a class's words, as "goldfish"."""
         return self.classes[label][1].split(",")[0]
 
     def scores(self, model: str, split: str) -> Scores | None:
-        """A model's scores over a split; None where there are none, or where they cannot be read."""
+        """A model's scores over a split; None if there are none, or if they cannot be read."""
         key = (model, split)
         if key not in self._scores:
             self._scores[key] = None
@@ -137,7 +137,7 @@ class Experiment:
 
     @cached_property
     def ensembles(self) -> Ensembles | None:
-        """All combinations of the models; None where there are none, or where they cannot be read."""
+        """All combinations of the models; None if there are none, or if they cannot be read."""
         try:
             return read_ensembles(self.runs, self.data, self.problem)
         except UserError as error:
@@ -146,14 +146,14 @@ class Experiment:
             return None
 
     def problem(self, line: str) -> None:
-        """Something that is left out, or cannot be read: said once."""
+        """Record once that something is left out or cannot be read."""
         if line not in self.problems:
             self.problems.append(line)
 
     def current(self, kind: str, files: list[dict]) -> list[dict]:
         """The measurements of `make <kind>-MODEL` whose records data/lmdb still holds.
 
-        Those that results/ keeps are of full runs elsewhere, and stay.
+        Those that results/ keeps come from full runs elsewhere, and stay.
         """
         found = []
         for one in files:
@@ -167,12 +167,12 @@ class Experiment:
         return found
 
     @cached_property
-    def verdicts(self) -> Verdicts:
-        """Of the best combination on val, else of the best single model; Missing where nothing is scored."""
+    def predictions(self) -> Predictions:
+        """The predictions of the best combination on val, otherwise of the best single model; Missing without scores."""
         if self.ensembles:
             best = self.ensembles.table[0]
             first = self.ensembles.val[0]
-            return verdicts(" + ".join(best.models), "val", self.ensembles.total(best, self.ensembles.val),
+            return predictions(" + ".join(best.models), "val", self.ensembles.total(best, self.ensembles.val),
                             first.labels, first.names)  # fmt: skip
         found = {name: scores for name in self.scored if (scores := self.scores(name, "val"))}
         labelled = {name: scores for name, scores in found.items() if scores.labels.min() >= 0}
@@ -182,7 +182,7 @@ class Experiment:
             model = next((model.name for model in self.models), "nin1")
             raise Missing(f"No model has scores on val yet: make scores-{model}")
         name, scores = max(labelled.items(), key=lambda item: item[1].accuracy)
-        return verdicts(name, "val", scores.scores, scores.labels, scores.names)
+        return predictions(name, "val", scores.scores, scores.labels, scores.names)
 
     @property
     def scored(self) -> list[str]:
@@ -191,7 +191,7 @@ class Experiment:
 
 
 def open_experiment(runs: Path, data: Path, solvers: Path = Path("solvers")) -> Experiment:
-    """Read the runs. A solver whose run folder holds no log is untrained; a run whose solver is gone has the journal's."""
+    """Read the runs. A solver without a log in its run folder is untrained; a lost solver is read from the journal."""
     found = Experiment(runs, data)
     files = {path.stem: path for path in sorted(solvers.glob("*.prototxt"))}
     trained = {path.parent.name for path in runs.glob(f"*/{curves.LOG}")}
@@ -201,7 +201,7 @@ def open_experiment(runs: Path, data: Path, solvers: Path = Path("solvers")) -> 
         except (UserError, OSError) as error:
             found.problems.append(str(error))
             continue
-        except ValueError as error:  # a time that is none, in the journal
+        except ValueError as error:  # an invalid time in the journal
             found.problems.append(f"{runs / name}: a journal or log that is not to be read: {error}")
             continue
         if model is None:
@@ -211,12 +211,12 @@ def open_experiment(runs: Path, data: Path, solvers: Path = Path("solvers")) -> 
     return found
 
 
-#: What the page needs of a run's start in the journal.
+#: Fields of a run's start in the journal that the page needs.
 _STARTED = {"time": str, "iteration": int, "command": list, "solver_file": str, "solver": str}
 
 
 def _run_folder(name: str, runs: Path, file: Path | None) -> Path:
-    """Where a solver says that it trains; what it says of runs/ holds of the folder that stands for it."""
+    """The run folder that a solver names; `runs` takes the place of its runs/."""
     if file is None:
         return runs / name
     said = Path(parse_solver(read(file), file).snapshot_prefix).parent
@@ -232,7 +232,7 @@ def _model(name: str, runs: Path, data: Path, file: Path | None, problems: list[
     if len(whole) < len(entries):
         problems.append(f"{folder / journal.FILE}: lines that do not tell a whole run")
     if whole:
-        # What was in force counts, not what a person has typed since.
+        # The solver of the run counts, not later edits of the file.
         text, path, file = whole[-1]["solver"], folder / journal.FILE, Path(whole[-1]["solver_file"])
     elif file:
         text, path = read(file), file
@@ -250,7 +250,7 @@ def _model(name: str, runs: Path, data: Path, file: Path | None, problems: list[
 
 
 def _tested(solver) -> int | None:
-    """The different images of a test: its batches may be fewer than the set has, or more."""
+    """The number of different images of a test, whose batches may cover less or more than the set."""
     of = test_set(solver)
     if of is None or not solver.test_iter:
         return None

@@ -1,4 +1,4 @@
-"""Matplotlib figures as inline SVG whose colours are the page's, so that one drawing serves light and dark."""
+"""Matplotlib figures as inline SVG in the page's colours, so that one drawing serves light and dark."""
 
 import io
 import re
@@ -14,13 +14,13 @@ from matplotlib.figure import Figure
 from report.chance import CHANCE
 from report.palette import LIGHT, SERIES
 
-WIDTH, HEIGHT = 4.8, 2.9  # inches: text of 9.5 points is still read when a phone shows the figure at 3/4
+WIDTH, HEIGHT = 4.8, 2.9  # inches; text of 9.5 points stays readable when a phone shows the figure at 3/4
 STYLE = {
-    "svg.fonttype": "none",  # text stays text, in the page's font
+    "svg.fonttype": "none",  # keeps text as text, in the page's font
     "svg.hashsalt": "report",  # the same ids in every run
-    "text.parse_math": False,  # a $ in a model's name is a $
+    "text.parse_math": False,  # a $ in a model's name stays a $
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib
+    "font.sans-serif": ["DejaVu Sans"],  # a font that comes with matplotlib
     "font.size": 9.5,
     "axes.titlesize": 9.5,
     "axes.labelsize": 9.5,
@@ -50,7 +50,7 @@ _NOTHING = {"Creator": None, "Date": None, "Format": None, "Type": None}
 
 
 class Plot:
-    """A figure with one pair of axes, `axes`; after the `with` block `svg` is what the page shows."""
+    """A figure with one pair of axes, `axes`; after the `with` block `svg` holds the drawing for the page."""
 
     def __init__(self, width: float, height: float):
         self.figure = Figure(figsize=(width, height))
@@ -60,13 +60,13 @@ class Plot:
 
 
 def mark_chance(axes: Axes) -> None:
-    """A dotted line at the accuracy of a class drawn by lot."""
+    """Draw a dotted line at the accuracy of a random guess."""
     axes.axhline(CHANCE, color=LIGHT["muted"], linewidth=1, linestyle=":", label="chance")
 
 
 @contextmanager
 def plot(name: str, alt: str, width: float = WIDTH, height: float = HEIGHT) -> Iterator[Plot]:
-    """Draw in the page's style. `name` is the figure's alone in the page; `alt` says what it shows."""
+    """Draw in the page's style. `name` is unique in the page; `alt` describes the figure."""
     with matplotlib.rc_context(STYLE):
         drawing = Plot(width, height)
         yield drawing
@@ -80,7 +80,7 @@ def _inline(figure: Figure, name: str, alt: str) -> Markup:
     root, text = re.search(r"<svg [^>]*>(.*)</svg>", text, re.S).group(0, 1)
     box = re.search(r'viewBox="([\d. -]+)"', root)[1]
     text = re.sub(r" *<metadata>.*?</metadata>\n", "", text, flags=re.S)
-    # Ids are a figure's own; two figures of one page have axes_1 both.
+    # Ids are unique only within a figure; two figures of a page would both have axes_1.
     used = set(re.findall(r'(?:href="|url\()#([^")]+)', text))
     text = re.sub(r' id="([^"]+)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", text)
     text = re.sub(r'(href="|url\()#', rf"\g<1>#{name}-", text).replace("xlink:href", "href")
@@ -92,7 +92,7 @@ def _inline(figure: Figure, name: str, alt: str) -> Markup:
 
 
 def _lean(text: str) -> str:
-    """The drawing without what a browser does not need: comments, line ends, digits beyond 1/100 of a point."""
+    """The drawing without comments, line ends and digits beyond 1/100 of a point, which no browser needs."""
     text = re.sub(r"<!--.*?-->", "", text, flags=re.S)
 
     def shorter(data: re.Match) -> str:

@@ -1,4 +1,7 @@
-"""Whether a measurement may be kept in results/: on all of Tiny ImageNet, trained whole, by code that a commit holds."""
+"""The reasons against keeping a measurement in results/.
+
+A measurement may be kept if it is on all of Tiny ImageNet, trained whole, by committed code.
+"""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,15 +10,15 @@ from ensemble.scoring.trained_on import other_images
 from harness.errors import UserError
 from report.experiment import Experiment, Model
 
-TRAIN_IMAGES = 100_000  # of all Tiny ImageNet (section 2), those held out among them
+TRAIN_IMAGES = 100_000  # all of Tiny ImageNet (section 2), held-out images included
 VAL_IMAGES = 10_000
 SHORT, CHANGES = "short", "changes"
-ALLOWED = (SHORT, CHANGES)  # the words of ALLOW=
+ALLOWED = (SHORT, CHANGES)  # the words that ALLOW= accepts
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why something is not kept, and the word of ALLOW= that keeps it all the same."""
+    """A reason why something is not kept, and the word of ALLOW= that keeps it all the same."""
 
     text: str
     allow: str | None = None
@@ -49,7 +52,7 @@ def of_val_images(images: int) -> Reason:
 
 
 def of_commits(commits: Iterable[str | None]) -> list[Reason]:
-    """Of the code that measured: it must be known, and in a commit."""
+    """Reasons from the code that measured: it must be known, and in a commit."""
     found = []
     for commit in dict.fromkeys(one for said in commits for one in (said or "").split("; ")):
         if not commit:
@@ -60,7 +63,7 @@ def of_commits(commits: Iterable[str | None]) -> list[Reason]:
 
 
 def of_model(experiment: Experiment, name: str, iteration: int | None = None) -> list[Reason]:
-    """Of a training, or of its snapshot at an iteration."""
+    """Reasons from a training, or from its snapshot at an iteration."""
     model = next((model for model in experiment.models if model.name == name), None)
     if model is None:
         return [Reason(f"{experiment.runs} has no training of {name}")]

@@ -12,7 +12,7 @@ from harness.errors import UserError
 from report import Missing
 from training.solver_file import parse, read
 
-#: What a picture shows of a layer; those that change no size (ReLU, Dropout, Softmax) are left out.
+#: The names of layer types in a picture; types that change no size (ReLU, Dropout, Softmax) are left out.
 KINDS = {"Convolution": "convolution", "InnerProduct": "fully connected", "Pooling": "pooling", "LRN": "normalisation"}
 
 
@@ -24,12 +24,12 @@ class Step:
     kind: str  # a value of KINDS, or "1 x 1 convolution"
     kernel: int  # 0 for a layer without a window
     channels: int
-    side: int  # of the output maps; 1 after a fully connected layer
+    side: int  # side of the output maps; 1 after a fully connected layer
 
 
 @dataclass(frozen=True)
 class Net:
-    """A net as a row of steps, the input first."""
+    """A net as a sequence of steps, the input first."""
 
     name: str
     steps: list[Step]
@@ -37,7 +37,7 @@ class Net:
 
 
 def read_net(deploy: Path) -> Net:
-    """The net of a deploy prototxt, built by Caffe for one image; Missing where that is not possible."""
+    """The net of a deploy prototxt, built by Caffe for one image; Missing if that is not possible."""
     if not deploy.is_file():
         raise Missing(f"{deploy}: no deploy net; `make models` renders it")
     try:
@@ -47,7 +47,7 @@ def read_net(deploy: Path) -> Net:
     for layer in definition.layer:
         for shape in layer.input_param.shape:
             if shape.dim:
-                shape.dim[0] = 1  # a batch of the deploy net takes gigabytes
+                shape.dim[0] = 1  # a whole batch of the deploy net takes gigabytes
     net = _built(definition, deploy)
     steps = [_input(net)]
     for layer in definition.layer:
@@ -64,7 +64,7 @@ def read_net(deploy: Path) -> Net:
 def _built(definition, deploy: Path):
     # Real Caffe prints every layer of every net it builds unless this is set before it is imported.
     os.environ.setdefault("GLOG_minloglevel", "2")
-    import caffe  # here: it takes seconds
+    import caffe  # a late import: Caffe's takes seconds
 
     with tempfile.NamedTemporaryFile("w", suffix=".prototxt") as file:
         file.write(text_format.MessageToString(definition))

@@ -1,4 +1,4 @@
-"""The page: sections that are built one by one, and the template that sets them."""
+"""The page: sections that are built one by one, and the template that shows them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ SECTIONS: tuple[tuple[str, str, ModuleType], ...] = (
 
 
 def page(experiment: Experiment, progress: Callable = tqdm) -> str:
-    """The whole page as text; sections without data say what makes it."""
+    """The whole page as text; a section without data names the command that makes it."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("report"), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True,
         lstrip_blocks=True)  # fmt: skip
@@ -77,7 +77,7 @@ def page(experiment: Experiment, progress: Callable = tqdm) -> str:
 
 
 def _filters() -> dict[str, Callable]:
-    """How the templates show numbers."""
+    """The filters with which the templates show numbers."""
 
     def share(value):
         return "\N{EN DASH}" if value is None else f"{value:.4f}"
@@ -101,14 +101,14 @@ class Tile:
 
     what: str
     value: str
-    beside: str  # its interval, and what it is of
+    beside: str  # its interval and its images
     theirs: str
 
 
 def _tiles(experiment: Experiment) -> list[Tile]:
-    """The best single model and the best ensemble, of one set of images; only what was measured here."""
+    """The best single model and the best ensemble, on the same images; only those measured here are shown."""
     if experiment.ensembles:
-        table = experiment.ensembles.table  # the best on val first
+        table = experiment.ensembles.table  # sorted, the best on val first
         held_out = experiment.ensembles.holdout
         files, split = (held_out, "held-out images") if held_out else (experiment.ensembles.val, "val images")
         single, best = next(one for one in table if len(one.models) == 1), table[0]

@@ -1,7 +1,7 @@
 """The page's colours, light and dark: the plots and the style sheet take them from here.
 
-The series are Okabe and Ito's, which people with every kind of colour vision tell apart, darkened or lightened
-until they stand out from the page by 3 to 1 and text by 4.5 to 1 (WCAG 2.1).
+The series are Okabe and Ito's colours, distinguishable with every kind of colour vision. They are darkened or
+lightened to a contrast with the page of 3 to 1, text of 4.5 to 1 (WCAG 2.1).
 """
 
 LIGHT = {
@@ -32,5 +32,5 @@ DARK = {
     "brown": "#d3ab3a",
     "sky": "#8ecdf0",
 }
-#: In the order in which the lines of a plot take them.
+#: The colours of a plot's lines, in order.
 SERIES = ("blue", "orange", "green", "purple", "brown", "sky")

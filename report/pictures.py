@@ -12,7 +12,7 @@ from ensemble.scoring.records import Split, read_mean
 
 
 def data_uris(data: Path, split: str, names: Collection[str]) -> dict[str, str]:
-    """JPEG data URIs by image name; those that are not in the LMDB are left out. UserError without the LMDB."""
+    """JPEG data URIs by image name; images that are not in the LMDB are left out. UserError without the LMDB."""
     if not names:
         return {}
     shape = read_mean(data / "mean.binaryproto").shape
@@ -22,7 +22,7 @@ def data_uris(data: Path, split: str, names: Collection[str]) -> dict[str, str]:
 
 
 def _data_uri(image: np.ndarray) -> str:
-    """A JPEG of uint8 (3, H, W), BGR; a third of a PNG, and the images were JPEGs before."""
+    """A JPEG of uint8 (3, H, W), BGR. It is a third of a PNG's size, and the images were JPEGs before."""
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image[::-1].transpose(1, 2, 0))).save(file, "JPEG", quality=88, optimize=True)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()

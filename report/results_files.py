@@ -1,4 +1,4 @@
-"""Reads <kind>_<model>.json: what a command measured and said where, when and on what machine."""
+"""Read <kind>_<model>.json: a command's measurement, with its commit, time and machine."""
 
 import json
 from pathlib import Path
@@ -6,23 +6,23 @@ from pathlib import Path
 from harness.errors import UserError
 from harness.measurements import KEPT
 
-#: What each says of itself.
+#: Fields that each file must have.
 _ABOUT = ("model", "iteration", "command", "commit", "machine", "time")
 
 
 def paths(kind: str, runs: Path) -> list[Path]:
-    """The files of a kind by name: those in the runs folder, then the others that results/ keeps."""
+    """The files of a kind by name: those in the runs folder, and the others that results/ keeps."""
     found = {path.name: path for folder in (Path(KEPT), runs) for path in folder.glob(f"{kind}_*.json")}
     return [found[name] for name in sorted(found)]
 
 
 def whence(path: Path) -> str:
-    """Where a file of `paths` lies, as the page says it."""
+    """The place of a file of `paths`, in the page's words."""
     return f"kept in {path}" if path.parent == Path(KEPT) else f"from {path}"
 
 
 def load(path: Path, *needed: str) -> dict:
-    """One file with these fields; UserError where it is broken."""
+    """Load one file with these fields; UserError if it is broken."""
     try:
         one = json.loads(path.read_text(encoding="utf-8"))
         if missing := [name for name in (*_ABOUT, *needed) if name not in one]:
@@ -35,7 +35,7 @@ def load(path: Path, *needed: str) -> dict:
 
 
 def read(kind: str, runs: Path, *needed: str) -> list[dict]:
-    """The files of a kind by name, each with these fields, `whence` and `kept`; UserError for one that is broken."""
+    """Read the files of a kind by name, each with these fields, `whence` and `kept`; UserError if one is broken."""
     return [
         {**load(path, *needed), "whence": whence(path), "kept": path.parent == Path(KEPT)} for path in paths(kind, runs)
     ]

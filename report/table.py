@@ -11,13 +11,13 @@ from harness import commands
 from harness.duration import duration
 from harness.errors import UserError
 from harness.files import whole_file
-from report import chance, kept, paper
+from report import chance, paper, save_results
 
 BEGIN, END = "<!-- report: made by make report-table -->", "<!-- /report -->"
 
 
-def table(measured: dict[str, kept.Kept]) -> str:
-    """The Markdown of the numbers that README shows; one that was not measured says so."""
+def table(measured: dict[str, save_results.SavedNumber]) -> str:
+    """The Markdown of the numbers that README shows; a number that was not measured is marked so."""
     rows = [("", "section", "the report", "ours"), ("---",) * 4]
     for number in paper.numbers():
         if number.readme:
@@ -25,7 +25,7 @@ def table(measured: dict[str, kept.Kept]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _ours(number: paper.Number, ours: kept.Kept | None) -> str:
+def _ours(number: paper.Number, ours: save_results.SavedNumber | None) -> str:
     closed = "the judge is closed; in its place " if number.judge else ""
     if ours is None:
         return closed + (f"{number.stand_in.partition(':')[0]}: " if closed else "") + "not yet measured"
@@ -34,17 +34,17 @@ def _ours(number: paper.Number, ours: kept.Kept | None) -> str:
     return f"{closed}{ours.value} ({'; '.join(about)})" if about else closed + ours.value
 
 
-def _where(number: kept.Kept) -> str:
+def _where(number: save_results.SavedNumber) -> str:
     took = duration(number.hours * 3600) if number.hours else ""
     if took and number.command.startswith("make train"):
-        # The number may be of an earlier epoch: the time is the whole training's.
+        # The number may come from an earlier epoch, but the time is the whole training's.
         took = f"of {number.epochs:g} epochs, {took}" if number.epochs else f"{took} of training"
     took += f" in {number.precision}" if number.precision and took else ""
     return " on ".join(part for part in (took, number.machine) if part)
 
 
-def with_table(readme: str, measured: dict[str, kept.Kept]) -> str:
-    """README's text with the table between its two marks; UserError where they are not there."""
+def with_table(readme: str, measured: dict[str, save_results.SavedNumber]) -> str:
+    """README's text with the table between its two marks; UserError if a mark is missing."""
     pattern = re.compile(f"{re.escape(BEGIN)}\n.*?{re.escape(END)}", re.DOTALL)
     if not pattern.search(readme):
         raise UserError(f"README has no lines {BEGIN} and {END} for the table to stand between")
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> str | None:
         return "usage: python -m report.table README.md"
     path = Path(arguments[0])
     try:
-        text = with_table(path.read_text(encoding="utf-8"), kept.read(path.parent / kept.FILE))
+        text = with_table(path.read_text(encoding="utf-8"), save_results.read(path.parent / save_results.FILE))
         with whole_file(path) as file:
             file.write(text)
     except (UserError, OSError, UnicodeDecodeError) as error:

@@ -1,7 +1,8 @@
-"""Trainings as they are kept in results/trainings.json: what is left of a run when its folder is gone.
+"""Trainings as results/trainings.json keeps them after their run folders are gone.
 
-`make results` adds the trainings of runs/ to those in the file, and the first pass's tries that begin a model's own
-training; a longer one takes the place of a shorter of the same model. results/curves.svg is drawn from all of them.
+`make results` adds the trainings of runs/ to those in the file. It also adds the first pass's tries that begin a
+model's own training. A longer training replaces a shorter one of the same model. results/curves.svg is drawn from all
+of them.
 """
 
 import contextlib
@@ -21,13 +22,13 @@ from training.solver_file import parse_solver
 from training.solver_file import read as read_file
 
 NAME = "trainings.json"
-#: How first_pass/tries.py begins the solver of a try with the net's own dropout: model and rate.
+#: The first line of a solver by first_pass/tries.py for a try with the net's own dropout: model and rate.
 _TRY = re.compile(r"\A# A try of make explore: (\S+) at ([\d.e+-]+)\.\n")
 
 
 @dataclass(frozen=True)
 class Training:
-    """One training. Accuracies are (epoch, share of val), losses (epoch, mean of those displayed in it)."""
+    """One training. Accuracies are (epoch, share of val), losses (epoch, mean of the displayed losses in it)."""
 
     name: str
     policy: str  # "multistep at 3200, 5600"
@@ -45,7 +46,7 @@ class Training:
 
     @classmethod
     def read(cls, fields: dict) -> Self:
-        """From what a file has of it; TypeError, ValueError or AttributeError for what it cannot be."""
+        """Make a training from a file's fields; TypeError, ValueError or AttributeError if they are not valid."""
         curves = {at: [tuple(map(float, point)) for point in fields[at]] for at in ("accuracy", "loss", "drops")}
         if any(len(point) != size for at, size in (("accuracy", 2), ("loss", 2), ("drops", 3)) for point in curves[at]):
             raise ValueError("a point with another number of values")
@@ -53,7 +54,7 @@ class Training:
 
 
 def of(model: Model) -> Training:
-    """What is kept of a run; UserError where it is not known what an epoch is."""
+    """Make the training to keep from a run; UserError if the length of an epoch is not known."""
     curves, set_ = model.curves, model.set
     if set_ is None or not set_.iterations:
         raise UserError(f"runs/{model.name}: its net's train set is not here, so it is not known what an epoch is")
@@ -81,10 +82,12 @@ def of(model: Model) -> Training:
 
 
 def of_tries(folder: Path) -> list[Training]:
-    """The tries of a first pass that are the first epochs of a model's own training: at its solver's rate, as its net is.
+    """The tries of a first pass that are the first epochs of a model's own training.
+
+    Such a try has the rate of the model's solver, and the net unchanged.
 
     Args:
-        folder: of the exploration, which is laid out like the repository; [] where there is none.
+        folder: the folder of the exploration, which is laid out like the repository. Without it the result is [].
     """
     if not folder.is_dir():
         return []
@@ -107,7 +110,7 @@ def _policy(solver) -> str:
 
 
 def read(path: Path) -> dict[str, Training]:
-    """By the model's name; empty without a file. UserError for one that is broken."""
+    """Read the trainings by the model's name; empty without a file. UserError for a broken file."""
     if not path.is_file():
         return {}
     try:
@@ -118,7 +121,7 @@ def read(path: Path) -> dict[str, Training]:
 
 
 def merge(kept: Mapping[str, Training], new: Iterable[Training], replace: bool = False) -> dict[str, Training]:
-    """The kept ones and the new ones by name; of one model the longer, or with ``replace`` the new one."""
+    """The kept and the new trainings by name. A model keeps the longer, or with ``replace`` the new one."""
     merged = dict(kept)
     for training in new:
         if replace or training.name not in merged or training.epochs >= merged[training.name].epochs:
@@ -127,7 +130,7 @@ def merge(kept: Mapping[str, Training], new: Iterable[Training], replace: bool =
 
 
 def write(path: Path, trainings: Mapping[str, Training]) -> None:
-    """Write them whole."""
+    """Write the trainings, whole or not at all."""
     with whole_file(path) as file:
         json.dump([asdict(training) for training in trainings.values()], file, indent=1)
         file.write("\n")

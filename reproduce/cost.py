@@ -17,7 +17,7 @@ from harness import commands
 from harness.duration import duration
 from harness.errors import UserError
 from harness.measurements import BENCH, benchmark
-from report.kept import price
+from report.save_results import price
 from reproduce import schedule
 from training.status import table
 

@@ -286,7 +286,7 @@ def _results(place: Place, door: Door, models: list[str]) -> Iterable[Step]:
     if place.length == 1 and whole.get("train", 0) + whole.get("holdout", 0) == TRAIN_IMAGES:
         # The results go into the repository. Numbers of a rehearsal or of a part of the images never go there.
         kept = place.root / "results/measured.json"
-        command = ["report.kept", "--out", str(kept)]
+        command = ["report.save_results", "--out", str(kept)]
         yield Step("results", command, place.folder, lambda: newer([kept], [of, *_there(kept_too)]), ("ensembles",),
                    after=tuple(kept_too))  # fmt: skip
 

@@ -1,19 +1,19 @@
 """Ways to merge the models' scores, one a file.
 
-A method is a module with `fit(scores, labels)`. `scores` are the models' class scores of images whose labels are
-known: M arrays (N, C), rows of shares that sum to 1; `labels` are int (N,). What it returns is called with M arrays
-(N', C) of other images and gives the merged scores (N', C), none negative, in proportion to how likely the classes
-are; its `str()` says in a line what was fitted. A method need not know of folds, splits or files:
-ensemble/crossfit.py keeps what it is scored on from what it is fitted on.
+A method is a module with `fit(scores, labels)`. `scores` are the models' class scores of labelled images:
+M arrays (N, C), rows of shares that sum to 1. `labels` are int (N,). `fit` returns a function of M arrays (N', C) of
+other images. The function gives the merged scores (N', C), none negative, in proportion to how likely the classes
+are. Its `str()` names the fitted values in a line. A method need not know folds, splits or files.
+The caller ensemble/crossfit.py separates the images of the fit from those that are scored.
 
-To add one: a file here, and its name in METHODS.
+To add a method, put a file here and its name in METHODS.
 """
 
 from __future__ import annotations
 
 from ensemble.methods import average, confusion, dawid_skene, greedy, report_rule, stacking, temperature
 
-#: By the name that commands know; the first line of a module's docstring says what it does.
+#: The methods by their names in commands; the first line of a module's docstring is shown to users.
 METHODS = {
     "report": report_rule,
     "average": average,
@@ -26,5 +26,5 @@ METHODS = {
 
 
 def told(name: str) -> str:
-    """What a method does, in a line."""
+    """The description of a method, in a line."""
     return METHODS[name].__doc__.partition("\n")[0].rstrip(".")

@@ -2,7 +2,7 @@
 
     python -m ensemble.methods nin1 nin2 alexnet1        (make methods)
 
-reads runs/<name>/scores/val.npz, and holdout.npz where every model has one, and writes methods.csv, methods.md and
+reads runs/<name>/scores/val.npz, and holdout.npz if every model has one. It writes methods.csv, methods.md and
 methods.json in runs/ensemble/. `make submission METHOD=stacking` follows one of them.
 """
 
@@ -27,7 +27,7 @@ NEEDED = {"scipy": "the temperatures", "sklearn": "stacking"}
 
 
 def _run(options: argparse.Namespace) -> None:
-    from harness import provenance  # not of the scripts that run on real pycaffe
+    from harness import provenance  # not used by the scripts that run on real pycaffe
 
     models = options.models
     if len(set(models)) != len(models):

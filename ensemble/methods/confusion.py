@@ -1,8 +1,8 @@
 """Confusion matrices: what each model says of images of each class, counted on labelled images.
 
-A model is taken for an annotator with habits: where the truth is c, it votes for k with probability confusion[c, k].
+A model is treated as an annotator with habits. If the truth is c, it votes for k with probability confusion[c, k].
 A vote is the whole row of scores, sharpened, so each model votes in shares. An image gets the class under which all
-the models' votes are most likely. This is what the report's section 6 calls "model wise bias towards each class".
+the models' votes are most likely. The report's section 6 calls this "model wise bias towards each class".
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble import rule
-from ensemble.logarithm import softmax
+from ensemble.log_softmax import softmax
 
-#: Powers that scores may be raised to before they are votes: 1 leaves them, a large one makes them one class each.
+#: Powers tried on scores to make them votes: 1 leaves them, a large power nearly votes for one class.
 SHARPNESSES = (1, 2, 4, 8)
-#: Images a class that a row of confusion may be smoothed with, and how many while the sharpness is looked for.
+#: Images per class tried for smoothing a row of confusion, and the number used during the search for the sharpness.
 STRENGTHS, STRENGTH = (3.0, 10.0, 30.0, 100.0), 30.0
 
 
 @dataclass(frozen=True)
 class Annotator:
-    """What labelled images say of a model."""
+    """A model's habits, counted on labelled images."""
 
     counts: np.ndarray  #: (C, C), row c: the votes on the images of class c, summed
-    images: np.ndarray  #: (C,), how many images each row is of
+    images: np.ndarray  #: (C,), the number of images behind each row
     usual: np.ndarray  #: (C, C), rows that sum to 1: the confusion of a model that treats all classes alike
-    strength: float = STRENGTH  #: how many images `usual` counts for in each row
+    strength: float = STRENGTH  #: the number of images that `usual` counts for in each row
 
     def confusion(self, more_counts: np.ndarray | float = 0.0, more_images: np.ndarray | float = 0.0) -> np.ndarray:
-        """(C, C), rows that sum to 1: from the labelled images, and from what others add."""
+        """The confusion (C, C), rows that sum to 1, from the labelled images and from added ones."""
         images = self.images + more_images + self.strength
         return (self.counts + more_counts + self.strength * self.usual) / images[:, None]
 
     def left_out(self, votes: np.ndarray, labels: np.ndarray, strength: float) -> np.ndarray:
-        """Log-likelihood of each labelled image's votes by what the others say: (N, C), (N,) -> (N,)."""
+        """The log-likelihood of each labelled image's votes under the other images' counts: (N, C), (N,) -> (N,)."""
         others = (self.counts + strength * self.usual).astype(np.float32)[labels] - votes
         logs = np.log(others, out=others)
         return np.einsum("ik,ik->i", votes, logs, dtype=np.float64) - np.log(self.images[labels] - 1 + strength)
@@ -62,17 +62,19 @@ class Confusions:
 
 
 def sharpened(scores: np.ndarray, sharpness: int) -> np.ndarray:
-    """Rows to their power, as shares: (N, C) -> float32 (N, C), which is exact enough for votes and much faster."""
+    """Rows to their power, as shares: (N, C) -> float32 (N, C). For votes float32 is exact enough and much faster."""
     powers = scores.astype(np.float32)
-    powers /= np.maximum(powers.max(axis=1, keepdims=True), 1e-30)  # before the power, which might leave nothing
-    powers += 1e-30  # a row of nothing votes for all alike
+    powers /= np.maximum(
+        powers.max(axis=1, keepdims=True), 1e-30
+    )  # scaled before the power, which might underflow to 0
+    powers += 1e-30  # a row of zeros now votes for all classes equally
     powers **= sharpness
     powers /= powers.sum(axis=1, keepdims=True)
     return powers
 
 
 def most_likely(votes: Sequence[np.ndarray], confusions: Sequence[np.ndarray], images: np.ndarray) -> np.ndarray:
-    """The class probabilities of images with these votes, M (N, C), where the classes have `images`, (C,) -> (N, C)."""
+    """Class probabilities from votes M (N, C) and from `images` (C,), the classes' image counts: -> (N, C)."""
     shares = (images + 1) / (images + 1).sum()
     return softmax(
         np.log(shares) + sum(vote @ np.log(each).T.astype(vote.dtype) for vote, each in zip(votes, confusions))
@@ -80,7 +82,7 @@ def most_likely(votes: Sequence[np.ndarray], confusions: Sequence[np.ndarray], i
 
 
 def fit(scores: Sequence[np.ndarray], labels: np.ndarray) -> Confusions:
-    """Sharpness and smoothing are those that do best where each labelled image is told by all the others."""
+    """Fit sharpness and smoothing: those that do best if each labelled image is predicted from all the others."""
     sharpness = max(SHARPNESSES, key=lambda one: _left_out_accuracy([sharpened(each, one) for each in scores], labels))
     annotators = []
     for one in scores:
@@ -100,7 +102,7 @@ def annotator(votes: np.ndarray, labels: np.ndarray) -> Annotator:
 
 
 def _usual(counts: np.ndarray) -> np.ndarray:
-    """Right as often in every class, and where wrong, in proportion to how often it says each class wrongly."""
+    """Equal accuracy in every class; errors are spread in proportion to how often each class is a wrong vote."""
     classes = len(counts)
     right = (np.trace(counts) + 1) / (counts.sum() + classes)
     usual = np.tile(counts.sum(axis=0) - np.diag(counts) + 1, (classes, 1))
@@ -111,7 +113,7 @@ def _usual(counts: np.ndarray) -> np.ndarray:
 
 
 def _left_out_accuracy(votes: Sequence[np.ndarray], labels: np.ndarray) -> float:
-    """How often the labelled images are right where each one's own votes are not in the counts of its class."""
+    """The accuracy on the labelled images if each one's own votes are left out of its class's counts."""
     rows = np.arange(len(labels))
     total = np.zeros(votes[0].shape)
     true = np.zeros(len(labels))

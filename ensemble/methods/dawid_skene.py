@@ -1,10 +1,13 @@
 """Dawid and Skene's EM over the models' confusion matrices, with soft votes.
 
-Begins with what `confusion` counts on labelled images. Then the images to merge, which have no label, take part with
-what is thought of them so far: in turns the confusions say of which class each image is (E), and the images say what
-the confusions are (M). See Dawid and Skene, Maximum Likelihood Estimation of Observer Error-Rates Using the EM
-Algorithm, 1979; the report's section 6 wished for "some kind of EM algorithm to merge results based on class wise
-confusion matrices for each model". What an image gets depends on the others merged with it, not on their labels.
+EM starts from the counts that `confusion` makes on labelled images. Then the images to merge, which have no label,
+take part with their current class probabilities. The E step estimates each image's class from the confusions. The M
+step estimates the confusions from the images. An image's result depends on the others merged with it, not on their
+labels.
+
+The method is Dawid and Skene's (Maximum Likelihood Estimation of Observer Error-Rates Using the EM Algorithm, 1979).
+Section 6 of the report wished for "some kind of EM algorithm to merge results based on class wise confusion
+matrices for each model".
 """
 
 from __future__ import annotations
@@ -16,13 +19,13 @@ import numpy as np
 
 from ensemble.methods import confusion
 
-#: EM ends when no image's class probabilities move by more than this, or after so many turns.
+#: EM ends when no image's class probabilities change by more than TOLERANCE, or after TURNS steps.
 TOLERANCE, TURNS = 1e-3, 20
 
 
 @dataclass(frozen=True)
 class DawidSkene:
-    """Where EM begins, and how many turns it takes at most."""
+    """The start of EM, and its maximum number of turns."""
 
     start: confusion.Confusions
     turns: int = TURNS

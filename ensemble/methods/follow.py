@@ -17,7 +17,7 @@ from harness.errors import UserError
 def follow(
     method: str, runs: Path, models: Sequence[str] | None, view: str, data: Path | None = None
 ) -> tuple[list[str], list[Scores], np.ndarray]:
-    """The models, their scores on test, and those merged: (N, C). Without names the models that were compared."""
+    """The models, their scores on test, and the merged scores (N, C). By default, the models that were compared."""
     if method not in METHODS:
         raise UserError(f"--method {method}: not one of {', '.join(METHODS)}")
     chosen = list(models or comparison_file.read(folder(runs, view) / "methods.json", view, data)[0].models)

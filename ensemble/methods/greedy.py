@@ -1,8 +1,8 @@
 """Greedy selection: models are added one by one, each as often as it helps.
 
-Each round adds the model that makes the sum of all added so far most often right on the images it is fitted on; one
-may be added again, which gives it weight. Of the sums along the way the best is kept (Caruana et al., Ensemble
-Selection from Libraries of Models, 2004). Of sums that are right equally often, the one of the smaller log loss.
+Each round adds the model whose addition makes the sum most accurate on the images of the fit. A model may be added
+again, which gives it more weight. The best sum of any round is kept (Caruana et al., Ensemble Selection from
+Libraries of Models, 2004). If sums are equally accurate, the one with the smaller log loss counts.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from ensemble import rule
-from ensemble.logarithm import LEAST
+from ensemble.log_softmax import LEAST
 
 ROUNDS = 25
 
 
 @dataclass(frozen=True)
 class Selection:
-    """How often each model was added."""
+    """The number of times each model was added."""
 
     times: tuple[int, ...]
 
@@ -45,6 +45,6 @@ def fit(scores: Sequence[np.ndarray], labels: np.ndarray, rounds: int = ROUNDS) 
 
 
 def _badness(total: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """What is to be small: the share of wrong images, then the log loss."""
+    """The quantities to minimise: the share of wrong images, then the log loss."""
     true = total[np.arange(len(labels)), labels] / np.maximum(total.sum(axis=1), LEAST)
     return 1 - rule.accuracy(total, labels), float(-np.log(np.maximum(true, LEAST)).mean())

@@ -1,7 +1,7 @@
 """The report's rule: scores weighted by accuracy, low ranks neglected, over the best combination of models.
 
-The rule is ensemble/rule.py's (report, sections 4 and 5). The combination is chosen as `make ensemble` chooses it,
-by accuracy on the images it is fitted on; that choice is a part of the method, so it is cross-fitted with it.
+The rule is ensemble/rule.py's (report, sections 4 and 5). As in `make ensemble`, the combination is chosen by
+accuracy on the images it is fitted on. That choice is a part of the method, so it is cross-fitted with it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Rule:
     """A combination of models and their weights."""
 
     chosen: tuple[int, ...]
-    weights: tuple[float, ...]  #: of the chosen, in their order
+    weights: tuple[float, ...]  #: weights of the chosen models, in their order
 
     def __call__(self, scores: Sequence[np.ndarray]) -> np.ndarray:
         return rule.combine([scores[at] for at in self.chosen], self.weights, rule.RANK_CUT)
@@ -31,7 +31,7 @@ class Rule:
 def fit(scores: Sequence[np.ndarray], labels: np.ndarray) -> Rule:
     accuracies = [rule.accuracy(one, labels) for one in scores]
     found = [
-        (-rule.accuracy(total, labels), len(chosen), chosen)  # as rule.every_combination orders equals
+        (-rule.accuracy(total, labels), len(chosen), chosen)  # the order of rule.every_combination for equals
         for chosen, total in _totals([rule.cut_low_ranks(one, rule.RANK_CUT) for one in scores], accuracies)
     ]
     chosen = min(found)[2]
@@ -40,7 +40,7 @@ def fit(scores: Sequence[np.ndarray], labels: np.ndarray) -> Rule:
 
 def _totals(cut: Sequence[np.ndarray], accuracies: Sequence[float], chosen: tuple[int, ...] = (),
             total: np.ndarray | float = 0.0) -> Iterator[tuple[tuple[int, ...], np.ndarray]]:  # fmt: skip
-    """Every non-empty combination and its summed scores: one addition each, since a set begins as a smaller one."""
+    """Every non-empty combination and its summed scores. Each takes one addition to the sum of a smaller set."""
     weights = accuracies if any(accuracies) else [1.0] * len(cut)
     for at in range(chosen[-1] + 1 if chosen else 0, len(cut)):
         with_it = total + np.float64(weights[at]) * cut[at]

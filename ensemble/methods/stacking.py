@@ -1,10 +1,12 @@
 """Stacking by logistic regression: how much to believe each model is learned, the same for all classes.
 
-The regression is asked, for an image and a class, whether that is the image's class, and is told what each model
-gives the class, as a share and as its logarithm (Wolpert, Stacked Generalization, 1992). Two weights a model are
-learned from every image and class together. One regression over all 200 classes at once, with 200 scores a model as
-its input, has 40,000 weights a model to learn from 50 images a class: on one fold of val, with four small nets, it
-took ten times as long and was right no more often.
+For an image and a class, the regression predicts whether that is the image's class. Its inputs are each model's share
+for the class and the share's logarithm (Wolpert, Stacked Generalization, 1992). Two weights a model are learned from
+every image and class together.
+
+The alternative is one regression over all 200 classes at once, with 200 scores a model as its input. It has 40,000
+weights a model to learn from 50 images a class. On one fold of val, with four small nets, it took ten times as long.
+It was right no more often.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble.logarithm import log_scores, softmax
+from ensemble.log_softmax import log_scores, softmax
 
-#: Classes an image is asked about: those that the models together rank highest. The others are hardly ever right.
+#: The number of classes tried per image: those that the models together rank highest. Others are hardly ever right.
 CANDIDATES = 20
 
 
@@ -28,7 +30,7 @@ class Stacked:
     logarithms: tuple[float, ...]
 
     def __call__(self, scores: Sequence[np.ndarray]) -> np.ndarray:
-        """The regression's logits as shares; its intercept is the same for all classes and left out."""
+        """The regression's logits as shares. Its intercept is the same for all classes, so it is left out."""
         logs = [log_scores(one) for one in scores]
         weighed = zip(self.shares, self.logarithms, logs)
         return softmax(sum(share * np.exp(one) + logarithm * one for share, logarithm, one in weighed))

@@ -1,8 +1,8 @@
 """Temperature scaling before averaging: each model's scores are made as sure of themselves as they are right.
 
-A model's logits are divided by one number, its temperature, which makes the labels of the images it is fitted on
-most likely (Guo et al., On Calibration of Modern Neural Networks, 2017). Then the models are averaged: one that was
-too sure of itself no longer outvotes the others.
+A model's logits are divided by one number, its temperature. The fit chooses the temperature at
+which the labels are most likely (Guo et al., On Calibration of Modern Neural Networks, 2017). Then the models are averaged: one
+that was overconfident no longer outvotes the others.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ensemble.logarithm import log_scores, softmax
+from ensemble.log_softmax import log_scores, softmax
 
-#: Temperatures are looked for between these.
+#: The bounds of the search for a temperature.
 COLDEST, HOTTEST = 0.05, 20.0
 
 
@@ -37,7 +37,7 @@ def fit(scores: Sequence[np.ndarray], labels: np.ndarray) -> Tempered:
 
 
 def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature at which the labels are most likely: (N, C), (N,) -> a number in [COLDEST, HOTTEST].
+    """The temperature at which the labels are most likely, in [COLDEST, HOTTEST]: (N, C), (N,) -> float.
 
     The mean log-likelihood is concave in the inverse of the temperature, so its slope has one zero at most.
     """

@@ -25,16 +25,16 @@ _ONE_SIZE = ("InnerProduct",)
 
 
 class Outputs(NamedTuple):
-    """What a batch gives: the Softmax layer's two sides, each float32 (n, 200)."""
+    """The outputs of a batch: the Softmax layer's input and output, each float32 (n, 200)."""
 
-    before: np.ndarray  #: what the Accuracy layer of the TEST phase reads
+    before: np.ndarray  #: the input of the Accuracy layer in the TEST phase
     prob: np.ndarray
 
 
 def use(gpu: str) -> None:
-    """Run the nets to come where caffe's own --gpu says, on the first where it names several; "" is the CPU.
+    """Select the device of all later nets by caffe's own --gpu; "" is the CPU. If it names several, the first counts.
 
-    Raises UserError for what is no GPU's number.
+    Raises UserError for anything but a GPU's number.
     """
     first = "0" if gpu == "all" else gpu.partition(",")[0]
     if not gpu:
@@ -49,8 +49,8 @@ def use(gpu: str) -> None:
 class DeployNet:
     """models/<name>/deploy.prototxt with the weights of a snapshot and the mean image (C, H, W) of its data.
 
-    Raises UserError for a net without exactly one image input and 200 classes in `prob`, or a snapshot of
-    another net. The weights are compared here, since real Caffe ends the process where they do not fit.
+    Raises UserError for a net without exactly one image input and 200 classes in `prob`. Raises it also for a snapshot
+    of another net. The weights are compared here, since real Caffe ends the process if they do not fit.
     """
 
     def __init__(self, deploy: Path, snapshot: Path, mean: np.ndarray):
@@ -82,13 +82,13 @@ class DeployNet:
 
     @property
     def whole(self) -> views.Window | None:
-        """The window of the whole image, where the net can take it and it is not the centre already."""
+        """The window of the whole image; None if the net cannot take it or the centre is already the whole."""
         if self._one_size or self.image == self.crop:
             return None
         return self.windows("whole")[0]
 
     def windows(self, view: str) -> list[views.Window]:
-        """The windows of a view for this net; raises UserError for one that is unknown or that it cannot take."""
+        """The windows of a view for this net; raises UserError for one that is unknown or does not fit."""
         found = views.windows(view, self.image, self.crop)
         size = (found[0].height, found[0].width)
         if size != self.crop and self._one_size:
@@ -99,9 +99,9 @@ class DeployNet:
         return found
 
     def __call__(self, images: np.ndarray, chosen: views.Window | Sequence[views.Window] | None = None) -> Outputs:
-        """A window of each image, less the mean at the same place: uint8 (n, C, H, W) -> Outputs.
+        """Run a window of each image, minus the mean at the same place: uint8 (n, C, H, W) -> Outputs.
 
-        `chosen` is one window for all images or one for each; the default is the TEST phase's, the centre.
+        `chosen` is one window for all images or one for each. The default is the TEST phase's, the centre.
         """
         chosen = views.center(self.image, self.crop) if chosen is None else chosen
         first = chosen if isinstance(chosen, views.Window) else chosen[0]
@@ -115,7 +115,7 @@ class DeployNet:
         return Outputs(*(self._classes(name, len(images)) for name in (self._before, "prob")))
 
     def _classes(self, name: str, count: int) -> np.ndarray:
-        """A blob as (n, 200), the mean over its places where a net that slides has several."""
+        """A blob as (n, 200); a sliding net has several places, which are averaged."""
         # The net writes over its blobs at the next batch, so this is a copy.
         scores = np.array(self._net.blobs[name].data).reshape(count, CLASSES, -1)
         return scores[:, :, 0] if scores.shape[2] == 1 else scores.mean(axis=2)
@@ -131,9 +131,10 @@ def _definition(deploy: Path):
 
 
 def _one_size(definition) -> str | None:
-    """The layer that ties a net to one size of image, if there is one; real Caffe ends the process at another size.
+    """The layer that ties a net to one size of image, if any. Real Caffe ends the process at another size.
 
-    Its weights are as many as its input has numbers, which do not depend on the image after a global pooling.
+    The number of its weights depends on its input's size. After a global pooling that size no longer depends on the
+    image.
     """
     pooled = {top for layer in definition.layer if layer.pooling_param.global_pooling for top in layer.top}
     bound = (layer for layer in definition.layer if layer.type in _ONE_SIZE and not pooled.issuperset(layer.bottom))
@@ -158,7 +159,7 @@ def _check_weights(net, name: str, snapshot: Path) -> None:
     weights = read_message(snapshot, caffe_pb2.NetParameter, ".caffemodel", "name another one with --snapshot")
     stored = {layer.name: list(layer.blobs) for layer in (*weights.layer, *weights.layers) if layer.blobs}
     another = f"it is a snapshot of another net than {name!r}: name the right one with --snapshot"
-    # nin1 and nin2 differ in dropout alone, so only the name tells their snapshots apart.
+    # nin1 and nin2 differ in dropout alone, so only the name distinguishes their snapshots.
     if weights.name and name and weights.name != name:
         raise UserError(f"{snapshot}: holds the net {weights.name!r}; {another}")
     for layer, blobs in net.params.items():
@@ -174,5 +175,5 @@ def _shape(blob) -> tuple[int, ...]:
 
 
 def _legacy(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A shape as the four numbers that old files hold, so that old and new compare as Caffe compares them."""
+    """A shape as the four numbers of old files, so that old and new compare as they do in Caffe."""
     return (1,) * (4 - len(shape)) + tuple(shape)

@@ -1,11 +1,16 @@
-"""Where the report's gap between val and test comes from: ``python -m ensemble.scoring.gap alexnet1``   (make gap-alexnet1)
+"""Measure the report's gap between val and test: ``python -m ensemble.scoring.gap alexnet1``   (make gap-alexnet1)
 
-The report lost 4 points from val to test and surmised "the randomness in the forward pass (because of cropping
-and mirroring) present during training but not during testing" (section 5). Here one snapshot goes over train
-images (a sample), val and the held-out ones, each time with the centre of every image, with random crops and
-mirrors as the TRAIN phase draws them (dropout is off), and with the whole image where the net can take it. The
-test images have no labels: how sure the net is of them is compared instead. Writes runs/gap_<model>.json;
-`ensemble.scoring.gap_reasons` says what follows. `make results` keeps it in results/ if the run was a full one.
+The report lost 4 points from val to test. Its suspect was "the randomness in the forward pass (because of cropping and
+mirroring) present during training but not during testing" (section 5). This command runs one snapshot over train
+images (a sample), val and the held-out ones. Each of these is run with three kinds of views:
+
+- the centre of every image;
+- random crops and mirrors as the TRAIN phase draws them (dropout is off);
+- the whole image, if the net can take it.
+
+The test images have no labels, so the net's confidence in them is compared instead. The result is
+runs/gap_<model>.json; `ensemble.scoring.gap_reasons` draws the conclusions. `make results` keeps the file in results/
+if the run was a full one.
 """
 
 from __future__ import annotations
@@ -31,9 +36,9 @@ LABELLED = ("train", "val", "holdout")
 
 
 def measure(net, split, name: str, size: int, draws: int, seed: int) -> dict:
-    """One split: how often a net is right with each kind of view, and how sure it is at the centre.
+    """Measure one split: a net's accuracy with each kind of view, and its confidence at the centre.
 
-    Every number is a share of the images with its 95 % interval; `random_gain` and `whole_gain` are over the
+    Every number is a share of the images with its 95 % interval. `random_gain` and `whole_gain` are gains over the
     centre, on the same images. Without labels there is `confidence` alone.
     """
     random = np.random.RandomState(seed)
@@ -70,7 +75,7 @@ def measure(net, split, name: str, size: int, draws: int, seed: int) -> dict:
             "lowest": float(passes.min()),
             "highest": float(passes.max()),
         }
-        # Of each image: how often it is right at random, less whether it is at the centre.
+        # For each image: the share of random windows classified correctly, minus 1 if the centre is.
         found["random_gain"] = intervals.mean(drawn.mean(axis=0) - center)
         if whole:
             hits = np.concatenate(right["whole"])
@@ -88,7 +93,7 @@ def _run(options: argparse.Namespace) -> None:
     snapshot = options.snapshot or newest_snapshot(run, options.model)
     if not snapshot.is_file():
         raise UserError(f"{snapshot}: no such snapshot; without --snapshot the newest in {run} is taken")
-    from ensemble.scoring import deploy_net, records  # after the cheap checks: importing Caffe takes seconds
+    from ensemble.scoring import deploy_net, records  # a late import: Caffe's takes seconds
 
     deploy_net.use(options.gpu)
     mean = records.read_mean(options.data / "mean.binaryproto")

@@ -1,10 +1,11 @@
-"""What the numbers of `ensemble.scoring.gap` say of each explanation for the report's loss of 4 points from val to test.
+"""Judge each explanation for the report's loss of 4 points from val to test by our numbers.
 
-One rule for all: an explanation is supported where the whole 95 % interval of what it would cost lies above 0,
-contradicted where all of it lies below, and else not shown, its upper end being what it could cost at most.
+One rule holds for all. An explanation is supported if the whole 95 % interval of its cost lies above 0. It is
+contradicted if the whole interval lies below. Otherwise it is not shown, and the upper end is the most it could cost.
 
-Test has no labels here. For what would show on its images alone the rule goes by how much less sure the net is of
-them: that tells whether they are harder, but not how many points of accuracy that costs, and is never counted as such.
+Test has no labels here. For effects that only the test images could show, the rule uses the net's loss of
+confidence on them. This shows whether they are harder. It does not show how many points of accuracy that costs, and is never
+counted as such.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from harness.intervals import Interval
 #: The report's accuracies (section 5), each on 10,000 images.
 VAL, TEST, IMAGES = 0.47, 0.43, 10_000
 GAP = VAL - TEST
-#: What it may have chosen among by looking at val: its models, or the snapshots of every two epochs of about 100.
+#: The report's possible candidates for a choice on val: its models, or snapshots of every two epochs of about 100.
 MODELS, SNAPSHOTS = 5, 250
 
 SUPPORTED, CONTRADICTED, NOT_SHOWN, NOT_MEASURED = "supported", "contradicted", "not shown", "not measured"
@@ -27,37 +28,37 @@ AT_MOST, BESIDE = "a part at most", "beside the point"
 
 
 class Reason(NamedTuple):
-    """An explanation, and what our numbers say of it."""
+    """An explanation, and the verdict of our numbers."""
 
     what: str
     verdict: str
-    cost: Interval | None  #: of accuracy, in shares, as far as it would explain the gap; None if not measured
+    cost: Interval | None  #: the part of the gap it would explain, in shares of accuracy; None if not measured
     text: str
-    less_sure: Interval | None = None  #: of test than of val, in shares of confidence; where it stands for a cost
+    less_sure: Interval | None = None  #: mean confidence on val minus test; used when the accuracy cost is unknown
 
     @property
     def size(self) -> str:
-        """How much of the gap it explains, or what is known in place of that."""
+        """The part of the gap it explains, or the loss of confidence if that part is unknown."""
         if self.cost is None:
             return f"the net is {100 * self.less_sure.value:.1f} points less sure of them; only labels tell what that costs"
         return f"{100 * self.cost.value:.1f} of the report's {100 * GAP:.0f} points"
 
 
 def verdict(cost: Interval) -> str:
-    """By the rule above."""
+    """The verdict on a cost, by the rule in the module's docstring."""
     if cost.low > 0:
         return SUPPORTED
     return CONTRADICTED if cost.high < 0 else NOT_SHOWN
 
 
 def points(one: Interval) -> str:
-    """A share in points with its interval: "+1.2 points (95 %: +0.4 to +2.0)"."""
+    """A share in points with its interval, as "+1.2 points (95 %: +0.4 to +2.0)"."""
     value, low, high = (100 * each for each in one)
     return f"{value:+.1f} points (95 %: {low:+.1f} to {high:+.1f})".replace("-", "\N{MINUS SIGN}")
 
 
 def reasons(found: dict) -> list[Reason]:
-    """What follows from a file of `ensemble.scoring.gap`; UserError where it is not one."""
+    """The conclusions from a file of `ensemble.scoring.gap`; UserError if it is not one."""
     try:
         return [_chance(), _forward(found), _choice(), _held_out(found), _memory(found), _another_set(found)]
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
@@ -74,7 +75,7 @@ def _chance() -> Reason:
 
 
 def _forward(found: dict) -> Reason:
-    """Random windows less the fixed one: what it costs to do without the randomness of training."""
+    """The accuracy of random windows minus the fixed one's: the cost of testing without training's randomness."""
     cost = Interval(*found["splits"]["val"]["random_gain"])
     low, high = (found["splits"]["val"]["random"][name] for name in ("lowest", "highest"))
     what = "Random crops and mirrors in training but not in testing"
@@ -127,7 +128,7 @@ def _memory(found: dict) -> Reason:
 
 
 def _another_set(found: dict) -> Reason:
-    """How much less sure the net is of test than of val, which follows accuracy (Guillory et al. 2021)."""
+    """The net's loss of confidence from val to test, which follows accuracy (Guillory et al. 2021)."""
     what = "The test images are harder than val's"
     of = (found["splits"][name] for name in ("val", "test"))
     sure = (intervals.Moments(one["confidence"][0], one["confidence_std"], one["images"]) for one in of)
@@ -143,7 +144,7 @@ def _another_set(found: dict) -> Reason:
 
 
 def conclusion(found: list[Reason]) -> str:
-    """What the reasons come to, in words, by their verdicts alone."""
+    """The conclusion of all reasons, in words, by their verdicts alone."""
     by = {kind: [one for one in found if one.verdict == kind] for kind in {one.verdict for one in found}}
 
     def named(one: Reason) -> str:

@@ -22,12 +22,12 @@ from harness.orientation import upright
 
 try:
     from lmdb import verify
-except ImportError:  # before py-lmdb 3, as on real Caffe's machine
+except ImportError:  # py-lmdb before version 3, as on real Caffe's machine
     verify = None
 
 
 class Batch(NamedTuple):
-    """Some records in a row."""
+    """Consecutive records."""
 
     images: np.ndarray  #: uint8 (n, C, H, W), BGR
     labels: np.ndarray  #: int64 (n,)
@@ -49,12 +49,12 @@ def read_mean(path: Path) -> np.ndarray:
 
 
 def _is_cut(path: Path) -> list[str]:
-    """What is wrong with the length of an LMDB's file: it has all pages up to the last that it tells of."""
+    """Problems with the length of an LMDB's file, which must hold every page up to the last one it lists."""
     with open(path, "rb") as file:
         first = file.read(152)
         page_bytes = int.from_bytes(first[40:44], "little")
         file.seek(page_bytes)
-        # The two first pages take turns in telling; each has the last page's number before its transaction's.
+        # The first two pages are written alternately. Each holds the last page's number before its transaction's.
         newest = max((meta[144:152][::-1], meta[136:144]) for meta in (first, file.read(152)))
     pages = int.from_bytes(newest[1], "little") + 1
     if path.stat().st_size >= page_bytes * pages > 0:
@@ -63,9 +63,9 @@ def _is_cut(path: Path) -> list[str]:
 
 
 class Split:
-    """An LMDB, open for reading; `len()` is its number of records, of which `limit` takes the first.
+    """An LMDB, open for reading; `len()` is its number of records. `limit` takes the first of them.
 
-    With a `seed` the `limit` records are drawn at random, still in their order.
+    With a `seed` the `limit` records are drawn at random, but kept in order.
     """
 
     def __init__(self, path: Path, limit: int | None = None, seed: int | None = None):
@@ -84,9 +84,9 @@ class Split:
             raise UserError(f"{path}: an empty LMDB; {target} makes it")
 
     def _check_pages(self) -> None:
-        """Raise UserError if the file is cut or its pages are damaged; liblmdb believes them, and ends the process.
+        """Raise UserError if the file is cut or its pages are damaged; liblmdb trusts them and ends the process.
 
-        With py-lmdb 3 its own verifier looks at each of them; before, nothing but the length is looked at.
+        With py-lmdb 3 its own verifier checks every page. Older versions only allow a check of the length.
         """
         path = self.path / "data.mdb"
         try:
@@ -98,7 +98,7 @@ class Split:
 
     @contextmanager
     def _reading(self) -> Iterator[None]:
-        """What liblmdb finds wrong becomes UserError."""
+        """Turn an error of liblmdb into UserError."""
         try:
             yield
         except lmdb.Error as error:
@@ -137,7 +137,7 @@ class Split:
             return [key.decode(errors="replace").partition("_")[2] for key in keys]
 
     def named(self, names: Collection[str], shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-        """The images of these names that are there: uint8 (C, H, W), BGR, each; `shape` is (C, H, W)."""
+        """The images with these names, as far as they exist: each uint8 (C, H, W), BGR. `shape` is (C, H, W)."""
         found = {}
         with self._reading(), self._env.begin() as transaction:
             for key in transaction.cursor().iternext(keys=True, values=False):
@@ -148,8 +148,8 @@ class Split:
         return found
 
     def _batch(self, records: Iterator[tuple[bytes, bytes]], count: int, shape: tuple[int, ...]) -> Batch:
-        # Each image is copied once, to its place: holding a batch of messages takes six times as long, most of
-        # it for fresh memory.
+        # Each image is copied once, to its place. Holding a batch of messages takes six times as long, mostly
+        # for new memory.
         images, labels = np.empty((count, *shape), dtype=np.uint8), np.empty(count, dtype=np.int64)
         names = []
         for row, (key, value) in enumerate(islice(records, count)):
@@ -172,13 +172,13 @@ class Split:
     def _decode(self, key: str, data: bytes, shape: tuple[int, ...]) -> np.ndarray:
         try:
             with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as file:
-                # A small file can hold an enormous image: upright decodes, so its size is checked before.
+                # A small file can hold an enormous image. `upright` decodes it, so the size is checked before.
                 image = upright(file) if 3 * file.height * file.width <= math.prod(shape) else file
                 self._check(key, (3, image.height, image.width), 3 * image.height * image.width, shape)
                 rgb = np.asarray(image.convert("RGB"))
         except UserError:
             raise
-        except Exception as error:  # a damaged file makes Pillow raise nearly anything
+        except Exception as error:  # Pillow can raise nearly anything for a damaged file
             raise UserError(f"{self.path}: record {key} does not decode ({error}); `make lmdb`") from error
         return rgb[:, :, ::-1].transpose(2, 0, 1)
 

@@ -1,7 +1,7 @@
-"""Whether scores are of the records that data/lmdb holds now: those of data that was removed or replaced are not shown.
+"""Check that scores belong to the records in data/lmdb, so that scores of removed or replaced data are not shown.
 
-A score file says what identifies the records of its split, as build.json of `make lmdb` did when they were scored.
-Where one of them does not say, as for an LMDB of other tools, the names of the images decide.
+A score file holds an identity of its split's records, copied from build.json of `make lmdb` at scoring. If the file
+or build.json has none, as for an LMDB of other tools, the names of the images decide.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from ensemble.rule import CLASSES
 from harness.errors import UserError
 
 DATA = Path("data/lmdb")
-#: Fields of build.json that identify a split, from what a person sees to what only the pixels show.
+#: Fields of build.json that identify a split, first its list of files, then its pixels.
 _FIELDS = ("lists_sha256", "pixels_sha256")
 
 
 class OtherData(UserError):
-    """Scores of records that are not there any more."""
+    """The scores belong to records that no longer exist."""
 
 
 def identity(data: Path, split: str) -> str:
-    """What identifies the records of a split: digests, "" where build.json does not say."""
+    """The identity of a split's records: digests, or "" if build.json has none."""
     try:
         build = json.loads((data / "build.json").read_text(encoding="utf-8"))
         found = [build[field][split] for field in _FIELDS if field in build]
@@ -32,7 +32,7 @@ def identity(data: Path, split: str) -> str:
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two identities are of the same records, as far as both say."""
+    """True if two identities agree in every digest that both have."""
     return all(first == second for first, second in zip(one.split(), other.split()))
 
 
@@ -41,9 +41,9 @@ def _any_lmdb(data: Path) -> bool:
 
 
 def check_records(data: Path, records: object, path: Path, again: str) -> None:
-    """Raise OtherData where a file made from scores says that these were of other records than `data` holds.
+    """Raise OtherData if a file made from scores names other records than `data` holds.
 
-    `records` is what it says: an identity for each split; files of before that was written say nothing.
+    `records` comes from the file: an identity for each split. Older files have none.
     """
     if not isinstance(records, dict) or not _any_lmdb(data):
         return
@@ -57,9 +57,9 @@ def check_records(data: Path, records: object, path: Path, again: str) -> None:
 
 
 def check(data: Path, split: str, of: str, names, path: Path, again: str) -> None:
-    """Raise OtherData unless scores of these `names`, with the identity `of`, are of the split's records in `data`.
+    """Raise OtherData unless scores with these `names` and identity `of` belong to the split's records in `data`.
 
-    Without any LMDB there is nothing that they could be mistaken for. `again` is the command that makes the scores.
+    Without any LMDB there is no other data, so nothing is checked. `again` is the command that makes the scores.
     """
     if not _any_lmdb(data):
         return
@@ -72,8 +72,8 @@ def check(data: Path, split: str, of: str, names, path: Path, again: str) -> Non
 
 
 def _has_names(path: Path, names) -> bool:
-    """Whether an LMDB has records of these names in this order; also where it cannot be read, which others tell."""
-    from ensemble.scoring.records import Split  # imports Caffe's messages
+    """True if an LMDB has records of these names in this order, or cannot be read; others report that."""
+    from ensemble.scoring.records import Split  # a late import: it loads Caffe's messages
 
     try:
         with Split(path) as split:

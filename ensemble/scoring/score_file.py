@@ -1,6 +1,6 @@
-"""The score files, ``runs/<name>/scores/<split>.npz``: what the three steps hand to each other.
+"""The score files, ``runs/<name>/scores/<split>.npz``, which the three steps hand to each other.
 
-Those of another view than the centre lie a folder deeper, ``scores/10crop/<split>.npz``, and say so inside.
+Those of another view than the centre lie a folder deeper, ``scores/10crop/<split>.npz``, and name the view inside.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ class Scores:
     """The scores of one model, at one snapshot, over one split, in the order of the LMDB's records."""
 
     scores: np.ndarray  #: float32 (N, 200), the deploy net's `prob`, the mean over the view's windows
-    labels: np.ndarray  #: int64 (N,), -1 where unknown
+    labels: np.ndarray  #: int64 (N,), -1 if unknown
     names: np.ndarray  #: text (N,), paths as in the zip: test/images/test_0.JPEG
     split: str
-    iteration: int  #: of the snapshot, -1 if its file name does not tell
+    iteration: int  #: iteration of the snapshot, -1 if its file name has none
     accuracy: float  #: top-1, as Caffe's TEST phase counts it; nan if a label is unknown
     accuracy_top5: float
-    snapshot: str  #: its path
+    snapshot: str  #: path of the snapshot
     snapshot_sha256: str
     engine: str = ""  #: the folder of the Caffe that made them
-    view: str = views.CENTER  #: what of each image the net saw: a name of `ensemble.scoring.views`
-    windows: int = 1  #: in that view, so many passes through the net
-    seconds: float = float("nan")  #: that it took, reading the records included; nan if not told
-    precision: str = "fp32"  #: of our engine's arithmetic, as CAFFE_PRECISION chooses it
-    data: str = ""  #: what identifies the split's records (ensemble/scoring/score_data.py), "" if not told
+    view: str = views.CENTER  #: the part of each image the net saw, named as in `ensemble.scoring.views`
+    windows: int = 1  #: number of windows of that view, each one pass through the net
+    seconds: float = float("nan")  #: duration, reading the records included; nan if unknown
+    precision: str = "fp32"  #: precision of our engine's arithmetic, as in CAFFE_PRECISION
+    data: str = ""  #: identity of the split's records (ensemble/scoring/score_data.py), "" if unknown
 
 
 #: The kind of each field's dtype and its number of axes, as NumPy's savez writes them.
@@ -46,12 +46,12 @@ _KINDS = {"scores": ("f", 2), "labels": ("i", 1), "names": ("U", 1), "split": ("
           "accuracy": ("f", 0), "accuracy_top5": ("f", 0), "snapshot": ("U", 0), "snapshot_sha256": ("U", 0),
           "engine": ("U", 0), "view": ("U", 0), "windows": ("i", 0), "seconds": ("f", 0), "precision": ("U", 0),
           "data": ("U", 0)}  # fmt: skip
-#: Fields that files of before they were there do not have.
+#: Fields that older files lack.
 _LATER = ("engine", "view", "windows", "seconds", "precision", "data")
 
 
 def score_path(runs: Path, model: str, split: str, view: str = views.CENTER) -> Path:
-    """Where the scores of a model live; `view` is a name as `views.named` gives it."""
+    """The path of a model's scores; `view` is a name that `views.named` returned."""
     return runs / model / "scores" / views.folder(view) / f"{split}.npz"
 
 
@@ -64,7 +64,7 @@ def save(path: Path, scores: Scores) -> None:
 def load(runs: Path, model: str, split: str, view: str = views.CENTER, data: Path | None = None) -> Scores:
     """Read and check a model's score file; raises UserError if it is missing, broken or not of 200 classes.
 
-    With `data`, the folder of the LMDBs, it raises OtherData where the scores are of other records than it holds.
+    With `data`, the folder of the LMDBs, it raises OtherData if the scores belong to other records.
     """
     path = score_path(runs, model, split, view)
     command = f"make scores-{model}{'' if view == views.CENTER else f' VIEW={view}'}"
@@ -73,7 +73,7 @@ def load(runs: Path, model: str, split: str, view: str = views.CENTER, data: Pat
         raise UserError(f"{path}: no {split} scores of {model}; {again}")
     try:
         found = Scores(**_stored(path))
-    except Exception as error:  # a damaged file makes zipfile and NumPy raise nearly anything
+    except Exception as error:  # zipfile and NumPy can raise nearly anything for a damaged file
         raise UserError(f"{path}: not a whole score file ({str(error)[:200]}); {again}") from error
     _check(path, found, split, view, again)
     if data is not None:
@@ -82,7 +82,7 @@ def load(runs: Path, model: str, split: str, view: str = views.CENTER, data: Pat
 
 
 def _stored(path: Path) -> dict:
-    """The fields that a score file holds; raises anything where it is not what `save` writes."""
+    """The fields of a score file; raises any exception if it is not one that `save` writes."""
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
     names = [member.filename[: -len(".npy")] for member in members]
@@ -101,9 +101,9 @@ def _stored(path: Path) -> dict:
 
 def is_made(path: Path, snapshot_sha256: str, engine: str, precision: str, sources: Sequence[Path],
             view: str = views.CENTER, data: str = "") -> bool:  # fmt: skip
-    """Whether a score file is of this snapshot, Caffe, precision and view, and newer than all else it is made from.
+    """True if a score file has this snapshot, Caffe, precision and view, and is newer than its other sources.
 
-    It must also be of the records with the identity `data`, where both are known.
+    Its records must also have the identity `data`, if both are known.
     """
     try:
         stored = _stored(path)
@@ -138,7 +138,7 @@ def _check(path: Path, found: Scores, split: str, view: str, again: str) -> None
 
 
 def check_same_records(models: Sequence[str], files: Sequence[Scores]) -> None:
-    """Raise UserError unless the score files are of the same images in the same order with the same labels."""
+    """Raise UserError unless the score files have the same images in the same order with the same labels."""
     for model, file in zip(models[1:], files[1:]):
         first = files[0]
         if len(file.names) != len(first.names):

@@ -1,14 +1,14 @@
 """Step 1: a model's class scores, pulled with pycaffe from its deploy net and a snapshot.
 
 ``python -m ensemble.scoring.scores nin1`` reads models/nin1/deploy.prototxt, the newest snapshot in runs/nin1/ and
-the LMDBs, and writes runs/nin1/scores/{val,test}.npz (and holdout.npz where that LMDB exists). The images go
-through what Caffe's Data layer does in the TEST phase, but never mirrored, so the accuracy printed is that of
-``caffe test``. Ties count against, as in Caffe since August 2017. One NIN takes minutes on a CPU.
+the LMDBs. It writes runs/nin1/scores/{val,test}.npz, and holdout.npz if that LMDB exists. The images are transformed
+as in Caffe's Data layer in the TEST phase, but never mirrored. The accuracy printed is therefore that of
+``caffe test``. Ties count as wrong, as in Caffe since August 2017. One NIN takes minutes on a CPU.
 
-With ``--view 10crop`` (or another of `ensemble.scoring.views`) the scores are the mean of the Softmax's outputs over
-the windows of an image, as in AlexNet's paper (Krizhevsky et al. 2012, section 4.1): probabilities weigh every
-window the same, where the numbers before the Softmax let the window with the largest ones decide. They go to
-runs/nin1/scores/10crop/, and what they gain over the centre is told with its interval.
+With ``--view 10crop`` (or another of `ensemble.scoring.views`) the scores are means over the windows of an image.
+They average the Softmax's outputs, as in AlexNet's paper (Krizhevsky et al. 2012, section 4.1). Probabilities weigh
+every window the same. Before the Softmax, the window with the largest numbers would decide. The scores are written to
+runs/nin1/scores/10crop/, and their gain over the centre is printed with its interval.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def newest_snapshot(run: Path, model: str) -> Path:
 
 
 class Diverged(UserError):
-    """A snapshot whose weights give no numbers."""
+    """A snapshot's scores are not finite."""
 
 
 def score(net, split, name: str, size: int, shape: tuple[int, ...], snapshot: Path, digest: str,
@@ -56,7 +56,7 @@ def score(net, split, name: str, size: int, shape: tuple[int, ...], snapshot: Pa
 
     Raises:
         Diverged: scores are not finite.
-        UserError: a label is none.
+        UserError: a label is not valid.
     """
     start, chosen = time.perf_counter(), net.windows(view)
     prob = np.empty((len(split), rule.CLASSES), dtype=np.float32)
@@ -84,12 +84,12 @@ def score(net, split, name: str, size: int, shape: tuple[int, ...], snapshot: Pa
 
 
 def _through(net, images: np.ndarray, chosen: list[views.Window]) -> tuple[np.ndarray, np.ndarray]:
-    """What decides the class, and the probabilities, of some images: each (n, 200).
+    """The scores that decide the class, and the probabilities, of some images: each (n, 200).
 
-    The images are read once, and go through the net once a window, so that memory is that of one.
+    The images are read once and pass through the net once per window, so memory holds only one window.
     """
     if len(chosen) == 1:
-        # Before the Softmax, where the TEST phase reads too: it can round two scores into a tie.
+        # The TEST phase also reads before the Softmax, which can round two scores into a tie.
         return net(images, chosen[0])
     total = np.zeros((len(images), rule.CLASSES))
     for window in chosen:
@@ -105,12 +105,12 @@ def _splits(data: Path, asked: list[str] | None) -> list[str]:
 
 
 def _is_usual(options: argparse.Namespace) -> bool:
-    """Whether nothing was named that a score file does not remember."""
+    """True unless an option was given that a score file does not record."""
     return options.deploy is None and options.data == DATA
 
 
 def _views(split: str, asked: list[str]) -> list[str]:
-    """What is asked for, after the centre where there are labels to tell what a view gains over it."""
+    """The requested views. With labels the centre comes first, to measure a view's gain over it."""
     return asked if split == "test" else list(dict.fromkeys([views.CENTER, *asked]))
 
 
@@ -120,7 +120,7 @@ def _run(options: argparse.Namespace) -> None:
     snapshot = options.snapshot or newest_snapshot(run, options.model)
     if not snapshot.is_file():
         raise UserError(f"{snapshot}: no such snapshot; without --snapshot the newest in {run} is taken")
-    from ensemble.scoring import deploy_net, records  # after the cheap checks: importing Caffe takes seconds
+    from ensemble.scoring import deploy_net, records  # a late import: Caffe's takes seconds
 
     deploy_net.use(options.gpu)
     mean = records.read_mean(options.data / "mean.binaryproto")
@@ -142,7 +142,7 @@ def _run(options: argparse.Namespace) -> None:
                     print(f"{options.model} {name}: {path} is of {snapshot} already; --again makes it again")
             else:
                 net = net or deploy_net.DeployNet(deploy, snapshot, mean)
-                net.windows(view)  # before the records are looked at
+                net.windows(view)  # fails for a wrong view before the records are read
                 with records.Split(options.data / f"{name}_lmdb") as split:
                     result = score(net, split, name, options.batch, mean.shape, snapshot, digest, view)
                 save(path, replace(result, engine=engine, precision=precision, data=of_data))

@@ -1,9 +1,9 @@
 """How well each snapshot of a run knows the images it was trained on: the report's training accuracy.
 
-``python -m ensemble.scoring.train_accuracy nin1`` takes every snapshot of runs/nin1/ through the first 10,000 records
-of the train LMDB (their order is random, so they are a sample) as the TEST phase does, without dropout, mirror
-or a random crop, and adds a line a snapshot to runs/nin1/train_accuracy.csv. Snapshots that are there already
-are not done again, so it may run after every training; lines of snapshots that were removed stay.
+``python -m ensemble.scoring.train_accuracy nin1`` runs every snapshot of runs/nin1/ over the first 10,000 records of
+the train LMDB. Their order is random, so they are a sample. The images are transformed as in the TEST phase, without
+dropout, mirror or a random crop. Each snapshot adds a line to runs/nin1/train_accuracy.csv. Snapshots that already
+have a line are skipped, so it may run after every training. Lines of removed snapshots stay.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Row:
     accuracy_top5: float
     images: int
     snapshot_sha256: str
-    records: str = ""  #: what identifies the train records (ensemble/scoring/score_data.py), "" if not told
+    records: str = ""  #: identity of the train records (ensemble/scoring/score_data.py), "" if unknown
 
 
 def read(folder: Path) -> list[Row]:
@@ -68,7 +68,7 @@ def _run(options: argparse.Namespace) -> None:
     snapshots = sorted(run.glob(f"{options.model}_iter_*.caffemodel"), key=iteration_of)
     if not snapshots:
         raise UserError(f"{run}: no snapshot {options.model}_iter_<N>.caffemodel; `make train-{options.model}`")
-    from ensemble.scoring import deploy_net, records  # after the cheap checks: importing Caffe takes seconds
+    from ensemble.scoring import deploy_net, records  # a late import: Caffe's takes seconds
 
     deploy_net.use(options.gpu)
     mean = records.read_mean(options.data / "mean.binaryproto")
@@ -83,7 +83,7 @@ def _run(options: argparse.Namespace) -> None:
                 found = score(
                     net, split, f"train {iteration_of(snapshot)}", options.batch, mean.shape, snapshot, digest
                 )
-            except Diverged as error:  # as will be those after it; those before it have an accuracy all the same
+            except Diverged as error:  # later snapshots diverge too; earlier ones still get their accuracy
                 print(f"{options.model}: left out {error}")
                 continue
             row = Row(found.iteration, found.accuracy, found.accuracy_top5, len(split), digest, of)

@@ -1,4 +1,4 @@
-"""Whether a run was trained on the images that are here: its journal tells of the mean image it trained with."""
+"""Check that a run was trained on the images of data/lmdb, by the mean image that its journal records."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ JOURNAL = "journal.jsonl"
 
 
 def other_images(run: Path, data: Path) -> bool:
-    """Whether the journal says that a run trained last on other images than those of `data`; False where it is silent.
+    """True if the journal shows that a run last trained on other images than those of `data`.
 
-    Images that are held out of `data` may then be among those that the run trained on. (training/journal.py reads
-    more of it, and does not run on the old Python beside real Caffe.)
+    The run may then have trained on images that are held out of `data`. A journal without that field gives False.
+    training/journal.py reads more of the journal, but needs a newer Python than real Caffe's.
     """
     path = run / JOURNAL
     if not path.is_file():
@@ -25,14 +25,14 @@ def other_images(run: Path, data: Path) -> bool:
     for line in read_text(path, "its last run's line is damaged: restore it").splitlines():
         try:
             told = json.loads(line).get("data") or told
-        except (ValueError, AttributeError):  # a line cut by a crash
+        except (ValueError, AttributeError):  # a crash can cut a line
             continue
     mean = (data / "mean.binaryproto").read_bytes()
     return told is not None and told != f"mean {hashlib.sha256(mean).hexdigest()}"
 
 
 def check(run: Path, data: Path) -> None:
-    """Raise UserError where the run trained on other images than those that `data` leaves for training."""
+    """Raise UserError if the run trained on other images than those that `data` leaves for training."""
     if other_images(run, data):
         raise UserError(
             f"{run}: was trained on other images than those of {data} (their means differ), so what is held out here "

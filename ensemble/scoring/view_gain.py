@@ -1,9 +1,9 @@
-"""What views gain over the centre, and what they cost: ``python -m ensemble.scoring.view_gain nin1 10crop dense``.
+"""The gains of views over the centre, and their costs: ``python -m ensemble.scoring.view_gain nin1 10crop dense``.
 
-Reads the score files that `ensemble.scoring.scores --view` wrote of one snapshot, on val and on the held-out images
-where those are scored, and writes runs/views_nin1.json: each view's accuracy, its gain over the centre on
-the same images with the 95 % interval and McNemar's test, and the time that it took. (`make views-nin1`)
-`make results` keeps it in results/ if the run was a full one.
+It reads one snapshot's score files, which `ensemble.scoring.scores --view` wrote, on val and on held-out images if
+scored. It writes runs/views_nin1.json: each view's accuracy, its gain over the centre, and its
+time. A gain is on the same images, with the 95 % interval and McNemar's test. (`make views-nin1`)
+`make results` keeps the file in results/ if the run was a full one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SPLITS = ("val", "holdout")
 
 
 def gain(of: Scores, center: Scores) -> intervals.Paired:
-    """How much better a view is than the centre, image by image; both of one snapshot and of the same records."""
+    """The gain of a view over the centre, image by image; both need the same snapshot and records."""
     if of.snapshot_sha256 != center.snapshot_sha256:
         raise UserError(
             f"{of.split} scores of the view {of.view} (iteration {of.iteration}) are of another snapshot than those of "
@@ -47,13 +47,13 @@ def line(of: Scores, center: Scores) -> str:
 
 
 def told(one: intervals.Interval) -> str:
-    """A difference in words: +0.0123 (95 %: +0.0080 to +0.0166), and that it may be noise where it may."""
+    """A difference in words, as +0.0123 (95 %: +0.0080 to +0.0166), with a warning if it may be noise."""
     noise = "" if one.low > 0 or one.high < 0 else ", which may be noise"
     return f"{one.value:+.4f} (95 %: {one.low:+.4f} to {one.high:+.4f}{noise})"
 
 
 def row(of: Scores, center: Scores) -> dict:
-    """What is written of a view on a split; the centre's own row has no gain."""
+    """The row of a view on a split; the centre's own row has no gain."""
     images = len(of.names)
     right = int(rule.hits(of.scores, of.labels).sum())
     found = {
@@ -69,7 +69,7 @@ def row(of: Scores, center: Scores) -> dict:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from harness import provenance  # not where only scores are made, as on real Caffe's Python
+    from harness import provenance  # a late import: scores.py loads this file on real Caffe's Python
 
     out = options.out or options.runs / f"views_{options.model}.json"
     measurements.check_place(out)

@@ -1,12 +1,12 @@
-"""Views: the windows of an image that a net looks at in turn, to be averaged (report, section 6, "Test with Random Crops").
+"""Views: the windows of an image that are averaged (report, section 6, "Test with Random Crops").
 
-    center          the window that Caffe's TEST phase takes, and what every score file without a name is of
+    center          the window of Caffe's TEST phase, and of every score file that names no view
     10crop          the four corners and the centre, each mirrored too (Krizhevsky et al. 2012, section 4.1)
     dense, dense:S  a grid over all places, at most S pixels apart (4), each mirrored too
     whole           the whole image, through a net that slides: one without InnerProduct
     center+mirror, whole+mirror
 
-A net without a crop takes the whole image, so all that is left of any of them is the image and its mirror.
+A net without a crop takes the whole image, so every view reduces to the image and its mirror.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ class Window(NamedTuple):
     left: int
     height: int
     width: int
-    mirror: bool  #: left and right change places, after the mean is taken away, as in Caffe's Data layer
+    mirror: bool  #: True flips the window after the mean is subtracted, as in Caffe's Data layer
 
 
 def named(name: str) -> str:
-    """The one name of a view that a person typed, `dense` as `dense:4`; raises UserError for an unknown one."""
+    """The canonical name of a view that a user typed, `dense` as `dense:4`; raises UserError for an unknown one."""
     found = re.fullmatch(r"(center|whole)(\+mirror)?|10crop|dense(:0*[1-9]\d{0,5})?", name)
     if not found:
         raise UserError(f"--view {name}: no such view; there are {KNOWN} (a step is 1 or more pixels)")
@@ -45,12 +45,12 @@ def named(name: str) -> str:
 
 
 def folder(name: str) -> str:
-    """The folder of a view's score files in a model's `scores`: "" for the centre, which is not to be mixed up."""
+    """The folder of a view's score files in a model's `scores`: "" for the centre, which stays apart."""
     return "" if name == CENTER else name.replace(":", "")
 
 
 def center(image: tuple[int, int], crop: tuple[int, int]) -> Window:
-    """Where Caffe crops in the TEST phase: (H - crop) / 2 rounded down."""
+    """The window that Caffe crops in the TEST phase: (H - crop) / 2, rounded down."""
     return Window((image[0] - crop[0]) // 2, (image[1] - crop[1]) // 2, crop[0], crop[1], False)
 
 
@@ -82,17 +82,17 @@ def windows(name: str, image: tuple[int, int], crop: tuple[int, int]) -> list[Wi
         found = [middle]
     if name not in (CENTER, "whole"):
         found = [window._replace(mirror=mirror) for mirror in (False, True) for window in found]
-    return list(dict.fromkeys(found))  # where there is no room, all windows are one
+    return list(dict.fromkeys(found))  # all windows are the same without room to move
 
 
 def _spread(room: int, step: int) -> list[int]:
-    """Places from 0 to `room`, evenly spread and at most `step` apart, so that both ends are among them."""
+    """Places from 0 to `room`, both included, evenly spread and at most `step` apart."""
     gaps = -(-room // step)
     return [room * at // gaps for at in range(gaps + 1)] if gaps else [0]
 
 
 def at_random(count: int, image: tuple[int, int], crop: tuple[int, int], random: np.random.RandomState) -> list[Window]:
-    """A window for each of `count` images as the TRAIN phase draws them: a coin for the mirror, then any place."""
+    """A window for each of `count` images, drawn as in the TRAIN phase: first the mirror, then the place."""
     mirror = random.randint(0, 2, count)
     top = random.randint(0, image[0] - crop[0] + 1, count)
     left = random.randint(0, image[1] - crop[1] + 1, count)
@@ -100,7 +100,7 @@ def at_random(count: int, image: tuple[int, int], crop: tuple[int, int], random:
 
 
 def cut(images: np.ndarray, mean: np.ndarray, chosen: Window | Sequence[Window], out: np.ndarray) -> None:
-    """Fill `out` (n, C, h, w) from uint8 images (n, C, H, W) less the mean image (C, H, W).
+    """Fill `out` (n, C, h, w) from uint8 images (n, C, H, W) minus the mean image (C, H, W).
 
     `chosen` is one window for all images, or one for each; all are of `out`'s height and width.
     """

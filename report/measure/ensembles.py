@@ -1,40 +1,40 @@
-"""What the models and their combinations give in place of the judge's test set, which is closed.
+"""Numbers of the models and their combinations, in place of the judge's test set, which is closed.
 
-Held-out train images stand in for it where there are any; otherwise val does, in two halves (ensemble/halves.py).
+Held-out train images replace it if there are any; otherwise val does, in two halves (ensemble/halves.py).
 """
 
 from dataclasses import replace
 
-from ensemble.combine import Combination
+from ensemble.combination import Combination
 from ensemble.halves import ALL, BEST, SINGLE, Halves, halves
 from harness import intervals
 from report import chance, paper
 from report.chance import CHANCE
 from report.combinations import correlation
 from report.experiment import Experiment
-from report.ours import Ours, measures
+from report.measure.registry import MeasuredNumber, measures
 
 _STANDS_FOR_TEST = "on held-out train images"
 _IN_HALVES = "val in halves, chosen on one and scored on the other, both ways"
 
 
 def _singles(experiment: Experiment) -> dict[str, tuple[float, float]]:
-    """(accuracy on val, on the held-out images) of each model that has both."""
+    """Each model's accuracies on val and on the held-out images, if it has both."""
     both = {name: (experiment.scores(name, "val"), experiment.scores(name, "holdout")) for name in experiment.scored}
     both = {name: files for name, files in both.items() if paper.family_of(name)}
     return {name: (val.accuracy, held.accuracy) for name, (val, held) in both.items() if val and held}
 
 
-def _each(experiment: Experiment, values: dict[str, float]) -> Ours | None:
+def _each(experiment: Experiment, values: dict[str, float]) -> MeasuredNumber | None:
     if not values:
         return None
     shown = ", ".join(f"{value:.3f}" for value in values.values())
     images = len(experiment.scores(next(iter(values)), "holdout").labels)
-    return Ours(shown, f"{', '.join(values)}, {_STANDS_FOR_TEST}", tuple(values), images=images)
+    return MeasuredNumber(shown, f"{', '.join(values)}, {_STANDS_FOR_TEST}", tuple(values), images=images)
 
 
 def in_halves(experiment: Experiment, name: str) -> Halves | None:
-    """What a rule of choice gives among the report's models; ALL is of its three NIN. None without their scores."""
+    """The result of a rule of choice among the report's models; ALL uses its three NIN. None without their scores."""
     if experiment.ensembles is None:
         return None
     val = dict(zip(experiment.ensembles.models, experiment.ensembles.val))
@@ -45,29 +45,29 @@ def in_halves(experiment: Experiment, name: str) -> Halves | None:
     return halves(name, models, [val[model] for model in models])
 
 
-def _of_halves(experiment: Experiment, name: str, error: bool) -> Ours | None:
+def _of_halves(experiment: Experiment, name: str, error: bool) -> MeasuredNumber | None:
     found = in_halves(experiment, name)
     if found is None:
         return None
     share = found.accuracy.value
     note = f"{found.chosen}: {_IN_HALVES}"
-    return Ours(f"{1 - share if error else share:.3f}", note, found.models, images=found.images)
+    return MeasuredNumber(f"{1 - share if error else share:.3f}", note, found.models, images=found.images)
 
 
 @measures("single-test-error")
-def single_test_error(experiment: Experiment) -> Ours | None:
+def single_test_error(experiment: Experiment) -> MeasuredNumber | None:
     held_out = {name: 1 - held for name, (_, held) in _singles(experiment).items()}
     return _each(experiment, held_out) or _of_halves(experiment, SINGLE, error=True)
 
 
 @measures("single-test-accuracy")
-def single_test_accuracy(experiment: Experiment) -> Ours | None:
+def single_test_accuracy(experiment: Experiment) -> MeasuredNumber | None:
     held_out = {name: held for name, (_, held) in _singles(experiment).items()}
     return _each(experiment, held_out) or _of_halves(experiment, SINGLE, error=False)
 
 
 @measures("val-test-gap")
-def val_test_gap(experiment: Experiment) -> Ours | None:
+def val_test_gap(experiment: Experiment) -> MeasuredNumber | None:
     ours = _each(experiment, {name: val - held for name, (val, held) in _singles(experiment).items()})
     return ours and replace(ours, note=f"{ours.note}; 95 %: {', '.join(_gaps(experiment))}")
 
@@ -83,17 +83,17 @@ def _gaps(experiment: Experiment) -> list[str]:
 
 
 @measures("ensemble-members")
-def ensemble_members(experiment: Experiment) -> Ours | None:
+def ensemble_members(experiment: Experiment) -> MeasuredNumber | None:
     if experiment.ensembles is None:
         return None
     models = experiment.ensembles.models
     families = [paper.family_of(model) for model in models]
     parts = [(families.count("alexnet"), "AlexNet"), (families.count("nin"), "NIN"), (families.count(None), "other")]
-    return Ours(f"{len(models)}: " + ", ".join(f"{n} {name}" for n, name in parts if n), "", tuple(models))
+    return MeasuredNumber(f"{len(models)}: " + ", ".join(f"{n} {name}" for n, name in parts if n), "", tuple(models))
 
 
 @measures("best-ensemble")
-def best_ensemble(experiment: Experiment) -> Ours | None:
+def best_ensemble(experiment: Experiment) -> MeasuredNumber | None:
     if experiment.ensembles is None:
         return None
     best = next((one for one in experiment.ensembles.table if all(map(paper.family_of, one.models))), None)
@@ -103,7 +103,7 @@ def best_ensemble(experiment: Experiment) -> Ours | None:
     if found := in_halves(experiment, BEST):
         value, low, high = found.accuracy
         note += f"; {value:.3f} (95 %: {low:.3f} to {high:.3f}) by the same rule in {_IN_HALVES}"
-    return Ours(" + ".join(best.models), f"{note}; chance {CHANCE:.3f}", tuple(best.models))
+    return MeasuredNumber(" + ".join(best.models), f"{note}; chance {CHANCE:.3f}", tuple(best.models))
 
 
 def _three_nins(experiment: Experiment) -> Combination | None:
@@ -114,20 +114,22 @@ def _three_nins(experiment: Experiment) -> Combination | None:
 
 
 @measures("ensemble-accuracy")
-def ensemble_accuracy(experiment: Experiment) -> Ours | None:
+def ensemble_accuracy(experiment: Experiment) -> MeasuredNumber | None:
     one = _three_nins(experiment)
     if one is None or one.holdout_accuracy is None:
         return _of_halves(experiment, ALL, error=False)
     note = f"{_STANDS_FOR_TEST}; {one.val_accuracy:.3f} on val"
-    return Ours(f"{one.holdout_accuracy:.3f}", note, tuple(one.models), images=_held_out(experiment))
+    return MeasuredNumber(f"{one.holdout_accuracy:.3f}", note, tuple(one.models), images=_held_out(experiment))
 
 
 @measures("ensemble-error")
-def ensemble_error(experiment: Experiment) -> Ours | None:
+def ensemble_error(experiment: Experiment) -> MeasuredNumber | None:
     one = _three_nins(experiment)
     if one is None or one.holdout_accuracy is None:
         return _of_halves(experiment, ALL, error=True)
-    return Ours(f"{1 - one.holdout_accuracy:.3f}", _STANDS_FOR_TEST, tuple(one.models), images=_held_out(experiment))
+    return MeasuredNumber(
+        f"{1 - one.holdout_accuracy:.3f}", _STANDS_FOR_TEST, tuple(one.models), images=_held_out(experiment)
+    )
 
 
 def _held_out(experiment: Experiment) -> int:
@@ -135,7 +137,7 @@ def _held_out(experiment: Experiment) -> int:
 
 
 @measures("deviation-correlation")
-def deviation_correlation(experiment: Experiment) -> Ours | None:
+def deviation_correlation(experiment: Experiment) -> MeasuredNumber | None:
     if experiment.ensembles is None:
         return None
     spreads = experiment.ensembles.spreads()
@@ -143,7 +145,7 @@ def deviation_correlation(experiment: Experiment) -> Ours | None:
     if r is None:
         return None
     split = "held-out images" if experiment.ensembles.holdout else "val"
-    return Ours(
+    return MeasuredNumber(
         f"r = {r:.2f}".replace("-", "\N{MINUS SIGN}"),
         f"{len(spreads)} combinations, accuracy on {split}",
         tuple(experiment.ensembles.models),

@@ -1,4 +1,4 @@
-"""What came before the five trainings: K-means, and a few epochs at several learning rates."""
+"""Numbers from before the five trainings: K-means, and a few epochs at several learning rates."""
 
 from pathlib import Path
 
@@ -10,16 +10,16 @@ from harness.errors import UserError
 from report import paper
 from report.chance import CHANCE
 from report.experiment import Experiment
-from report.ours import Made, Ours, measures
+from report.measure.registry import Made, MeasuredNumber, measures
 
 
 def kmeans_rows(experiment: Experiment) -> list[kmeans.Row]:
-    """The fits on the images that are here; none where the file cannot be read, which is told."""
+    """The fits on the images of this data; [] if the file cannot be read, which becomes a problem."""
     return [row for row in _read(experiment, kmeans.read, kmeans.NAME) or [] if row.data == _here(experiment)]
 
 
 def explored(experiment: Experiment) -> Exploration | None:
-    """What was explored last, with the images that are here; None as above."""
+    """The last exploration on the images of this data; None if there is none or it cannot be read."""
     found = _read(experiment, outcome.load, f"explore/{outcome.NAME}")
     return found if found and found.data == _here(experiment) else None
 
@@ -34,14 +34,14 @@ def _read(experiment: Experiment, read, name: str):
 
 
 def _here(experiment: Experiment) -> str:
-    """What identifies the images; that of no run where there are none."""
+    """The identity of the images; without images "", which no run has."""
     mean: Path = experiment.data / "mean.binaryproto"
     return provenance.digest_of_mean(mean) if mean.is_file() else ""
 
 
 @measures("kmeans-error")
-def kmeans_error(experiment: Experiment) -> Ours | None:
-    """Of as many clusters as there are classes, or the number next to it; the lowest seed's, not the best one's."""
+def kmeans_error(experiment: Experiment) -> MeasuredNumber | None:
+    """The error with one cluster per class, or the nearest number; the lowest seed counts, not the best one."""
     rows = kmeans_rows(experiment)
     if not rows:
         return None
@@ -55,12 +55,12 @@ def kmeans_error(experiment: Experiment) -> Ours | None:
     made = Made(
         first.command, first.commit, first.machine, first.data, (first.seed,), first.processor_seconds, first.time
     )
-    return Ours(f"{first.val.error:.3f}", note, made=made)
+    return MeasuredNumber(f"{first.val.error:.3f}", note, made=made)
 
 
 @measures("alexnet-best-rate")
-def alexnet_best_rate(experiment: Experiment) -> Ours | None:
-    """The rate that explore's rule chooses for AlexNet, of two or more that were tried with the net's own dropout."""
+def alexnet_best_rate(experiment: Experiment) -> MeasuredNumber | None:
+    """The rate that explore's rule chooses for AlexNet, from two or more tried with the net's own dropout."""
     found = explored(experiment)
     tried = [one for one in found.outcomes if _is_alexnet(one)] if found else []
     if len({one.rate for one in tried}) < 2:
@@ -71,7 +71,7 @@ def alexnet_best_rate(experiment: Experiment) -> Ours | None:
     seeds = tuple(sorted({one.seed for one in tried}))
     seconds = sum(one.seconds for one in tried)
     behind = (found.command, found.commit, found.machine, found.data, seeds, seconds, found.time)
-    return Ours(f"{best.rate:g}", note, made=Made(*behind))
+    return MeasuredNumber(f"{best.rate:g}", note, made=Made(*behind))
 
 
 def _told(one: outcome.Outcome) -> str:

@@ -1,4 +1,4 @@
-"""Plots over the 200 classes: their accuracies, which are confused, and how often the submission names each."""
+"""Plots over the 200 classes: their accuracies, their confusions, and how often the submission names each."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ def accuracies(accuracy: np.ndarray, name: str) -> Markup:
     """The accuracy of every class, in order: (200,) -> the curve."""
     known = np.sort(accuracy[~np.isnan(accuracy)])[::-1]
     alt = f"Accuracy of {len(known)} classes in order, from {known[0]:.2f} to {known[-1]:.2f}, mean {known.mean():.3f}"
-    with plot(name, alt, height=WIDTH * 0.9) as drawing:  # it stands beside the confusion
+    with plot(name, alt, height=WIDTH * 0.9) as drawing:  # the height of the confusion beside it
         axes = drawing.axes
         axes.stairs(known, np.arange(len(known) + 1) - 0.5, fill=True, color=LIGHT["blue"])
         axes.axhline(known.mean(), color=LIGHT["orange"], linestyle="--", linewidth=1.2)
@@ -26,7 +26,7 @@ def accuracies(accuracy: np.ndarray, name: str) -> Markup:
 
 
 def confusion(counts: np.ndarray, groups: Sequence[tuple[str, int]], name: str) -> Markup:
-    """Counts (C, C) by class and guess in the order to show, and (kind, number of classes) along both sides."""
+    """The counts (C, C) by class and guess in the given order, with (group, number of classes) along both sides."""
     size = len(counts)
     right, total = int(np.trace(counts)), int(counts.sum())
     alt = f"Confusion of {size} classes: {right} of {total} images on the diagonal"
@@ -37,7 +37,7 @@ def confusion(counts: np.ndarray, groups: Sequence[tuple[str, int]], name: str) 
         for end in ends[:-1]:
             axes.axhline(end, color=LIGHT["line"], linewidth=0.8)
             axes.axvline(end, color=LIGHT["line"], linewidth=0.8)
-        # A kind of few classes has no room for its name beside its neighbour's.
+        # A group of few classes has no room for its name beside its neighbour's.
         wide = [(kind, end - number / 2) for (kind, number), end in zip(groups, ends) if number >= size / 25]
         axes.set_xticks([middle for _, middle in wide], [kind for kind, _ in wide])
         axes.set_yticks([middle for _, middle in wide], [kind for kind, _ in wide], rotation=90, va="center")
@@ -50,12 +50,12 @@ def confusion(counts: np.ndarray, groups: Sequence[tuple[str, int]], name: str) 
 
 
 def _picture(counts: np.ndarray) -> np.ndarray:
-    """One pixel a cell, RGBA (C, C, 4), the deeper the more images; the page shows through, so that it fits light and dark."""
+    """RGBA (C, C, 4), one pixel per cell; more images give a deeper colour. It is transparent, for light and dark pages."""
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     colours = np.empty((*counts.shape, 4), dtype=np.uint8)
     colours[..., :3] = _rgb("orange")
     colours[np.arange(len(counts)), np.arange(len(counts)), :3] = _rgb("blue")
-    # A square root and a first step, so that single mistakes are seen beside the diagonal.
+    # A square root and a first step make single mistakes visible beside the diagonal.
     depth = 0.15 + 0.85 * np.sqrt(share / max(share.max(), 1e-9))
     colours[..., 3] = np.where(counts > 0, np.rint(255 * depth), 0)
     return colours
@@ -66,7 +66,7 @@ def _rgb(colour: str) -> tuple[int, ...]:
 
 
 def counts(predicted: np.ndarray, expected: float, name: str) -> Markup:
-    """Images that each class gets, in order: int (200,), and how many it would get if all had as many."""
+    """The images that each class gets, in order, int (200,), and the number expected if all got as many."""
     ordered = np.sort(predicted)[::-1]
     alt = f"Images given to each of {len(ordered)} classes, from {ordered[0]} to {ordered[-1]}; {expected:g} expected"
     with plot(name, alt) as drawing:

@@ -8,7 +8,7 @@ from report.compared import Compared
 from report.figure import mark_chance, plot
 from report.palette import LIGHT, SERIES
 
-_DASHES = ("-", "--", "-.", ":")  # told apart without colour too
+_DASHES = ("-", "--", "-.", ":")  # dashes distinguish the curves without colour
 
 
 def accuracy(compared: Compared, name: str) -> Markup:
@@ -39,7 +39,7 @@ def loss(compared: Compared, name: str) -> Markup:
 
 
 def _line(axes, index: int, run, points, label_at: float) -> None:
-    """A curve, with a line for every drop of its rate, labelled at the bottom (0) or top (1), where the curve is not."""
+    """Draw a curve and a line for every drop of its rate, labelled at the bottom (0) or top (1)."""
     colour = LIGHT[SERIES[index % len(SERIES)]]
     axes.plot([at for at, _ in points], [value for _, value in points], color=colour, label=run.name,
               linestyle=_DASHES[index % len(_DASHES)], marker="o" if len(points) <= 20 else "")  # fmt: skip

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
-from ensemble.combine import Combination
+from ensemble.combination import Combination
 from ensemble.comparison import Comparison
 from report.combinations import Spread
 from report.figure import plot
@@ -30,7 +30,7 @@ def by_size(table: Sequence[Combination], name: str) -> Markup:
 
 
 def deviation(spreads: Sequence[Spread], split: str, name: str) -> Markup:
-    """The report's plot: deviation of the class counts against accuracy, a point a combination."""
+    """The report's plot: deviation of the class counts against accuracy, one point per combination."""
     least, most = min(one.deviation for one in spreads), max(one.deviation for one in spreads)
     alt = f"Deviation of the class counts of {len(spreads)} combinations, {least:.0f} to {most:.0f}, against accuracy"
     with plot(name, alt) as drawing:
@@ -48,7 +48,7 @@ def deviation(spreads: Sequence[Spread], split: str, name: str) -> Markup:
 
 
 def gains(found: Comparison, name: str) -> Markup:
-    """What each method gains over the best single model, with its interval; a full dot is beyond noise."""
+    """The gain of each method over the best single model, with its interval; a full dot is beyond noise."""
     rows = [row for row in found.rows if row.over_single][::-1]
     told = "; ".join(f"{row.name} {100 * row.over_single.gain:+.2f}" for row in rows[::-1])
     with plot(name, f"Points gained over {found.single} on val: {told}") as drawing:

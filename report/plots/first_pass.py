@@ -1,4 +1,4 @@
-"""The curves of what was explored: a colour a rate, a dash a model."""
+"""The curves of an exploration: a colour for each rate, a dash for each model."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from report.palette import LIGHT, SERIES
 
 _DASHES = ("-", "--", "-.", ":")
 _MARKERS = "osD^v"
-_DIVERGED = 20.0  # a train loss that no plot need show: chance has 5.3
+_DIVERGED = 20.0  # a train loss too high to show; chance has 5.3
 
 
 def losses(found: Exploration, name: str) -> Markup:

@@ -34,7 +34,7 @@ def accuracies(found: dict, name: str) -> Markup:
 
 
 def _of(split: dict, kind: str) -> list[float]:
-    """(accuracy, low, high); the random passes' own range is narrower than that of other images would be."""
+    """(accuracy, low, high). Random passes get the centre's interval; their own range omits the choice of images."""
     if kind != "random":
         return split[kind]
     half = [end - split["center"][0] for end in split["center"][1:]]

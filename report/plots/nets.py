@@ -1,4 +1,4 @@
-"""A net as a picture: a bar a layer, as high as its maps, with its channels."""
+"""A net as a picture: a bar for each layer, as high as its maps, with its channels."""
 
 from markupsafe import Markup
 
@@ -29,7 +29,7 @@ def net(shown: Net, name: str) -> Markup:
                   for step in shown.steps]  # fmt: skip
         axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=8.5)
         axes.tick_params(axis="x", length=0)
-        # Halving the maps is then one step down, whatever their size.
+        # On this scale, halving the maps is one step down at any size.
         sides = sorted({step.side for step in shown.steps})
         axes.set_yscale("log", base=2)
         axes.set_ylim(0.6, 1.6 * sides[-1])

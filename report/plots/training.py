@@ -12,13 +12,13 @@ from report.experiment import Model
 from report.figure import mark_chance, plot
 from report.palette import LIGHT
 
-_POINTS = 400  # of a drawn curve: a display every 20 iterations would be thousands
-_MARKED = 40  # points at most that get a marker each
-_DASHES = ("-", "--", "-.", ":")  # told apart without colour too
+_POINTS = 400  # points of a drawn curve; a display every 20 iterations would give thousands
+_MARKED = 40  # most points that still get a marker each
+_DASHES = ("-", "--", "-.", ":")  # dashes distinguish the curves without colour
 
 
 def _in_epochs(models: Sequence[Model]) -> bool:
-    """Whether epochs are known for all; iterations stand for them otherwise."""
+    """True if epochs are known for all models; otherwise iterations are shown."""
     return all(model.epoch(1) for model in models)
 
 
@@ -27,7 +27,7 @@ def _x(model: Model, iterations: Sequence[int], epochs: bool) -> np.ndarray:
 
 
 def _line(axes: Axes, model: Model, points: Sequence[tuple[int, float]], epochs: bool, marker: str, **style) -> None:
-    """A curve of (iteration, value); markers where single points can be told apart."""
+    """Draw a curve of (iteration, value), with markers if there are few points."""
     axes.plot(_x(model, [at for at, _ in points], epochs), [value for _, value in points],
               marker=marker if len(points) <= _MARKED else "", **style)  # fmt: skip
 
@@ -39,14 +39,14 @@ def _label_x(axes: Axes, epochs: bool) -> None:
 
 
 def _legend(axes: Axes) -> None:
-    """Above the axes, where it hides no curve."""
+    """Put the legend above the axes, where it hides no curve."""
     count = len(axes.get_legend_handles_labels()[1])
     if count:
         axes.legend(loc="lower left", bbox_to_anchor=(-0.02, 1.0), ncols=min(count, 3), borderaxespad=0.2)
 
 
 def _mark_drops(axes: Axes, model: Model, epochs: bool, label_at: float) -> None:
-    """A line at every change of the rate, labelled at the bottom (0) or top (1), where the curve is not."""
+    """Draw a line at every change of the rate, labelled at the bottom (0) or top (1), off the curve."""
     for change in model.curves.rate_changes:
         at = _x(model, [change.iteration], epochs)[0]
         axes.axvline(at, color=LIGHT["muted"], linewidth=1, linestyle=(0, (3, 2)))
@@ -64,7 +64,7 @@ def _mark_drops(axes: Axes, model: Model, epochs: bool, label_at: float) -> None
 
 
 def thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """At most _POINTS points: the mean x and y, least and greatest y of as many parts of equal length."""
+    """The mean x and y, least and greatest y of at most _POINTS parts of equal length."""
     parts = [part for part in np.array_split(np.arange(len(x)), min(len(x), _POINTS)) if len(part)]
     return tuple(np.array([take(values[part]) for part in parts])
                  for take, values in ((np.mean, x), (np.mean, y), (np.min, y), (np.max, y)))  # fmt: skip
@@ -95,10 +95,10 @@ def loss(model: Model, name: str) -> Markup:
 
 
 def accuracy(model: Model, name: str) -> Markup:
-    """Accuracy on val at every test, and on train where it was measured."""
+    """Accuracy on val at every test, and on train if it was measured."""
     val = model.curves.series("accuracy")
     train = [(row.iteration, row.accuracy) for row in model.train_accuracy]
-    # Of a net whose TRAIN phase has an Accuracy layer: one batch each, with dropout.
+    # A net with an Accuracy layer in the TRAIN phase also shows single batches, with dropout.
     batches = [(at.iteration, at.outputs["accuracy"]) for at in model.curves.displayed if "accuracy" in at.outputs]
     alt = f"Accuracy of {model.name} by epoch"
     for points, split in ((val, "val"), (train, "train")):
@@ -124,11 +124,11 @@ def accuracy(model: Model, name: str) -> Markup:
 
 
 def beside_the_report(curves: Mapping[str, Sequence[tuple[float, float]]], name: str, in_epochs: bool) -> Markup:
-    """Accuracy on val of all models, and the points that the report gives, which are told in epochs.
+    """Accuracy on val of all models, and the report's points, which are in epochs.
 
     Args:
-        curves: (epoch or iteration, accuracy) of each model's tests, by its name.
-        in_epochs: whether they are in epochs.
+        curves: each model's tests by its name, as (epoch or iteration, accuracy).
+        in_epochs: True for epochs, False for iterations.
     """
     best = {model: max(value for _, value in points) for model, points in curves.items() if points}
     told = ", ".join(f"{model} {value:.3f}" for model, value in best.items())

@@ -1,4 +1,4 @@
-"""Gain of views over the centre, by what they cost."""
+"""The gain of views over the centre, by their cost."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ _MARKERS = "osD^v"
 
 
 def gains(files: Sequence[dict], name: str) -> Markup:
-    """Points of accuracy on val over the centre, by the number of windows, with 95 % intervals; a colour a model."""
+    """Points gained on val over the centre, by the number of windows, with 95 % intervals; one colour per model."""
     told = "; ".join(
         f"{one['model']} {row['view']} {100 * row['gain']:+.1f}"
         for one in files for row in _on_val(one)

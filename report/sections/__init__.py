@@ -1,4 +1,4 @@
-"""The page's sections, a file for each: what is read becomes what its template of the same name shows.
+"""The page's sections, a file for each, which make the values for the template of the same name.
 
-`build(experiment)` returns the template's values, or raises Missing with the line that stands there instead.
+`build(experiment)` returns the template's values, or raises Missing with the line to show instead.
 """

@@ -1,14 +1,14 @@
-"""Which classes are told apart and which are confused."""
+"""The classes that are recognised and those that are confused."""
 
 import numpy as np
 
 from harness.errors import UserError
 from report import chance
+from report.class_order import order
 from report.experiment import Experiment
-from report.kinds import order
 from report.pictures import data_uris
 from report.plots import classes
-from report.verdicts import Pair, Verdicts
+from report.predictions import Pair, Predictions
 
 PAIRS = 12
 IMAGES_A_SIDE = 3
@@ -16,7 +16,7 @@ EXTREMES = 8
 
 
 def build(experiment: Experiment) -> dict:
-    found = experiment.verdicts
+    found = experiment.predictions
     wnids = [wnid for wnid, _ in experiment.classes]
     labels, groups = order(found.confusion, wnids, "drawings" if experiment.drawn else None)
     ranked = _ranked(found)
@@ -41,14 +41,14 @@ def build(experiment: Experiment) -> dict:
     }
 
 
-def _ranked(found: Verdicts) -> list[int]:
-    """The classes that have images, the best first; of equals last the one that is most steadily mistaken."""
+def _ranked(found: Predictions) -> list[int]:
+    """The classes that have images, the best first; among equals, those with more images taken for one class come last."""
     other = [(found.taken_for(label) or (0, 0))[1] for label in range(len(found.accuracy))]
     labels = np.flatnonzero(~np.isnan(found.accuracy)).tolist()
     return sorted(labels, key=lambda label: (-found.accuracy[label], other[label]))
 
 
-def _row(experiment: Experiment, found: Verdicts, label: int) -> dict:
+def _row(experiment: Experiment, found: Predictions, label: int) -> dict:
     other = found.taken_for(label)
     interval = chance.interval(float(found.accuracy[label]), int(found.images[label]))
     return {
@@ -63,8 +63,8 @@ def _row(experiment: Experiment, found: Verdicts, label: int) -> dict:
     }
 
 
-def _sides(found: Verdicts, pair: Pair) -> list[tuple[int, int, int, np.ndarray]]:
-    """(true class, guess, images, some of them), the greater way first; right images of a class never mistaken."""
+def _sides(found: Predictions, pair: Pair) -> list[tuple[int, int, int, np.ndarray]]:
+    """(true class, guess, count, some images), the larger count first; a count of 0 shows correct images."""
     sides = [(pair.first, pair.second, pair.forth), (pair.second, pair.first, pair.back)]
     return [
         (label, guess, count, found.mistaken(label, guess if count else label, IMAGES_A_SIDE))
@@ -72,11 +72,11 @@ def _sides(found: Verdicts, pair: Pair) -> list[tuple[int, int, int, np.ndarray]
     ]
 
 
-def _names(found: Verdicts, pair: Pair) -> list[str]:
+def _names(found: Predictions, pair: Pair) -> list[str]:
     return [str(name) for *_, images in _sides(found, pair) for name in found.names[images]]
 
 
-def _pair(experiment: Experiment, found: Verdicts, pair: Pair, uris: dict[str, str]) -> list[dict]:
+def _pair(experiment: Experiment, found: Predictions, pair: Pair, uris: dict[str, str]) -> list[dict]:
     return [
         {
             "true": experiment.class_name(label),

@@ -5,7 +5,7 @@ from report.compared import read, verdict
 from report.experiment import Experiment
 from report.plots import compared as plots
 
-SHOWN = 8  # rows of a table at most: common tests, evenly chosen, the last among them
+SHOWN = 8  # most rows of a table: common tests, evenly chosen, the last included
 
 
 def build(experiment: Experiment) -> dict:

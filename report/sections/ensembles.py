@@ -29,7 +29,7 @@ def build(experiment: Experiment) -> dict:
 
 
 def _halves(experiment: Experiment) -> list[tuple[str, halves.Halves, str | None]]:
-    """(what is chosen, the accuracy both ways, the report's on test) for each rule of choice that these models allow."""
+    """(choice, halves, the report's accuracy on test) for each rule of choice that these models allow."""
     rules = (
         ("the best single model", halves.SINGLE, paper.value("single-test-accuracy")),
         ("the three NIN together", halves.ALL, paper.value("ensemble-accuracy")),

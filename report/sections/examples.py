@@ -1,4 +1,4 @@
-"""Images that were classified rightly, wrongly and narrowly, with their scores."""
+"""Images that were classified correctly, wrongly and narrowly, with their scores."""
 
 from report.experiment import Experiment
 from report.pictures import data_uris
@@ -7,7 +7,7 @@ EACH = 8
 
 
 def build(experiment: Experiment) -> dict:
-    found = experiment.verdicts
+    found = experiment.predictions
     groups = [
         ("Right and sure", "the surest of the right guesses, a class once", found.surest(True, EACH)),
         ("Wrong and sure", "the surest of the wrong guesses, a class once", found.surest(False, EACH)),
@@ -30,7 +30,7 @@ def build(experiment: Experiment) -> dict:
 
 
 def _card(experiment: Experiment, at: int, uri: str) -> dict:
-    found = experiment.verdicts
+    found = experiment.predictions
     label = int(found.labels[at])
     return {
         "uri": uri,

@@ -1,16 +1,16 @@
-"""What came before the five trainings: K-means, and both architectures at several learning rates."""
+"""The work before the five trainings: K-means, and both architectures at several learning rates."""
 
 from first_pass import choice, kmeans, outcome
 from first_pass.outcome import Exploration
 from harness.duration import duration
-from report import Missing, full_runs, kept, paper
+from report import Missing, full_runs, paper, save_results
 from report.experiment import Experiment
 from report.measure.first_pass import explored, kmeans_rows
 from report.plots import first_pass as plots
 
 
 def build(experiment: Experiment) -> dict:
-    """Of what is here, else of what is kept in results/."""
+    """Show the results of this folder, otherwise those kept in results/."""
     values = {"kmeans": _kmeans(experiment), "explored": _explored(experiment)}
     if not any(values.values()):
         raise Missing("Nothing yet: make kmeans; make explore EPOCHS=3")
@@ -19,7 +19,7 @@ def build(experiment: Experiment) -> dict:
 
 def _kmeans(experiment: Experiment) -> dict | None:
     here = kmeans_rows(experiment)
-    rows = here or kmeans.read(kept.FILE.with_name(kmeans.NAME))
+    rows = here or kmeans.read(save_results.FILE.with_name(kmeans.NAME))
     if not rows:
         return None
     return {
@@ -36,7 +36,7 @@ def _kmeans(experiment: Experiment) -> dict | None:
 
 def _explored(experiment: Experiment) -> dict | None:
     here = explored(experiment)
-    found = here or outcome.load(kept.FILE.with_name(outcome.NAME))
+    found = here or outcome.load(save_results.FILE.with_name(outcome.NAME))
     if found is None:
         return None
     chosen, reason = choice.choose(found.outcomes)

@@ -1,4 +1,4 @@
-"""Ways to ensemble beyond the report's, and labels balanced over the classes (section 6)."""
+"""Methods of ensembling beyond the report's, and labels balanced over the classes (section 6)."""
 
 from ensemble import balance, comparison_file, comparison_words
 from ensemble.methods import METHODS, told

@@ -1,6 +1,6 @@
 """Every number of the report beside ours."""
 
-from report import chance, kept, ours, paper
+from report import chance, measure_all, paper, save_results
 from report.experiment import Experiment
 
 GROUPS = (
@@ -12,14 +12,14 @@ GROUPS = (
 
 
 def build(experiment: Experiment) -> dict:
-    here = ours.measured(experiment)
-    committed = kept.read(kept.FILE)
+    here = measure_all.measure_all(experiment)
+    committed = save_results.read(save_results.FILE)
     rows = [(number, here.get(number.name), committed.get(number.name)) for number in paper.numbers()]
-    # A constant of a prototxt is no measurement, and the judge's numbers nobody can measure any more.
+    # A constant of a prototxt is no measurement, and nobody can measure the judge's numbers any more.
     results = [bool(mine or old) for number, mine, old in rows if number.counts]
     judged = [bool(mine or old) for number, mine, old in rows if number.judge]
     return {
-        # Those of README's table first: they are what the report is about.
+        # README's numbers come first, since they are the report's subject.
         "groups": [
             (kind, title, sorted((row for row in rows if _group(row[0]) == kind), key=lambda row: not row[0].readme))
             for kind, title in GROUPS

@@ -1,4 +1,4 @@
-"""Where every number comes from: code, data, machine, times, and the solver texts."""
+"""The origin of every number: code, data, machine, times, and the solver texts."""
 
 import hashlib
 import platform
@@ -42,7 +42,7 @@ def _shown(experiment: Experiment, model: Model) -> dict:
 def _runs(model: Model) -> list[dict]:
     try:
         edits = [edited for _, edited in journal.edits(model.journal)]
-    except UserError:  # one solver of them all is broken
+    except UserError:  # one of the solvers is broken
         edits = [{} for _ in model.journal]
     shown = []
     for run, edited in zip(model.journal, edits):

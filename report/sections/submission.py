@@ -46,7 +46,7 @@ def build(experiment: Experiment) -> dict:
 
 
 def _check_current(experiment: Experiment, path: Path) -> None:
-    """Raise Missing where the judge's file is of scores that are not shown any more, or were made again since."""
+    """Raise Missing if the judge's file was made from scores that are outdated or were made again since."""
     runs, data = experiment.runs, experiment.data
     try:
         models = read_best(runs, data=data)["models"]
@@ -57,7 +57,7 @@ def _check_current(experiment: Experiment, path: Path) -> None:
         raise Missing(
             f"{path}: left out, for so are the scores that it is of: {error}; then make submission"
         ) from error
-    except UserError:  # said in its own section
+    except UserError:  # the ensembles' section reports it
         return
     if max(scores) > path.stat().st_mtime_ns:
         raise Missing(f"{path}: left out, the scores were made again since; make submission")

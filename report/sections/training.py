@@ -1,4 +1,4 @@
-"""The curves of every run, with what was edited on the way."""
+"""The curves of every run, with the edits made during it."""
 
 from statistics import median
 

@@ -1,11 +1,11 @@
-"""Test with crops: what several windows of an image gain over its centre, and what they cost."""
+"""Test with crops: the gain of several windows of an image over its centre, and their cost."""
 
 from harness.errors import UserError
 from report import Missing, results_files
 from report.experiment import Experiment
 from report.plots import views as plots
 
-#: What the template shows of every row.
+#: Fields of a row that the template shows.
 _SHOWN = ("split", "view", "windows", "images", "accuracy", "interval", "seconds")
 
 
@@ -15,7 +15,7 @@ def build(experiment: Experiment) -> dict:
         raise Missing("No view but the centre is scored yet: make views-nin1")
     try:
         models = [_model(one) for one in files]
-        # What is kept is of other val images than those of runs here: one plot holds one kind alone.
+        # Kept results may use other val images than the runs here, so one plot shows only one of the two.
         plotted = [one for one in files if not one["kept"]] or files
         return {"models": models, "plotted": [one["model"] for one in plotted], "plot": plots.gains(plotted, "views")}
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
@@ -32,7 +32,7 @@ def _model(found: dict) -> dict:
 
 
 def _words(row: dict) -> str:
-    """Whether a view helped, by the interval of its gain."""
+    """The effect of a view, by the interval of its gain."""
     low, high = row["gain_interval"]
     amount = f"{100 * row['gain']:+.1f} points on {row['split']}".replace("-", "\N{MINUS SIGN}")
     if low > 0:

@@ -121,7 +121,7 @@ def test_val_scores_that_are_gone_choose_nothing(made, digest):
     with pytest.raises(Missing, match="submission.txt: left out"):
         judge.build(page)
     with pytest.raises(Missing, match="val.npz: left out, data/lmdb/val_lmdb .*`make scores-nin1`"):
-        page.verdicts  # noqa: B018
+        page.predictions  # noqa: B018
 
 
 @pytest.mark.parametrize("digest", ["", "other a", "test b"])

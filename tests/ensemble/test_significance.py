@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 
 from ensemble import balance, rule
-from ensemble.logarithm import log_scores
+from ensemble.log_softmax import log_scores
 from ensemble.significance import accuracy_interval, gain_interval, holm, mcnemar
 
 

@@ -96,7 +96,7 @@ def _read_build(path: Path) -> Found:
 
 
 def _read_kept(path: Path) -> Found:
-    from report.kept import read
+    from report.save_results import read
 
     return None, read(path)
 

@@ -8,7 +8,7 @@ import pytest
 
 from first_pass import kmeans, outcome
 from harness import provenance
-from report import kept, ours
+from report import measure_all, save_results
 from report.experiment import open_experiment
 from report.page import page
 from tests.report import small_report
@@ -42,11 +42,11 @@ def put(data: str) -> None:
 
 def test_the_reports_numbers(place):
     put(place)
-    found = ours.measured(experiment())
+    found = measure_all.measure_all(experiment())
     # K-means: of 200 clusters the first seed's, not the best one's.
     error = found["kmeans-error"]
     assert error.value == "0.963" and error.note.endswith("0.959 to 0.967; 2 seeds 0.961 to 0.963")
-    assert kept.keep(error, experiment()) == kept.Kept(
+    assert save_results.keep(error, experiment()) == save_results.SavedNumber(
         "0.963", error.note, "make kmeans", "abc", "a machine", place, [0], 0.022, "2026"
     )
     # AlexNet: of the rates at which it still learns, 0.001 alone; NIN's are not its.
@@ -56,7 +56,7 @@ def test_the_reports_numbers(place):
         "alexnet1 after 4 epochs: accuracy on val 0.150 [0.118, 0.188]; at 0.1: 0.005 [0.001, 0.018], "
         "0.01: 0.250 [0.210, 0.295]; chance 0.005"
     )
-    assert kept.keep(rate, experiment()).hours == 0.075 and rate.made.seeds == (6,)
+    assert save_results.keep(rate, experiment()).hours == 0.075 and rate.made.seeds == (6,)
 
 
 def test_one_rate_or_another_dropout_is_no_best_rate(place):
@@ -64,7 +64,7 @@ def test_one_rate_or_another_dropout_is_no_best_rate(place):
     one = [each for each in whole.outcomes if each.rate == 0.01]
     other = [replace(each, dropout=0.3) for each in whole.outcomes if each.rate != 0.01]
     outcome.write(FILES[1], replace(whole, outcomes=[*one, *other]))
-    assert "alexnet-best-rate" not in ours.measured(experiment())
+    assert "alexnet-best-rate" not in measure_all.measure_all(experiment())
 
 
 def test_the_section(place):
@@ -94,11 +94,11 @@ def test_without_both_it_says_what_makes_them(place):
 def test_what_is_of_other_images_or_broken_is_no_number(place):
     put("mean of others")
     here = experiment()
-    assert not ours.measured(here).keys() & {"kmeans-error", "alexnet-best-rate"} and not here.problems
+    assert not measure_all.measure_all(here).keys() & {"kmeans-error", "alexnet-best-rate"} and not here.problems
     for file, said in zip(FILES, ("make kmeans", "make explore")):
         file.write_text("[]")
         here = experiment()
-        ours.measured(here)
+        measure_all.measure_all(here)
         assert any(said in problem and str(file) in problem for problem in here.problems)
 
 
@@ -107,7 +107,7 @@ def test_both_are_kept_of_a_whole_set_alone(place, monkeypatch):
     records = {"train": 100_000, "val": 10_000, "test": 10_000}
     build = {"source": "x.zip", "seed": 0, "records": records, "lists_sha256": {}}
     Path("data/lmdb/build.json").write_text(json.dumps(build))
-    assert kept.main([]) is None
+    assert save_results.main([]) is None
     numbers = json.loads(Path("results/measured.json").read_text())
     assert numbers["kmeans-error"]["seeds"] == [0] and numbers["alexnet-best-rate"]["value"] == "0.001"
     assert kmeans.read(Path("results/kmeans.json")) == kmeans.read(FILES[0])
@@ -119,4 +119,4 @@ def test_both_are_kept_of_a_whole_set_alone(place, monkeypatch):
     Path("data/lmdb/build.json").write_text(json.dumps({**build, "records": {**records, "train": 8000}}))
     put(place)
     Path("results/explore.json").unlink()
-    assert "8000 train images, not the 100000" in kept.main([]) and not Path("results/explore.json").exists()
+    assert "8000 train images, not the 100000" in save_results.main([]) and not Path("results/explore.json").exists()

@@ -16,7 +16,7 @@ from bench.results import write_csv
 from ensemble.scoring import gap, view_gain
 from harness import measurements
 from harness.errors import UserError
-from report import compared, full_runs, kept, results_files
+from report import compared, full_runs, results_files, save_results
 from report.experiment import open_experiment
 from report.sections import views
 from tests.conformance import gpu as conformance_gpu
@@ -66,7 +66,7 @@ def results() -> set[str]:
 
 
 def test_full_runs_are_kept(place, capsys):
-    assert kept.main([]) is None
+    assert save_results.main([]) is None
     assert {"measured.json", "gap_nin1.json", "views_nin1.json"} <= results()
     assert Path("results/gap_nin1.json").read_bytes() == Path("runs/gap_nin1.json").read_bytes()
     out = capsys.readouterr()
@@ -84,11 +84,11 @@ def test_full_runs_are_kept(place, capsys):
 )  # fmt: skip
 def test_a_part_of_the_images_is_refused_for_every_file(place, capsys, records, classes, said):
     build(records, classes)
-    assert said in kept.main(["--allow", "short changes"])
+    assert said in save_results.main(["--allow", "short changes"])
     err = capsys.readouterr().err
     for name in ("gap_nin1", "views_nin1"):
         (line,) = (line for line in err.splitlines() if f"runs/{name}.json" in line)
-        assert line.startswith(f"report.kept: runs/{name}.json: not kept: ") and said in line
+        assert line.startswith(f"report.save_results: runs/{name}.json: not kept: ") and said in line
     assert not results()
 
 
@@ -98,19 +98,19 @@ def test_a_short_training_is_refused(place, capsys):
     small_report.write_run(Path("runs/nin1"), "nin1", ((0, 0.01),), 0.6, 290)
     for name in ("gap_nin1", "views_nin1"):
         change(name, iteration=286)
-    assert "runs: nothing of a full run to keep" in kept.main([])
+    assert "runs: nothing of a full run to keep" in save_results.main([])
     err = capsys.readouterr().err
     reason = "not kept: nin1 was trained for 290 of its solver's 1,000 iterations (ALLOW=short keeps it all the same)"
     for path in ("runs/nin1", "runs/gap_nin1.json", "runs/views_nin1.json"):
-        assert f"report.kept: {path}: {reason}" in err
+        assert f"report.save_results: {path}: {reason}" in err
     assert not results()
-    assert kept.main(["--allow", "short"]) is None
+    assert save_results.main(["--allow", "short"]) is None
     assert {"measured.json", "gap_nin1.json", "views_nin1.json"} <= results()
 
 
 def test_a_measurement_of_an_earlier_snapshot_is_refused(place, capsys):
     change("gap_nin1", iteration=286)
-    assert kept.main([]) is None and "gap_nin1.json" not in results() and "views_nin1.json" in results()
+    assert save_results.main([]) is None and "gap_nin1.json" not in results() and "views_nin1.json" in results()
     assert "runs/gap_nin1.json: not kept: nin1 was measured after 286 of its solver's 1,000" in capsys.readouterr().err
 
 
@@ -120,14 +120,14 @@ def test_a_measurement_of_an_earlier_snapshot_is_refused(place, capsys):
 ])  # fmt: skip
 def test_code_that_no_commit_holds_is_refused(place, capsys, commit, said):
     change("gap_nin1", commit=commit)
-    assert kept.main([]) is None and "gap_nin1.json" not in results()
+    assert save_results.main([]) is None and "gap_nin1.json" not in results()
     assert f"runs/gap_nin1.json: not kept: {said} (ALLOW=changes keeps it all the same)" in capsys.readouterr().err
     path = Path("runs/nin1/journal.jsonl")
     path.write_text(path.read_text().replace('"0123456789"', json.dumps(commit)))
     for each in results():
         Path("results", each).unlink()
-    assert "nothing of a full run" in kept.main([]) and not results()
-    assert kept.main(["--allow", "changes"]) is None and "gap_nin1.json" in results()
+    assert "nothing of a full run" in save_results.main([]) and not results()
+    assert save_results.main(["--allow", "changes"]) is None and "gap_nin1.json" in results()
 
 
 @pytest.mark.parametrize(
@@ -135,13 +135,13 @@ def test_code_that_no_commit_holds_is_refused(place, capsys, commit, said):
 )
 def test_what_is_broken_is_refused(place, capsys, text, said):
     Path("runs/views_nin1.json").write_text(text)
-    assert kept.main([]) is None and "views_nin1.json" not in results()
+    assert save_results.main([]) is None and "views_nin1.json" not in results()
     assert said in capsys.readouterr().err
 
 
 def test_a_run_that_is_not_here_is_refused(place, capsys):
     change("gap_nin1", model="nin2")
-    assert kept.main([]) is None
+    assert save_results.main([]) is None
     assert "runs/gap_nin1.json: not kept: runs has no training of nin2" in capsys.readouterr().err
 
 
@@ -149,16 +149,16 @@ def test_a_longer_one_stays(place, capsys):
     Path("results").mkdir()
     longer = {**json.loads(Path("runs/gap_nin1.json").read_text()), "iteration": 2000}
     Path("results/gap_nin1.json").write_text(json.dumps(longer))
-    assert kept.main([]) is None
+    assert save_results.main([]) is None
     assert json.loads(Path("results/gap_nin1.json").read_text()) == longer
     assert "results/gap_nin1.json is of a longer training, and stays" in capsys.readouterr().err
-    assert kept.main(["--replace"]) is None
+    assert save_results.main(["--replace"]) is None
     assert json.loads(Path("results/gap_nin1.json").read_text())["iteration"] == 1000
 
 
 def test_words_of_allow(place, capsys):
     with pytest.raises(SystemExit):
-        kept.main(["--allow", "shrot"])
+        save_results.main(["--allow", "shrot"])
     assert "ALLOW=shrot: shrot is none of short, changes" in capsys.readouterr().err
 
 
@@ -182,20 +182,20 @@ def bench_file(name: str = "bench_cpu.json", without: str = "", images: int = 10
 def test_a_part_of_a_benchmark_is_refused(place, capsys, wrong, said):
     bench_file(**wrong)
     Path("runs/bench/bench_gpu.part.json").write_text("{}")
-    assert kept.main([]) is None and "bench_cpu.json" not in results()
+    assert save_results.main([]) is None and "bench_cpu.json" not in results()
     assert f"runs/bench/bench_cpu.json: not kept: {said}" in (err := capsys.readouterr().err).replace(
         "measured by the code of commit abc with changes ", "") and "part.json" not in err  # fmt: skip
     bench_file()
-    assert kept.main([]) is None and "bench_cpu.json" in results()
+    assert save_results.main([]) is None and "bench_cpu.json" in results()
 
 
 def test_the_benchmark_of_another_machine_stays(place, capsys):
     Path("results").mkdir()
     Path("results/bench_cpu.json").write_text('{"machine": "another", "rows": [{}]}')
     bench_file()
-    assert kept.main([]) is None
+    assert save_results.main([]) is None
     assert "results/bench_cpu.json is of another machine, another, and stays" in capsys.readouterr().err
-    assert kept.main(["--replace"]) is None
+    assert save_results.main(["--replace"]) is None
     assert json.loads(Path("results/bench_cpu.json").read_text())["machine"] == "this"
 
 
@@ -205,7 +205,7 @@ def test_rows_as_csv_are_kept_with_their_picture(place):
         write_csv(Path("runs/bench/two_workers.csv"), {"command": "x: y"}, ["iteration", "one"], [[0, 5.25]])
     Path("runs/bench/two_workers.png").write_bytes(b"a picture")
     Path("runs/bench/old.csv").write_text("iteration,one\n0,5.25\n")
-    assert kept.main([]) is None
+    assert save_results.main([]) is None
     assert {"two_workers.csv", "two_workers.png"} <= results() and "old.csv" not in results()
     assert Path("results/two_workers.csv").read_text().splitlines()[-2:] == ["iteration,one", "0,5.25"]
 
@@ -231,7 +231,7 @@ def test_no_command_writes_into_results(place, monkeypatch, capsys, command, wor
 def test_every_writer_of_the_repository_is_known():
     """No other program names a file of results/ as its default."""
     listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    strangers = {"report/kept.py", "reproduce/steps.py"}  # make results, and the step that runs it
+    strangers = {"report/save_results.py", "reproduce/steps.py"}  # make results, and the step that runs it
     for name in listed.split():
         if not name.startswith("tests/") and name not in strangers:
             text = (ROOT / name).read_text()
@@ -275,7 +275,7 @@ def test_a_measurement_in_a_link_to_results_is_refused(place):
 def test_make_hands_the_words_on():
     words = ["make", "-n", "results", "ALLOW=short changes", "RUNS=there", "REPLACE=1", "-o", "setup"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
-    assert '-m report.kept --runs "there" --replace --allow "short changes"' in done.stdout, shlex.join(words)
+    assert '-m report.save_results --runs "there" --replace --allow "short changes"' in done.stdout, shlex.join(words)
 
 
 def test_the_reason_names_what_is_not_known(place):

@@ -9,7 +9,7 @@ import pytest
 
 from data_prep import build_lmdb, sample
 from harness import intervals
-from report import about, chance, full_runs, ours, paper, table
+from report import about, chance, full_runs, measure_all, paper, table
 from report.experiment import Model, open_experiment
 from report.page import page
 from report.sections import numbers
@@ -97,12 +97,12 @@ def test_tests_on_other_val_images_are_not_mixed(place):
     assert [found.tested(model) for model in found.models] == [400, 100]
     said = header()
     assert "best single model, alexnet1" in said and "100 of 400 val images" in said
-    best = ours.measured(found)["best-single"]
+    best = measure_all.measure_all(found)["best-single"]
     assert best.note.startswith("alexnet1") and best.images == 400
     text = page(found, progress=lambda sections, **_: sections)
     assert "tested on different val images, so their values cannot be compared" in " ".join(text.split())
     net("alexnet1", batch=100)
-    best = ours.measured(experiment())["best-single"]
+    best = measure_all.measure_all(experiment())["best-single"]
     assert best.note.startswith("nin1") and best.note.endswith("on 100 of the 400 val images") and best.images == 100
     # A test of more images than val has sees no more of them.
     net("alexnet1", batch=900)
@@ -138,7 +138,7 @@ def test_both_tiles_are_of_the_same_images(whole, tmp_path, monkeypatch):
     assert "of 400 val images, which chose it" in first and "of 400 val images, which chose it" in second
     assert ensemble >= single, "chosen on these images, the best combination is no worse than one of them"
     # The judge's numbers come from val in halves then.
-    found = ours.measured(experiment())
+    found = measure_all.measure_all(experiment())
     accuracy, error = found["single-test-accuracy"], found["single-test-error"]
     assert (
         "nin1: val in halves" in accuracy.note
@@ -157,7 +157,7 @@ def test_results_are_counted_and_neither_constants_nor_the_judges(whole, monkeyp
     counted = {number.name for number in paper.numbers() if number.counts}
     assert values["possible"] == len(counted) == 15 and values["judged"] == 7
     assert not counted & {"momentum", "classes", "models-trained", "drop-factor", "ensemble-members", "leaderboard"}
-    assert values["measured"] == len(counted & ours.measured(experiment()).keys())
+    assert values["measured"] == len(counted & measure_all.measure_all(experiment()).keys())
     nothing = numbers.build(open_experiment(Path("nowhere"), Path("nowhere")))
     assert nothing["measured"] == 0 < sum(bool(here) for *_, rows in nothing["groups"] for _, here, _ in rows)
 

@@ -13,7 +13,7 @@ import pytest
 
 from first_pass import kmeans, outcome
 from harness.errors import UserError
-from report import full_runs, kept, ours, paper, table, trainings
+from report import full_runs, measure_all, paper, save_results, table, trainings
 from report.experiment import open_experiment
 from tests.report import small_report
 
@@ -33,7 +33,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def measured(place):
-    return ours.measured(open_experiment(Path("runs"), Path("data/lmdb")))
+    return measure_all.measure_all(open_experiment(Path("runs"), Path("data/lmdb")))
 
 
 def count_as_whole(monkeypatch):
@@ -45,10 +45,10 @@ def count_as_whole(monkeypatch):
 def test_every_number_is_of_a_kind_and_measured_or_known_not_to_be():
     numbers = paper.numbers()
     assert len(numbers) > 50 and {number.kind for number in numbers} == set(paper.KINDS)
-    ours.measured(open_experiment(Path("nowhere"), Path("nowhere")))  # registers the measures
+    measure_all.measure_all(open_experiment(Path("nowhere"), Path("nowhere")))  # registers the measures
     elsewhere = {number.name for number in numbers if number.kind == "elsewhere"}
-    assert {number.name for number in numbers} == ours.MEASURES.keys() | UNMEASURED | elsewhere
-    assert not ours.MEASURES.keys() & (UNMEASURED | elsewhere)
+    assert {number.name for number in numbers} == measure_all.MEASURES.keys() | UNMEASURED | elsewhere
+    assert not measure_all.MEASURES.keys() & (UNMEASURED | elsewhere)
 
 
 def test_curves_of_the_report():
@@ -97,7 +97,7 @@ def test_what_stands_beside_the_reports_models_counts_for_none_of_its_numbers(pl
     log.write_text(re.sub(r"(accuracy = )\S+", r"\g<1>0.9", log.read_text()))
     experiment = open_experiment(Path("runs"), Path("data/lmdb"))
     assert "nin1_prelu" in [model.name for model in experiment.models] and "nin1_prelu" in experiment.scored
-    assert ours.measured(experiment) == measured
+    assert measure_all.measure_all(experiment) == measured
 
 
 @pytest.mark.parametrize(
@@ -142,24 +142,24 @@ def test_what_was_not_done_has_no_number(measured):
     # Two NIN are no three.
     assert measured.keys().isdisjoint({"ensemble-accuracy", "ensemble-error"})
     assert (
-        ours.measured(open_experiment(Path("nowhere"), Path("nowhere"), Path("nowhere")))
+        measure_all.measure_all(open_experiment(Path("nowhere"), Path("nowhere"), Path("nowhere")))
         .keys()
         .isdisjoint({"hours", "models-trained", "best-single", "best-ensemble", "deviation-correlation"})
     )
 
 
 def test_a_part_of_the_data_is_not_kept(place, tmp_path):
-    said = kept.main(["--out", str(tmp_path / "measured.json")])
+    said = save_results.main(["--out", str(tmp_path / "measured.json")])
     assert "400 train images, not the 100000" in said and not (tmp_path / "measured.json").exists()
 
 
 def test_kept_numbers_say_what_stands_behind_them(place, tmp_path, monkeypatch, capsys):
     count_as_whole(monkeypatch)
     out = tmp_path / "measured.json"
-    first = kept.Kept("0.5", "by hand", "make x", None, None, None, [], 0.0, None)
+    first = save_results.SavedNumber("0.5", "by hand", "make x", None, None, None, [], 0.0, None)
     out.write_text(json.dumps({"gpu-memory": vars(first), "best-single": vars(first)}))
-    assert kept.main(["--out", str(out)]) is None
-    found = kept.read(out)
+    assert save_results.main(["--out", str(out)]) is None
+    found = save_results.read(out)
     assert found["gpu-memory"] == first, "what is not measured again stays"
     best = found["best-single"]
     assert best.value.startswith("0.5") and best.note == "nin1 after 49 epochs"
@@ -178,25 +178,27 @@ def test_kept_numbers_say_what_stands_behind_them(place, tmp_path, monkeypatch, 
 def test_a_shorter_training_does_not_replace_a_longer_one(place, tmp_path, monkeypatch, capsys):
     count_as_whole(monkeypatch)
     out = tmp_path / "measured.json"
-    longer = kept.Kept("0.9", "elsewhere", "make x", None, None, None, [], 9.0, None, "bf16", 1000.0)
+    longer = save_results.SavedNumber("0.9", "elsewhere", "make x", None, None, None, [], 9.0, None, "bf16", 1000.0)
     out.write_text(json.dumps({"best-single": vars(longer)}))
-    assert kept.main(["--out", str(out)]) is None
-    assert kept.read(out)["best-single"] == longer
+    assert save_results.main(["--out", str(out)]) is None
+    assert save_results.read(out)["best-single"] == longer
     assert "best-single: 0.5" in (said := capsys.readouterr().out) and "0.9 of 1000 epochs stays (--replace)" in said
-    assert kept.main(["--out", str(out), "--replace"]) is None
-    best = kept.read(out)["best-single"]
+    assert save_results.main(["--out", str(out), "--replace"]) is None
+    best = save_results.read(out)["best-single"]
     assert best.value.startswith("0.5") and best.precision == "fp32" and best.epochs == 49.5
 
 
 def test_of_single_models_the_best_is_kept_however_long_it_trained(place, tmp_path, monkeypatch):
     count_as_whole(monkeypatch)
     out = tmp_path / "measured.json"
-    other = kept.Kept("0.318", "alexnet1", "make train-alexnet1", None, None, None, [], 9.0, None, "fp32", 1000.0)
+    other = save_results.SavedNumber(
+        "0.318", "alexnet1", "make train-alexnet1", None, None, None, [], 9.0, None, "fp32", 1000.0
+    )
     better = replace(other, value="0.999", epochs=1.0)
     for old, stays in ((other, False), (better, True)):
         out.write_text(json.dumps({"best-single": vars(old)}))
-        assert kept.main(["--out", str(out)]) is None
-        assert (kept.read(out)["best-single"] == old) == stays
+        assert save_results.main(["--out", str(out)]) is None
+        assert (save_results.read(out)["best-single"] == old) == stays
 
 
 def test_models_of_other_images_are_left_out(place, tmp_path, monkeypatch, capsys):
@@ -205,11 +207,11 @@ def test_models_of_other_images_are_left_out(place, tmp_path, monkeypatch, capsy
     count_as_whole(monkeypatch)
     path = Path("runs/nin1/journal.jsonl")
     path.write_text(re.sub('"data": "mean [0-9a-f]+"', '"data": "mean 17"', path.read_text()))
-    assert kept.main(["--out", "measured.json"]) is None
+    assert save_results.main(["--out", "measured.json"]) is None
     said = capsys.readouterr().err
     assert "runs/nin1: not kept: nin1 was trained on other images than those of data/lmdb" in said
-    assert "best-ensemble: not kept: " in said and "best-ensemble" not in kept.read(Path("measured.json"))
-    assert kept.read(Path("measured.json"))["best-single"].note.startswith("nin2")
+    assert "best-ensemble: not kept: " in said and "best-ensemble" not in save_results.read(Path("measured.json"))
+    assert save_results.read(Path("measured.json"))["best-single"].note.startswith("nin2")
     assert "nin1" not in trainings.read(Path(trainings.NAME))
 
 
@@ -218,26 +220,26 @@ def test_runs_elsewhere_are_kept_whole(place, tmp_path, monkeypatch):
     shutil.copytree(place, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
     count_as_whole(monkeypatch)
-    assert kept.main(["--out", "here.json"]) is None
+    assert save_results.main(["--out", "here.json"]) is None
     Path("runs").rename("brought")
-    assert kept.main(["--runs", "brought", "--out", "there.json"]) is None
-    assert kept.read(Path("there.json")) == kept.read(Path("here.json"))
+    assert save_results.main(["--runs", "brought", "--out", "there.json"]) is None
+    assert save_results.read(Path("there.json")) == save_results.read(Path("here.json"))
 
 
 def test_rows_of_other_fits_stay(place, tmp_path, monkeypatch):
     """K-means by clusters and seed, and the first pass that tried for longer."""
     count_as_whole(monkeypatch)
     out, fits, tries = tmp_path / "measured.json", tmp_path / "kmeans.json", tmp_path / "explore.json"
-    assert kept.main(["--out", str(out)]) is None
+    assert save_results.main(["--out", str(out)]) is None
     rows, found = kmeans.read(fits), outcome.load(tries)
     other = replace(rows[0], clusters=77, seed=5)
     kmeans.write(fits, [other, rows[0]])
     longer = replace(found, outcomes=[replace(one, epochs=one.epochs + 1) for one in found.outcomes])
     outcome.write(tries, longer)
-    assert kept.main(["--out", str(out)]) is None
+    assert save_results.main(["--out", str(out)]) is None
     assert kmeans.read(fits) == sorted([*rows, other], key=lambda row: (row.clusters, row.seed))
     assert outcome.load(tries) == longer
-    assert kept.main(["--out", str(out), "--replace"]) is None
+    assert save_results.main(["--out", str(out), "--replace"]) is None
     assert outcome.load(tries) == found
 
 
@@ -245,7 +247,7 @@ def test_trainings_gather(place, tmp_path, monkeypatch):
     """Those of other folders stay, with their curves, and of one model the longer."""
     count_as_whole(monkeypatch)
     out, path = tmp_path / "measured.json", tmp_path / trainings.NAME
-    assert kept.main(["--out", str(out)]) is None
+    assert save_results.main(["--out", str(out)]) is None
     first = trainings.read(path)
     assert list(first) == ["alexnet1", "nin1", "nin2"]
     nin1 = first["nin1"]
@@ -254,11 +256,11 @@ def test_trainings_gather(place, tmp_path, monkeypatch):
     elsewhere = replace(nin1, name="nin3", accuracy=[(0.0, 0.005), (90.0, 0.987)])
     longer, shorter = replace(nin1, epochs=50.0), replace(first["nin2"], epochs=1.0)
     trainings.write(path, {each.name: each for each in (elsewhere, longer, shorter)})
-    assert kept.main(["--out", str(out)]) is None
+    assert save_results.main(["--out", str(out)]) is None
     merged = trainings.read(path)
     assert merged == {**first, "nin1": longer, "nin3": elsewhere}
     assert "nin3 0.987" in (tmp_path / "curves.svg").read_text()
-    assert kept.main(["--out", str(out), "--replace"]) is None
+    assert save_results.main(["--out", str(out), "--replace"]) is None
     assert trainings.read(path) == {**first, "nin3": elsewhere}
 
 
@@ -267,21 +269,23 @@ def test_broken_trainings_are_told_and_stay(place, tmp_path, monkeypatch, text):
     count_as_whole(monkeypatch)
     path = tmp_path / trainings.NAME
     path.write_text(text)
-    assert "trainings.json: not what `make results` writes" in kept.main(["--out", str(tmp_path / "measured.json")])
+    assert "trainings.json: not what `make results` writes" in save_results.main(
+        ["--out", str(tmp_path / "measured.json")]
+    )
     assert path.read_text() == text
 
 
 def test_a_cost_is_by_a_price_that_was_given(place, tmp_path, monkeypatch, capsys):
     count_as_whole(monkeypatch)
     out = tmp_path / "measured.json"
-    assert kept.main(["--out", str(out)]) is None and "cost" not in kept.read(out)
-    assert kept.main(["--out", str(out), "--price", "2.5"]) is None
-    found = kept.read(out)["cost"]
+    assert save_results.main(["--out", str(out)]) is None and "cost" not in save_results.read(out)
+    assert save_results.main(["--out", str(out), "--price", "2.5"]) is None
+    found = save_results.read(out)["cost"]
     assert float(found.value) == pytest.approx(found.hours * 2.5, abs=0.01)
     assert found.note.endswith("hours at 2.5 dollars an hour, a price that was given")
     for price in ("-1", "nan", "much"):
         with pytest.raises(SystemExit):
-            kept.main(["--price", price])
+            save_results.main(["--price", price])
         assert f"PRICE={price}: give dollars an hour" in capsys.readouterr().err
 
 
@@ -293,7 +297,7 @@ def test_a_rehearsal_is_not_kept(place, tmp_path, monkeypatch):
     path.write_text(
         path.read_text().replace('"# nin2', "\"# A rehearsal: every length is the report's times 0.1.\\n# nin2")
     )
-    assert kept.main(["--out", "measured.json"]).endswith(
+    assert save_results.main(["--out", "measured.json"]).endswith(
         "runs: nin2 were rehearsed at a part of their length; not kept"
     )
     assert not Path("measured.json").exists()
@@ -313,15 +317,15 @@ def test_gpus_precision_and_memory(place, tmp_path, monkeypatch):
     about = {"time": "2026-01-01T00:00:00+00:00", "commit": "abc", "machine": "a GPU"}
     Path("results/bench_gpu.json").write_text(json.dumps({**about, "rows": rows}))
     experiment = open_experiment(Path("runs"), Path("data/lmdb"))
-    found = ours.measured(experiment)
+    found = measure_all.measure_all(experiment)
     assert found["alexnet-gpus"].value == "0, 0 and 2, 0"
     assert found["alexnet-gpus"].note == "alexnet1, nin1, nin2; 0: on the CPU"
     assert found["gpu-memory"].value == "419, 1049"
-    memory = kept.keep(found["gpu-memory"], experiment)
+    memory = save_results.keep(found["gpu-memory"], experiment)
     assert (memory.command, memory.commit, memory.machine) == ("make bench-gpu", "abc", "a GPU")
-    assert kept.keep(found["best-single"], experiment).precision == "bf16, then fp32"
+    assert save_results.keep(found["best-single"], experiment).precision == "bf16, then fp32"
     Path("results/bench_gpu.json").write_text("[]")
-    assert "gpu-memory" not in ours.measured(experiment)
+    assert "gpu-memory" not in measure_all.measure_all(experiment)
 
 
 @pytest.mark.parametrize(
@@ -331,12 +335,12 @@ def test_gpus_precision_and_memory(place, tmp_path, monkeypatch):
 def test_kept_numbers_that_are_broken(tmp_path, text, said):
     (tmp_path / "measured.json").write_text(text)
     with pytest.raises(UserError, match=said):
-        kept.read(tmp_path / "measured.json")
+        save_results.read(tmp_path / "measured.json")
 
 
 def test_readme_has_the_table_that_the_command_writes(tmp_path):
     readme = (ROOT / "README.md").read_text()
-    assert table.with_table(readme, kept.read(ROOT / kept.FILE)) == readme, "make report-table"
+    assert table.with_table(readme, save_results.read(ROOT / save_results.FILE)) == readme, "make report-table"
     copy = tmp_path / "README.md"
     copy.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
     done = subprocess.run([sys.executable, "-m", "report.table", str(copy)], cwd=ROOT, capture_output=True, text=True)

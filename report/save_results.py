@@ -1,14 +1,19 @@
-"""Our numbers that are kept: results/measured.json, which is committed and outlives runs/.
+"""Save our numbers to results/measured.json, which is committed and outlives runs/.
 
-    python -m report.kept [--out results/measured.json] [--replace] [--price 0.5]        (make results)
+    python -m report.save_results [--out results/measured.json] [--replace] [--price 0.5]        (make results)
 
-measures what runs/ holds and puts it into the file: numbers that are measured again are replaced, all others
-stay. Nothing else writes into results/. What is no full run is refused, with the reason, file by file: of a part of
-Tiny ImageNet or of drawings, of other images than those of data/lmdb, stopped before its solver's end (--allow short
-keeps it), by code that no commit holds (--allow changes). One of a longer training is not replaced by one of a shorter,
-unless --replace says so; a rehearsal's never get there. Beside the file lie kmeans.json, explore.json, trainings.json
-with curves.svg, and the files of single commands (report/kept_files.py). Each number says its value, of what it is, and
-the command, commit, machine, data, seeds and times behind it.
+measures the contents of runs/ and puts the numbers into the file. Numbers that are measured again are replaced, all
+others stay. Nothing else writes into results/. Anything but a full run is refused, with the reason, file by file:
+
+- a run on a part of Tiny ImageNet, or on drawings;
+- a run on other images than those of data/lmdb;
+- a run stopped before its solver's end (--allow short keeps it);
+- a run by code that no commit holds (--allow changes keeps it).
+
+A number of a longer training is not replaced by one of a shorter training, unless --replace is given. A rehearsal's
+numbers are never kept. Beside the file lie kmeans.json, explore.json, trainings.json with curves.svg, and the files
+of single commands (report/saved_files.py). Each number is stored with a note on its origin. The command, commit,
+machine, data, seeds and times behind it are stored too.
 """
 
 import argparse
@@ -22,18 +27,19 @@ from first_pass import kmeans, outcome
 from harness import commands
 from harness.errors import UserError
 from harness.files import whole_file
-from report import full_runs, kept_files, paper, trainings
+from report import full_runs, paper, saved_files, trainings
 from report.experiment import Experiment, open_experiment
 from report.measure.first_pass import explored, kmeans_rows
-from report.ours import Ours, measured
+from report.measure.registry import MeasuredNumber
+from report.measure_all import measure_all
 
 FILE = Path("results/measured.json")
-BEST = "best-single"  # the best of all models that were ever trained
+BEST = "best-single"  # the number for the best of all models ever trained
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A number that was measured, and what stands behind it."""
+class SavedNumber:
+    """A number that was measured, and its origin."""
 
     value: str
     note: str
@@ -42,19 +48,19 @@ class Kept:
     machine: str | None
     data: str | None
     seeds: list[int]
-    hours: float  # of training or fitting
-    time: str | None  # when the last of it ended
-    precision: str | None = None  # of the arithmetic: fp32, or what was in force one after the other
-    epochs: float | None = None  # of training, all its models together
-    images: int | None = None  # that an accuracy or an error is a share of
+    hours: float  # hours of training or fitting
+    time: str | None  # the end of its last run
+    precision: str | None = None  # precision of the arithmetic: fp32, or several in the order of use
+    epochs: float | None = None  # epochs of training, all its models together
+    images: int | None = None  # number of images behind an accuracy or an error
 
 
-def read(path: Path) -> dict[str, Kept]:
-    """By name in the report's order; empty without a file. UserError for one that is broken."""
+def read(path: Path) -> dict[str, SavedNumber]:
+    """Read the numbers by name in the report's order; empty without a file. UserError for a broken file."""
     if not path.is_file():
         return {}
     try:
-        found = {name: Kept(**fields) for name, fields in json.loads(path.read_text(encoding="utf-8")).items()}
+        found = {name: SavedNumber(**fields) for name, fields in json.loads(path.read_text(encoding="utf-8")).items()}
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: not what `make results` writes ({error!r}); restore it from git") from error
     known = [number.name for number in paper.numbers()]
@@ -63,18 +69,18 @@ def read(path: Path) -> dict[str, Kept]:
     return {name: found[name] for name in known if name in found}
 
 
-def keep(ours: Ours, experiment: Experiment) -> Kept:
-    """A number with what its runs' journals say, or what it says itself."""
+def keep(ours: MeasuredNumber, experiment: Experiment) -> SavedNumber:
+    """A number with its origin, from its runs' journals or from the number itself."""
     if made := ours.made:
         hours = round(made.seconds / 3600, 3)
         behind = (made.command, made.commit, made.machine, made.data, list(made.seeds), hours, made.time)
-        return Kept(ours.value, ours.note, *behind)
+        return SavedNumber(ours.value, ours.note, *behind)
     models = [model for model in experiment.models if model.name in ours.models]
     runs = [run for model in models for run in model.journal]
     verbs = [f"{verb}-{model.name}" for model in models for verb in ("train", "resume")[: len(model.journal)]]
     precisions = dict.fromkeys(point.run.precision or "fp32" for model in models for point in model.curves.displayed)
     epochs = [model.epoch(model.curves.iteration) for model in models]
-    return Kept(
+    return SavedNumber(
         ours.value,
         ours.note,
         f"make {' '.join(verbs)}",
@@ -90,8 +96,8 @@ def keep(ours: Ours, experiment: Experiment) -> Kept:
     )
 
 
-def _is_less(name: str, new: Kept, old: Kept | None) -> bool:
-    """Whether a number is of a shorter training than the one that is kept, or of a worse model where the best counts."""
+def _is_less(name: str, new: SavedNumber, old: SavedNumber | None) -> bool:
+    """True for a number of a shorter training than the saved one's, or of a worse best model."""
     if old is None:
         return False
     if name == BEST and _models(new) != _models(old):
@@ -99,12 +105,12 @@ def _is_less(name: str, new: Kept, old: Kept | None) -> bool:
     return None not in (new.epochs, old.epochs) and new.epochs < old.epochs
 
 
-def _models(kept: Kept) -> set[str]:
+def _models(kept: SavedNumber) -> set[str]:
     return set(re.findall(r"(?:train|resume)-(\S+)", kept.command))
 
 
 def _one(values) -> str | None:
-    """What the runs say, each thing once; None where no run says it."""
+    """The runs' different values, joined; None if no run has one."""
     said = list(dict.fromkeys(value for value in values if value))
     return "; ".join(said) or None
 
@@ -116,12 +122,12 @@ def _run(options: argparse.Namespace) -> None:
     if rehearsed:
         raise UserError(f"{options.runs}: {', '.join(rehearsed)} were rehearsed at a part of their length; not kept")
     for problem in experiment.problems:
-        print(f"report.kept: {problem}", file=sys.stderr)
+        print(f"report.save_results: {problem}", file=sys.stderr)
     of_data = full_runs.standing(full_runs.of_data(experiment), options.allow)
     numbers = [] if of_data else _keep_numbers(experiment, options)
     files = []
-    for one in kept_files.candidates(experiment):
-        reasons = of_data if of_data and one.of_images else kept_files.keep(one, options.out.parent, **_rules(options))
+    for one in saved_files.candidates(experiment):
+        reasons = of_data if of_data and one.of_images else saved_files.keep(one, options.out.parent, **_rules(options))
         if reasons:
             _refuse(one.path, reasons)
         else:
@@ -140,11 +146,11 @@ def _rules(options: argparse.Namespace) -> dict:
 
 
 def _refuse(path: Path, reasons: list[full_runs.Reason]) -> None:
-    print(f"report.kept: {path}: not kept: {'; '.join(map(str, reasons))}", file=sys.stderr)
+    print(f"report.save_results: {path}: not kept: {'; '.join(map(str, reasons))}", file=sys.stderr)
 
 
 def _of_full_runs(experiment: Experiment, allowed: list[str]) -> Experiment:
-    """The experiment with its full runs alone; says why of each of the others."""
+    """The experiment with its full runs alone; prints a reason for each of the others."""
     whole = []
     for model in experiment.models:
         if reasons := full_runs.standing(full_runs.of_training(model, experiment, model.reached), allowed):
@@ -155,14 +161,14 @@ def _of_full_runs(experiment: Experiment, allowed: list[str]) -> Experiment:
 
 
 def _keep_numbers(experiment: Experiment, options: argparse.Namespace) -> list[str]:
-    """Measure what the full runs give, and keep it; the names of the numbers kept."""
+    """Measure the numbers of the full runs and keep them; returns the names of those measured."""
     trained = {model.name for model in experiment.models}
     experiment = _of_full_runs(experiment, options.allow)
     whole = {model.name for model in experiment.models}
-    # The others are read from files that are committed, or from the data itself.
+    # The other kinds are read from committed files, or from the data itself.
     results = {number.name for number in paper.numbers() if number.kind == "result"}
     before = read(options.out)
-    found = {name: ours for name, ours in measured(experiment).items() if name in results}
+    found = {name: ours for name, ours in measure_all(experiment).items() if name in results}
     after = {}
     for name, ours in found.items():
         reasons = full_runs.standing(full_runs.of_commits([ours.made.commit]) if ours.made else [], options.allow)
@@ -170,7 +176,7 @@ def _keep_numbers(experiment: Experiment, options: argparse.Namespace) -> list[s
             said = "was refused above" if set(others) <= trained else "has no training here"
             reasons.append(full_runs.Reason(f"{', '.join(others)} {said}"))
         if reasons:
-            print(f"report.kept: {name}: not kept: {'; '.join(map(str, reasons))}", file=sys.stderr)
+            print(f"report.save_results: {name}: not kept: {'; '.join(map(str, reasons))}", file=sys.stderr)
         else:
             after[name] = keep(ours, experiment)
     if not after:
@@ -194,13 +200,13 @@ def _keep_numbers(experiment: Experiment, options: argparse.Namespace) -> list[s
     return list(found)
 
 
-def _told(kept: Kept) -> str:
+def _told(kept: SavedNumber) -> str:
     epochs = "" if kept.epochs is None else f" of {kept.epochs:g} epochs"
     return f"{kept.value}{epochs}"
 
 
 def allow(text: str) -> list[str]:
-    """The words of ALLOW=."""
+    """Parse the words of ALLOW=."""
     words = text.replace(",", " ").split()
     if wrong := [word for word in words if word not in full_runs.ALLOWED]:
         raise argparse.ArgumentTypeError(f"ALLOW={text}: {wrong[0]} is none of {', '.join(full_runs.ALLOWED)}")
@@ -208,7 +214,7 @@ def allow(text: str) -> list[str]:
 
 
 def price(text: str) -> float | None:
-    """Dollars an hour, as an option gives them."""
+    """Parse dollars an hour from an option."""
     try:
         dollars = float(text) if text else None
     except ValueError:
@@ -219,7 +225,7 @@ def price(text: str) -> float | None:
 
 
 def _keep_kmeans(experiment: Experiment, out: Path, allowed: list[str]) -> None:
-    """The rows of this run; those of other clusters and seeds stay."""
+    """Save the rows of this run; those of other clusters and seeds stay."""
     rows = kmeans_rows(experiment)
     refused = {row.commit: full_runs.standing(full_runs.of_commits([row.commit]), allowed) for row in rows}
     for reasons in filter(None, refused.values()):
@@ -230,7 +236,7 @@ def _keep_kmeans(experiment: Experiment, out: Path, allowed: list[str]) -> None:
 
 
 def _keep_exploration(experiment: Experiment, out: Path, allowed: list[str], replace: bool) -> None:
-    """The first pass, unless the one that is kept tried more or for longer."""
+    """Save the first pass, unless the saved one tried more or for longer."""
     found = explored(experiment)
     if found is None:
         return
@@ -248,7 +254,7 @@ def _epochs(found: outcome.Exploration) -> int:
 
 
 def _keep_trainings(experiment: Experiment, out: Path, allowed: list[str], replace: bool) -> None:
-    """The curves of every model that was tested, and the picture of all that are kept beside the report's points."""
+    """Save the curves of every tested model, and draw all saved curves beside the report's points."""
     tested = [model for model in experiment.models if model.curves.series("accuracy") and model.epoch(1)]
     tries = trainings.of_tries(experiment.runs / "explore") if full_runs.SHORT in allowed else []
     new = [*map(trainings.of, tested), *tries]
@@ -261,7 +267,7 @@ def _keep_trainings(experiment: Experiment, out: Path, allowed: list[str], repla
         from report.figure import standalone
         from report.plots.training import beside_the_report
     except ModuleNotFoundError as error:
-        print(f"report.kept: {picture} is not drawn, {error.name} is not installed", file=sys.stderr)
+        print(f"report.save_results: {picture} is not drawn, {error.name} is not installed", file=sys.stderr)
         return
     with whole_file(picture) as file:
         curves = {name: training.accuracy for name, training in merged.items()}
@@ -270,7 +276,7 @@ def _keep_trainings(experiment: Experiment, out: Path, allowed: list[str], repla
 
 def main(arguments: list[str] | None = None) -> str | None:
     """Run the command; what it returns is the error to print, None if all went well."""
-    parser = argparse.ArgumentParser("python -m report.kept", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser("python -m report.save_results", description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="default: %(default)s")
     parser.add_argument("--data", type=Path, default=Path("data/lmdb"), help="default: %(default)s")
     parser.add_argument("--out", type=Path, default=FILE, help="default: %(default)s")
@@ -282,7 +288,7 @@ def main(arguments: list[str] | None = None) -> str | None:
     try:
         _run(options)
     except (UserError, OSError) as error:
-        return f"report.kept: {error}"
+        return f"report.save_results: {error}"
     return None
 
 

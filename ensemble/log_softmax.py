@@ -1,15 +1,15 @@
-"""Scores as logarithms, where a method multiplies what it would otherwise lose to rounding."""
+"""Log-softmax and softmax: methods multiply scores as logarithms, which lose less to rounding."""
 
 from __future__ import annotations
 
 import numpy as np
 
-#: float32 rounds smaller shares of a Softmax to 0, which says "never"; no model knows that.
+#: The floor of a share. float32 rounds small shares of a Softmax to 0, which means "never"; no model knows that.
 LEAST = 1e-12
 
 
 def log_scores(scores: np.ndarray) -> np.ndarray:
-    """log of each row's shares, none below `LEAST`: (N, C), not negative -> float64 (N, C).
+    """The logarithm of each row's shares, none below `LEAST`: (N, C), not negative -> float64 (N, C).
 
     A row is divided by its sum first, so that weighted sums of the models' scores are shares again.
     """
@@ -20,7 +20,7 @@ def log_scores(scores: np.ndarray) -> np.ndarray:
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Rows to shares that sum to 1: (N, C) -> (N, C)."""
+    """Turn rows into shares that sum to 1: (N, C) -> (N, C)."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     powers /= powers.sum(axis=1, keepdims=True)
     return powers

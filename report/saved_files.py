@@ -1,4 +1,4 @@
-"""The measurements of single commands that results/ keeps as they are: gap, views, compared, methods, benchmarks."""
+"""Measurements of single commands that results/ keeps unchanged: gap, views, compared, methods, benchmarks."""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -19,14 +19,16 @@ class Candidate:
     """A file in runs/ that could be kept."""
 
     path: Path
-    target: str  # its name in results/
+    target: str  # the file's name in results/
     reasons: Callable[[Path], list[Reason]]
-    length: Callable[[Path], float] = lambda _: 0.0  # a shorter one does not replace a longer one
-    of_images: bool = True  # False: it measures this code, not Tiny ImageNet
+    length: Callable[[Path], float] = lambda _: (
+        0.0
+    )  # a file of a shorter training does not replace one of a longer training
+    of_images: bool = True  # False for a file that measures this code, not Tiny ImageNet
 
 
 def candidates(experiment: Experiment) -> Iterator[Candidate]:
-    """All of those that are in the runs folder."""
+    """All candidates in the runs folder."""
     runs = experiment.runs
     for path in sorted(runs.glob("gap_*.json")):
         yield Candidate(path, path.name, lambda path: _gap(path, experiment), _iteration)
@@ -41,7 +43,7 @@ def candidates(experiment: Experiment) -> Iterator[Candidate]:
 
 
 def keep(one: Candidate, folder: Path, allowed: Sequence[str], replace: bool) -> list[Reason]:
-    """Put a file into results/ unless there are reasons not to, which are returned."""
+    """Put a file into results/, or return the reasons against it."""
     try:
         target = folder / one.target
         if reasons := full_runs.standing(one.reasons(one.path), allowed):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from report.kinds import kinds, order
-from report.verdicts import Pair, verdicts
+from report.class_order import order, wordnet_groups
+from report.predictions import Pair, predictions
 
 CLASSES = 200
 
@@ -34,7 +34,7 @@ SCORES = scores(
 @pytest.fixture
 def found():
     names = np.array([f"val/images/val_{at}.JPEG" for at in range(len(LABELS))])
-    return verdicts("a model", "val", SCORES, LABELS, names)
+    return predictions("a model", "val", SCORES, LABELS, names)
 
 
 def test_confusion_and_accuracies(found):
@@ -64,7 +64,7 @@ def test_examples(found):
 
 def test_kinds_and_an_order_that_puts_the_confused_together():
     wnids = [f"n{number:08d}" for number in (1443537, 2000000, 2100000, 2499999, 2650000, 4500000, 7579787, 9193705)]
-    assert kinds(wnids) == [("animals", [0, 1, 2, 3]), ("things", [4, 5]), ("food", [6]), ("places", [7])]
+    assert wordnet_groups(wnids) == [("animals", [0, 1, 2, 3]), ("things", [4, 5]), ("food", [6]), ("places", [7])]
     counts = np.zeros((8, 8), dtype=np.int64)
     counts[0, 2] = counts[3, 1] = 9  # 0 with 2, 1 with 3, and the two pairs hardly
     counts[2, 3] = 1

@@ -1,4 +1,4 @@
-"""What a classifier says about the val images: its guesses, where it is right, and which classes it takes for which."""
+"""A classifier's predictions on the val images: guesses, correct images, and the classes it confuses."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +10,7 @@ from ensemble import rule
 
 @dataclass(frozen=True)
 class Pair:
-    """Two classes that are taken for each other; `forth` images of `first` for `second`, `back` the other way."""
+    """Two confused classes: `forth` images of `first` are taken for `second`, and `back` images the other way."""
 
     first: int
     second: int
@@ -19,7 +19,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Verdicts:
+class Predictions:
     """The scores of one model or of a combination over images whose labels are known."""
 
     title: str
@@ -31,35 +31,35 @@ class Verdicts:
 
     @cached_property
     def guesses(self) -> np.ndarray:
-        """The class of the best score: int (N,); the lowest label where several tie."""
+        """The class of the best score, the lowest label if several tie: int (N,)."""
         return self.shares.argmax(axis=1)
 
     @cached_property
     def confusion(self) -> np.ndarray:
-        """Images by class and guess: int (200, 200)."""
+        """The number of images by class and guess: int (200, 200)."""
         counts = np.zeros((rule.CLASSES, rule.CLASSES), dtype=np.int64)
         np.add.at(counts, (self.labels, self.guesses), 1)
         return counts
 
     @cached_property
     def images(self) -> np.ndarray:
-        """Images of each class: int (200,)."""
+        """The number of images of each class: int (200,)."""
         return np.bincount(self.labels, minlength=rule.CLASSES)
 
     @cached_property
     def accuracy(self) -> np.ndarray:
-        """Accuracy of each class: float (200,); nan for a class without an image."""
+        """The accuracy of each class, nan for a class without an image: float (200,)."""
         right = np.bincount(self.labels[self.right], minlength=rule.CLASSES)
         return np.divide(right, self.images, out=np.full(rule.CLASSES, np.nan), where=self.images > 0)
 
     def taken_for(self, label: int) -> tuple[int, int] | None:
-        """(class, images): which other class's name its images get most often; None if none is mistaken."""
+        """The other class that its images get most often, as (class, images); None if none is mistaken."""
         row = self.confusion[label].copy()
         row[label] = 0
         return (int(row.argmax()), int(row.max())) if row.any() else None
 
     def pairs(self, count: int) -> list[Pair]:
-        """The pairs that are confused most, both ways together, the worst first; equals by label."""
+        """The most confused pairs, both ways together, the worst first; equals are ordered by label."""
         both = np.triu(self.confusion + self.confusion.T, 1)
         order = np.argsort(-both, axis=None, kind="stable")[:count]
         places = zip(*np.unravel_index(order, both.shape))
@@ -67,12 +67,12 @@ class Verdicts:
         return [pair for pair in pairs if pair.forth + pair.back]
 
     def mistaken(self, label: int, guess: int, count: int) -> np.ndarray:
-        """Images of a class that are given another, the surest first: indices, at most `count`."""
+        """The images of a class that are given another, the surest first: indices, at most `count`."""
         chosen = np.flatnonzero((self.labels == label) & (self.guesses == guess))
         return chosen[np.argsort(-self.shares[chosen, guess], kind="stable")][:count]
 
     def surest(self, right: bool, count: int) -> np.ndarray:
-        """The surest of the right or of the wrong guesses, no class twice: indices, at most `count`."""
+        """The surest right or wrong guesses, no class twice: indices, at most `count`."""
         sure = self.shares.max(axis=1)
         chosen = np.flatnonzero(self.right == right)
         chosen = chosen[np.argsort(-sure[chosen], kind="stable")]
@@ -80,7 +80,7 @@ class Verdicts:
         return chosen[np.sort(first)][:count]
 
     def closest(self, count: int) -> np.ndarray:
-        """Images whose best two scores are nearest, one of them the true class: indices, at most `count`."""
+        """The images with the closest best two scores, one of them the true class: indices, at most `count`."""
         best = np.argpartition(self.shares, -2, axis=1)[:, -2:]
         margin = np.abs(np.diff(np.take_along_axis(self.shares, best, axis=1), axis=1)[:, 0])
         margin[~(best == self.labels[:, None]).any(axis=1)] = np.inf
@@ -93,8 +93,8 @@ class Verdicts:
         return [(int(label), float(self.shares[image, label])) for label in order]
 
 
-def verdicts(title: str, split: str, scores: np.ndarray, labels: np.ndarray, names: np.ndarray) -> Verdicts:
-    """Of scores (N, 200), of which no row is all zero, or such rows count as equal for every class."""
+def predictions(title: str, split: str, scores: np.ndarray, labels: np.ndarray, names: np.ndarray) -> Predictions:
+    """Make predictions from scores (N, 200); a row of zeros counts as equal scores for every class."""
     total = scores.sum(axis=1, keepdims=True, dtype=np.float64)
     shares = np.divide(scores, total, out=np.full(scores.shape, 1 / rule.CLASSES), where=total > 0)
-    return Verdicts(title, split, shares, labels, names, rule.hits(scores, labels))
+    return Predictions(title, split, shares, labels, names, rule.hits(scores, labels))

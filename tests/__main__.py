@@ -2,7 +2,7 @@
 
     python -m tests [pytest's options]                         (make test)
 
-Pytest's workers would each show where a Ctrl-C has met them. Only pytest itself gets it here, and ends them.
+At a Ctrl-C, each of pytest's workers would print its traceback. Here only pytest itself gets it, and ends them.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""README says what is: its commands, files, words on the screen and errors exist, its tables are the registries'."""
+"""README is true: its commands, files, screen texts and errors exist, and its tables equal the registries."""
 
 import errno
 import os
@@ -24,7 +24,7 @@ def blocks(language: str) -> str:
 
 def test_every_make_target_of_readme_exists():
     targets = set(re.findall(r"(?:^|`)make ([a-z][\w-]*)", README, re.M))
-    mine = {target for target in targets if target.endswith("-mine")}  # of the reader's own solver
+    mine = {target for target in targets if target.endswith("-mine")}  # targets for the reader's own solver
     assert {"demo", "train-nin1", "status", "board"} <= targets and mine
     solvers = [path.stem for path in (ROOT / "solvers").glob("*.prototxt")]
     models = [f"MODELS={' '.join([*solvers, 'mine'])}", "BVLC=x"]
@@ -86,7 +86,7 @@ def test_the_errors_of_readme_are_said_somewhere():
         path for folder in sorted(ROOT.iterdir()) if (folder / "__init__.py").is_file() for path in folder.rglob("*.py")
     )
     sources = [ROOT / "Makefile", *ROOT.glob("*.py"), *ROOT.glob("engine/caffe/**/*.py"), *ours]
-    # As one reads it: literals that stand beside each other are one.
+    # Adjacent string literals count as one text, as Python reads them.
     text = re.sub(r'"\s*\n\s*f?"', "", "\n".join(path.read_text() for path in sources)) + os.strerror(errno.ENOSPC)
     assert [word for word in words if word not in text] == []
 

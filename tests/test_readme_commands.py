@@ -1,4 +1,4 @@
-"""README's commands, line by line in its order, on a set and nets that are tiny; the long ones as make -n."""
+"""README's commands, line by line in its order, on a tiny set and tiny nets; long ones as make -n."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from tests.data_prep.small_tiny_imagenet import files, write_zip
 from tests.test_readme import blocks
 
 ROOT = Path(__file__).parents[1]
-# Made by others, or for hours, or with their own tests.
+# Commands that others here replace, that take hours, or that have their own tests.
 LONG = {"demo", "test", "report", "explore", "reproduce", "reproduce-status", "board", "reference-caffe", "conformance",
         "conformance-gpu"}  # fmt: skip
 LINES = [line.partition("#")[0].strip() for line in blocks("sh").splitlines() if line.strip()]
@@ -26,7 +26,7 @@ PICTURE = "net.png" if shutil.which("dot") else "net.dot"  # as README says: net
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory) -> Path:
-    """A folder with a set of 600 train images, and nin1 small: the demo's, in batches of 5 for 4 iterations."""
+    """A folder with a set of 600 train images, and the demo's small nin1: batches of 5, 4 iterations."""
     folder = tmp_path_factory.mktemp("readme")
     write_zip(folder / "tiny.zip", files())
     table = (ROOT / "demo/variants.toml").read_text().replace("batch_size = 50", "batch_size = 5")

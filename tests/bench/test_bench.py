@@ -1,4 +1,4 @@
-"""The benchmarks of the experiment's own steps run, compare what they should, and say it in a table."""
+"""The benchmarks of the experiment's own steps run, make the intended comparisons and print a table."""
 
 import os
 import shutil
@@ -108,7 +108,7 @@ def test_speed_is_what_the_script_says():
 
 
 def kernels_at(monkeypatch, speeds):
-    """OpenBLAS as one whose kernels have these speeds; "" is its own choice, None what the processor does not run."""
+    """Give OpenBLAS's kernels these speeds; "" is its own choice, None a kernel that the processor cannot run."""
     found = {name: speed and real_blas.Kernels(name or "Prescott", speed) for name, speed in speeds.items()}
     monkeypatch.setattr(real_blas, "_measured", lambda variables: found[variables.get("OPENBLAS_CORETYPE", "")])
     for each in (real_blas.own_choice, real_blas.fastest):
@@ -142,5 +142,5 @@ def test_openblas_own_choice_stays_where_it_is_as_good(monkeypatch, forget_kerne
 def test_kernels_are_measured_on_real_caffes_openblas(forget_kernels):
     own = real_blas._measured({})
     assert own.speed > 1e8 and real_blas._measured({"OPENBLAS_CORETYPE": own.name}).name == own.name
-    # OpenBLAS takes its own choice where it does not know the name.
+    # OpenBLAS takes its own choice if it does not know the name.
     assert real_blas._measured({"OPENBLAS_CORETYPE": "Abacus"}) is None

@@ -1,4 +1,4 @@
-"""The benchmarks' own arithmetic: times out of a log, rows of the table, work of an iteration, records for a GPU."""
+"""The benchmarks' arithmetic: times from a log, table rows, work per iteration, records for a GPU."""
 
 import json
 from datetime import datetime
@@ -27,7 +27,7 @@ def test_times_of_a_log():
 
 
 def test_rows():
-    """Real Caffe at 0.5 s, ours at 0.1 s an iteration of 2 GFLOP, on a machine that multiplies at 40 GFLOP/s."""
+    """An iteration of 2 GFLOP takes real Caffe 0.5 s and ours 0.1 s; the machine does 40 GFLOP/s."""
     racing = [Contestant("real Caffe", "fp32", REAL), Contestant("ours", "fp32", OURS)]
     for contestant, seconds in zip(racing, ([0.5, 0.4, 0.9], [0.1, 0.1, 0.3]), strict=True):
         contestant.seconds, contestant.startup, contestant.peak = seconds, [1.0, 3.0], [5 << 20, 7 << 20]
@@ -49,7 +49,7 @@ def test_the_solver_that_races_is_the_models_own(monkeypatch):
 
 
 def test_work_of_an_iteration(tmp_path):
-    """By hand: a convolution of 5 filters of 3 x 2 x 2 at 4 x 6 places, an inner product of 7 x 120."""
+    """By hand: 5 filters of 3 x 2 x 2 at 4 x 6 places, and 7 x 120 for an inner product."""
     net = tmp_path / "net.prototxt"
     net.write_text("""layer { name: "d" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 5 dim: 7 } } }
       layer { name: "c" type: "Convolution" bottom: "data" top: "c" convolution_param { num_output: 5 kernel_size: 2 } }
@@ -73,7 +73,10 @@ def test_records_for_the_gpu(tmp_path):
 
 
 def test_whole_report():
-    """3 x 100 epochs of 4 s and 2 x 30 of 1.5 s are 21.5 minutes; a precision with one size alone says nothing."""
+    """3 x 100 epochs of 4 s and 2 x 30 of 1.5 s are 21.5 minutes.
+
+    A precision measured for one size alone gives no total.
+    """
     measured = [
         {"work": "train nin1", "precision": "bf16", "epoch s": 4.0},
         {"work": "train alexnet1", "precision": "bf16", "epoch s": 1.5},

@@ -2,9 +2,9 @@
 
     python -m tests.conformance.bvlc_nets CHECKOUT [PART OF A PATH ...]
 
-Every net is run on both engines with the same weights and inputs: deploy nets forward, nets with a loss forward and
-backward. Layers that read data files become Input layers; nothing else is changed. Prints a table; exit
-status 1 if a net does not run or is further apart than the project's bounds (compare.py).
+Both engines run every net with the same weights and inputs. Deploy nets run forward, nets with a loss also backward.
+Layers that read data files become Input layers; nothing else is changed. The output is a table.
+The exit status is 1 if a net does not run or differs by more than the project's bounds (compare.py).
 """
 
 from __future__ import annotations
@@ -30,14 +30,15 @@ READERS = ("Data", "ImageData", "WindowData", "HDF5Data", "DummyData")
 
 @dataclasses.dataclass(frozen=True)
 class Net:
-    """A prototxt of the checkout and what its inputs are.
+    """A prototxt of the checkout and its inputs.
 
     phase: TRAIN where a net has nothing random, else TEST (which has the loss, too).
-    inputs: shapes by blob; labels are whole numbers below `classes`. None: as the Input layer has them, but for
-    the batch.
-    seed: of the inputs. Among the 10^5 pooling windows of an image there may be one whose two largest values differ by
-    less than float32 can tell; rounding then decides which of them gets the gradient, on real Caffe with another
-    BLAS kernel too. The seeds are such that there is none.
+    inputs: shapes by blob; labels are whole numbers below `classes`. With None they are the Input layer's,
+    apart from the batch size.
+    seed: the seed of the inputs. An image has 10^5 pooling windows.
+    In one of them the two largest values may differ by less than float32 resolves.
+    Rounding then decides which of them gets the gradient, on real Caffe with another BLAS kernel too.
+    These seeds give no such window.
     """
 
     path: str

@@ -1,4 +1,4 @@
-"""What other programs read in Caffe's log: one set of regular expressions, the same for every engine.
+"""One set of regular expressions for the lines that other programs read in Caffe's log, used for every engine.
 
 They accept what BVLC's tools/extra/parse_log.py accepts (iteration, `lr =`, `Train net output #`, `Test net
 output #`).

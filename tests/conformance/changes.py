@@ -1,4 +1,4 @@
-"""What happens where a blob is changed between forward and backward, in both engines: docs/differences.md.
+"""The effect of changing a blob between forward and backward, in both engines: docs/differences.md.
 
 python -m tests.conformance.changes     write the page's tables, and recorded/changes.json where real Caffe is here
 """
@@ -24,7 +24,7 @@ RECORDED = HERE / "recorded" / "changes.json"
 # HDF5Output cannot open its file for a net that is made anew; it has no gradient.
 TABLE = [case for case in CASES if case.backward and case.type != "HDF5Output"]
 BEGIN, END = "<!-- changes: made by python -m tests.conformance.changes -->\n", "<!-- /changes -->\n"
-# The bottoms behind the first are labels, or tell what labels mean.
+# The bottoms behind the first are labels, or give labels their meaning.
 LOSSES = {
     "SoftmaxWithLoss": 1, "InfogainLoss": 1, "HingeLoss": 1, "MultinomialLogisticLoss": 1,
     "SigmoidCrossEntropyLoss": 1, "EuclideanLoss": 1, "ContrastiveLoss": 2,
@@ -49,13 +49,16 @@ def record(real: Words) -> None:
 
 
 def is_label(case: str, changed: str) -> bool:
-    """Whether the changed blob is a label of a loss, or tells what labels mean."""
+    """True if the changed blob is a label of a loss, or gives labels their meaning."""
     kind = case.partition("/")[0]
     return kind in LOSSES and changed.startswith("b") and int(changed[1:]) >= LOSSES[kind]
 
 
 def _rows(real: Words, ours: Words, labels: bool) -> tuple[list[str], int, int]:
-    """Lines of a table (labels: all of them; otherwise where the engines differ), and how many are alike of how many."""
+    """The lines of a table, the number of equal gradients and the number of all.
+
+    A table of labels has every line; the other one has only the lines in which the engines differ.
+    """
     cases: dict[tuple, list[str]] = defaultdict(list)
     every: dict[str, list[str]] = defaultdict(list)
     alike = total = 0
@@ -92,7 +95,7 @@ def _name(blob: str) -> str:
 
 
 def tables(real: Words, ours: Words) -> str:
-    """What stands between the page's marks."""
+    """The text between the page's marks."""
     types = sorted({case.type for case in TABLE})
     labels, alike, of_labels = _rows(real, ours, labels=True)
     rest, same, total = _rows(real, ours, labels=False)

@@ -1,9 +1,9 @@
 """How close is close enough.
 
-Measured on the training runs. Real Caffe against itself with four other BLAS kernels (OPENBLAS_CORETYPE): the
-same six digits in every loss and test output, learned weights within 5.5e-7 of the largest. Ours against real
-Caffe: the same six digits everywhere, weights within 7.3e-7. Layer cases: values within 3.0e-7, gradients
-within 2.4e-7. A weight decay that is one per cent off fails eleven tests.
+Measured on the training runs. Real Caffe was compared with itself under four other BLAS kernels (OPENBLAS_CORETYPE).
+Every loss and test output has the same six digits; learned weights are within 5.5e-7 of the largest.
+Ours against real Caffe: the same six digits everywhere, weights within 7.3e-7. Layer cases: values within 3.0e-7,
+gradients within 2.4e-7. A weight decay that is one per cent off fails eleven tests.
 """
 
 from __future__ import annotations
@@ -21,9 +21,7 @@ GRADIENT = 5e-4
 
 
 def differences(ours: Mapping, real: Mapping, relative: float) -> list[str]:
-    """One line for each number (or dict of numbers) by key that differs by more than `relative`, or that one
-    side lacks.
-    """
+    """A line for each key whose number (or dict of numbers) differs by more than `relative` or has no partner."""
     found = []
     for key in sorted({*ours, *real}, key=str):
         if key not in ours or key not in real:

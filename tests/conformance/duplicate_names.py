@@ -1,4 +1,6 @@
-"""A net with layers of one name, and two without: trained and saved, or loaded, with the engine that runs this.
+"""Train, resume or load a net with duplicate layer names, with the engine that runs this.
+
+Two layers share one name, and two have none.
 
 python duplicate_names.py train OUT.npz     three iterations and a snapshot; OUT.npz holds the weights
 python duplicate_names.py resume OUT.npz    from that snapshot; OUT.npz holds what the net has then

@@ -1,8 +1,8 @@
-"""The door, once for every engine: the `caffe` command and a Python that has caffe, each in its own process.
+"""The same door to every engine: the `caffe` command and a Python that has caffe, each in its own process.
 
-Both engines see one workspace folder under the same relative names: real Caffe runs in a chroot
-(tests/reference/install.sh), so when it is installed a workspace lies inside that chroot and our engine reaches it
-from outside. Nothing is mounted or copied.
+Both engines see one workspace folder under the same relative names. Real Caffe runs in a chroot
+(tests/reference/install.sh). When it is installed, a workspace lies inside that chroot.
+Our engine reaches it from outside. Nothing is mounted or copied.
 """
 
 from __future__ import annotations

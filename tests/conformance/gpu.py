@@ -1,11 +1,12 @@
-"""make conformance-gpu: our engine on a GPU beside what real Caffe gave, a line for each layer type and training.
+"""make conformance-gpu: our engine on a GPU beside real Caffe's results, a line for each layer type and training.
 
     python -m tests.conformance.gpu [--gpu 0] [--out runs/bench/conformance_gpu.json]
 
-Real Caffe's numbers are the recorded ones, so it needs neither real Caffe nor a network nor pytest. How far a value,
-a gradient, a displayed number or a learned weight is from real Caffe's is told relative to the largest of its array.
-A GPU adds in another order than a CPU: the bounds are the project's (compare.py), not the closer ones that hold on a
-CPU. Exit status 1 where one is passed. Where there is no GPU it says so and tries the same on the CPU, keeping nothing.
+Real Caffe's numbers are the recorded ones, so it needs neither real Caffe nor a network nor pytest.
+Each value, gradient, displayed number and learned weight is compared with real Caffe's.
+A distance is relative to the largest number of its array. A GPU adds in another order than a CPU.
+So the bounds are the project's (compare.py), not the closer ones that hold on a CPU. The exit status is 1 if a
+distance exceeds its bound. Without a GPU it prints a message, tries the same on the CPU and writes no file.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from .engines import OURS, Engine, OursOnGPU, workspace
 from .reference import RUNS
 
 TRAINED = 1e-3
-"""How far displayed numbers and learned weights may be, after at most 60 iterations."""
+"""The largest distance of displayed numbers and learned weights, after at most 60 iterations."""
 
 
 def furthest(ours: dict[str, np.ndarray], real: dict[str, np.ndarray]) -> float:

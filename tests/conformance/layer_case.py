@@ -1,4 +1,4 @@
-"""What a layer case is, and the words that the tables in cases/ are written in."""
+"""A layer case, and the vocabulary of the tables in cases/."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ class Bottom:
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A layer under test. `text` is what stands in its prototxt besides name, type, bottoms and tops.
+    """A layer under test. `text` is its prototxt without name, type, bottoms and tops.
 
     backward: False where Caffe has no gradient (it aborts). top_diffs: False keeps the diffs Caffe put into
     the tops (the loss weight). params: the range parameters are drawn from. forwards: passes before the tops
-    are read. learned: bottoms that have a gradient are Parameter layers and the first top is a loss, for types that
-    abort when asked for the gradient of all their bottoms, as force_backward does. records: how many are given
-    with set_input_arrays.
+    are read. learned: bottoms that have a gradient are Parameter layers and the first top is a loss.
+    Types that abort under force_backward need this. records: the number of records given with set_input_arrays.
     """
 
     name: str
@@ -53,8 +52,9 @@ def whole(*shape: int) -> Bottom:
 
 
 def cases(type_: str, wrap: str, *rows: Sequence, **common) -> list[Case]:
-    """Rows of (name, fields, bottom, ..., {options}); a tuple of ints is a Bottom; `wrap % fields` is the
-    prototxt text.
+    """Rows of (name, fields, bottom, ..., {options}), with `wrap % fields` as the prototxt text.
+
+    A tuple of ints is a Bottom.
     """
     table = []
     for name, fields, *rest in rows:

@@ -2,11 +2,11 @@
 
     python make_data.py FOLDER JPEG     runs in any engine's Python (3.9 and NumPy 1.19 too)
 
-Everything comes from one seeded legacy generator and integer arithmetic, so both engines are handed the same
-numbers. Train images are 13 x 13. Test images are 17 x 15, so the test crop of 13 starts at row 2, column 1,
-in image and mean alike. 40 train records at batch 6 wrap inside a batch, and 20 iterations are exactly three
-epochs: a resumed run, which in Caffe starts its data from the first record, then meets the same batches as a
-run that was never stopped. Likewise 40 test records.
+Everything comes from one seeded legacy generator and integer arithmetic, so both engines get the same numbers.
+Train images are 13 x 13. Test images are 17 x 15, so the test crop of 13 starts at row 2, column 1, in image
+and mean alike. The 40 train records at batch 6 wrap inside a batch, and 20 iterations are exactly three epochs.
+A run that resumes in Caffe starts its data from the first record.
+So it gets the same batches as a run that was never stopped. The same holds for the 40 test records.
 """
 
 import io

@@ -24,7 +24,7 @@ def write_matrix(path, rng):
 
 
 def write_hdf5(folder, rng):
-    """Three files of 5, 3 and 4 rows: images of 2 x 3 x 4, doubles of 7, whole numbers without an axis more."""
+    """Three files of 5, 3 and 4 rows: 2 x 3 x 4 images, 7 doubles, bare whole numbers."""
     names = []
     for index, rows in enumerate((5, 3, 4)):
         names.append("%s/rows%d.h5" % (folder, index))
@@ -40,7 +40,10 @@ def write_hdf5(folder, rng):
 
 
 def write_images(folder, jpeg, rng):
-    """Five colour images of 9 x 12, one of 7 x 5, a gray one of 9 x 12, a JPEG; and lists of them."""
+    """Images and lists of them.
+
+    Five have colours and 9 x 12 pixels. One has 7 x 5, one is gray with 9 x 12, one is a JPEG.
+    """
     sizes = {"color%d.png" % index: (9, 12, 3) for index in range(5)}
     sizes["small.png"] = (7, 5, 3)
     sizes["gray image.png"] = (9, 12)

@@ -2,9 +2,8 @@
 
     python read_files.py FILE...        runs in any engine's Python (3.9 and NumPy 1.19 too)
 
-Beside each FILE (.caffemodel, .solverstate, .binaryproto, or an LMDB folder) it writes FILE.npz, every array
-by name, and FILE.json, an outline: every field present, one line each, with its value or the count of its
-numbers.
+A FILE is a .caffemodel, .solverstate, .binaryproto or an LMDB folder. FILE.npz holds every array by name.
+FILE.json holds an outline: a line for every field present, with its value or the count of its numbers.
 """
 
 import hashlib
@@ -28,9 +27,7 @@ def array_of(blob):
 
 
 def outline(message, path=""):
-    """The fields present in a message, in the order of their numbers: one line each, as `layer 3 / top 0 =
-    pool1`.
-    """
+    """The fields present in a message, by number, one line each: `layer 3 / top 0 = pool1`."""
     lines = []
     for field, value in message.ListFields():
         # Strings have a length too; a repeated field is neither a string nor a single number.

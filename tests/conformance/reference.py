@@ -1,4 +1,4 @@
-"""What real Caffe does: run live where it is installed, otherwise read from recorded/ (record.py)."""
+"""Real Caffe's results: from a live run where it is installed, otherwise from recorded/ (record.py)."""
 
 from __future__ import annotations
 

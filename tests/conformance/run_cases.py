@@ -3,11 +3,12 @@
     python run_cases.py CASES.json OUT.npz      runs in any engine's Python (3.9 and NumPy 1.19 too)
 
 A case is a net of one layer whose bottoms are Input layers, with `force_backward: true`. (With `learned`, bottoms
-that have a gradient are Parameter layers and nothing is forced.) Bottoms, parameters and top diffs are filled from
-a generator seeded with the case's name; then forward, and backward where the case has one. OUT.npz holds
-`case|blob|data` for every top, `case|blob|diff` for every bottom and parameter (`param 0`, `param 1`, ...; a
-parameter that the layer itself changed has its data too), or `case|error` where the engine raised. Real Caffe does
-not raise, it aborts: the last line printed then names the case.
+that have a gradient are Parameter layers and nothing is forced.) A generator seeded with the case's name fills
+bottoms, parameters and top diffs. Then the net runs forward, and backward if the case has a gradient.
+
+OUT.npz holds `case|blob|data` for every top and `case|blob|diff` for every bottom and parameter (`param 0`, ...).
+A parameter that the layer itself changed has its data too. If the engine raised, it holds `case|error`.
+Real Caffe does not raise, it aborts: the last line printed then names the case.
 """
 
 import json

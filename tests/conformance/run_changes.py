@@ -1,13 +1,14 @@
-"""Change one blob between forward and backward, and write down of which values the gradients are.
+"""Change one blob between forward and backward, and note whose values the gradients use: the old or the new.
 
     python run_changes.py CASES.json OUT     runs in any engine's Python (3.9 and NumPy 1.19 too), beside run_cases.py
 
-The cases are those of run_cases.py that have a gradient. Each of a case's bottoms, parameters and tops is given other
-values after forward, one at a time. OUT.npz holds the gradients as `case|changed|gradient`; OUT.json a word for each:
+The cases are those of run_cases.py that have a gradient. Each of a case's bottoms, parameters and tops gets other
+values after forward, one at a time. OUT.npz holds the gradients as `case|changed|gradient`.
+OUT.json holds a word for each gradient:
 
-    forward  the gradient that the values of forward have: the change does not count
+    forward  the gradient of forward's values: the change does not count
     again    the gradient that another forward would have given: the change counts everywhere
-    mixed    neither: the layer reads this blob again in backward, and something else not
+    mixed    neither: backward reads this blob again, but keeps some other value of forward
 
 A gradient that another forward would not change either has no word. A change of a top has no forward of its own.
 """
@@ -48,7 +49,7 @@ class Net:
             param.diff[...] = 0
 
     def names(self):
-        """What can be changed."""
+        """The blobs that can be changed."""
         bottoms = ["b%d" % index for index in range(len(self.case["bottoms"]))]
         return bottoms + ["param %d" % index for index in range(len(self.params))] + self.tops
 
@@ -110,7 +111,7 @@ def alike(one, other):
 
 
 def words(case):
-    """{changed: {gradient: (word, gradient itself)}}"""
+    """Words and gradients, as {changed: {gradient: (word, gradient itself)}}."""
     net = Net(case)
     plain, table = gradients(net, None, False), {}
     for changed in net.names():

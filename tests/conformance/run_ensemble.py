@@ -1,5 +1,6 @@
-"""Run the ensemble's three steps with the engine that runs this, on the experiment in the current folder, then
-again with ten windows of every image.
+"""Run the ensemble's three steps with the engine that runs this, on the experiment in the current folder.
+
+They run a second time with ten windows of every image.
 
 python run_ensemble.py MODEL...     runs in an engine's Python (3.9 and NumPy 1.19 too)
 """

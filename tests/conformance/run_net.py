@@ -2,10 +2,10 @@
 
     python run_net.py NET.prototxt TRAIN|TEST STAGES WEIGHTS.caffemodel INPUTS.npz OUT.npz
 
-STAGES is a comma list, or `-`. If WEIGHTS is not there yet it is written, from the net's own fillers; a layer whose
-weights they leave constant (deploy nets have no fillers) gets drawn ones. OUT.npz holds `blob|data` for every blob
-and, if the net has a loss, `layer param n|diff` for every parameter after backward. Runs on real pycaffe's
-Python 3.9 and NumPy 1.19 too.
+STAGES is a comma list, or `-`. A missing WEIGHTS file is written, from the net's own fillers. A layer whose
+weights stay constant (deploy nets have no fillers) gets drawn ones. OUT.npz holds `blob|data` for every blob.
+For a net with a loss it also holds `layer param n|diff` for every parameter after backward.
+Runs on real pycaffe's Python 3.9 and NumPy 1.19 too.
 """
 
 import os
@@ -18,7 +18,7 @@ import caffe  # real Caffe reads the log level when it is imported
 
 
 def draw(net):
-    """Weights that keep values near one from layer to layer, where the fillers gave none."""
+    """Weights that keep values near one from layer to layer, used if the fillers gave none."""
     rng = np.random.RandomState(1701)
     types = {name: layer.type for name, layer in zip(net._layer_names, net.layers)}
     for name, blobs in net.params.items():

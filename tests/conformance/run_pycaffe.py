@@ -1,4 +1,4 @@
-"""What pycaffe has besides Net and the solvers, with the engine that runs this.
+"""Run pycaffe's other classes and functions, without Net and the solvers, with the engine that runs this.
 
 python run_pycaffe.py OUT.npz       runs on real pycaffe's Python 3.9 and NumPy 1.19 too
 """

@@ -2,9 +2,9 @@
 
     python run_trajectories.py FOLDER      runs in any engine's Python (3.9 and NumPy 1.19 too)
 
-For each job it logs a line `=== STEM`, trains FOLDER/STEM.prototxt to its end, from its
-.solverstate if it has one, and writes FOLDER/STEM.npz: the learned weights by `layer/index`, and the gradients of
-the last snapshot where it has them by `layer/index/diff`.
+For each job it logs a line `=== STEM` and trains FOLDER/STEM.prototxt to its end, from its .solverstate if it has one.
+FOLDER/STEM.npz then holds the learned weights by `layer/index`.
+If the last snapshot has gradients, it also holds them by `layer/index/diff`.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Caffe's other commands, ours and the real ones, on the same files: what they write and how they end."""
+"""Caffe's other commands, ours and the real ones, on the same files: their output files and exit status."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_upgrade_of_what_does_not_parse(work: Path, both: Both) -> None:
 
 @pytest.fixture(scope="module")
 def images(work: Path) -> Path:
-    """Images of every kind, 23 x 31, and a list of them with one that is missing and one that is broken."""
+    """Images of every kind, 23 x 31, and their list, which also names a missing and a broken one."""
     folder = work / "images"
     (folder / "sub").mkdir(parents=True)
     rng = np.random.default_rng(3)

@@ -1,6 +1,4 @@
-"""The files of one engine in the other's hands: the same fields, the same numbers, the same bytes where Caffe
-fixes them.
-"""
+"""Each engine reads the other's files: the same fields and numbers, and the same bytes where Caffe fixes them."""
 
 from __future__ import annotations
 

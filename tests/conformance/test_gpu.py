@@ -1,4 +1,4 @@
-"""What `make conformance-gpu` tells; the GPU itself is not needed for that."""
+"""The lines that `make conformance-gpu` prints; these tests need no GPU."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_every_type_is_within_where_all_is_equal(reference: Reference) -> None:
 
 
 @pytest.mark.parametrize("kind, column, far", [("data", "values", 2e-4), ("diff", "gradients or weights", 1e-3)])
-def test_a_number_too_far_is_told(reference: Reference, kind: str, column: str, far: float) -> None:
+def test_a_number_too_far_is_reported(reference: Reference, kind: str, column: str, far: float) -> None:
     ours = of_pooling(reference)
     name = next(key for key in ours if key.endswith(f"|{kind}"))
     ours[name] = ours[name] + far * np.abs(ours[name]).max()
@@ -41,7 +41,7 @@ def test_a_number_too_far_is_told(reference: Reference, kind: str, column: str, 
     assert row["within"] == "no"
 
 
-def test_a_case_that_failed_or_is_missing_is_told(reference: Reference) -> None:
+def test_a_case_that_failed_or_is_missing_is_reported(reference: Reference) -> None:
     ours = of_pooling(reference)
     case = next(iter(ours)).partition("|")[0]
     kept = {key: value for key, value in ours.items() if key.partition("|")[0] != case}
@@ -81,7 +81,7 @@ def test_trainings_ask_for_the_gpu(work: Path) -> None:
 
 
 def test_layer_cases_ask_for_the_gpu(work: Path) -> None:
-    """Their log is off; that a GPU of another name fails shows that it is asked for."""
+    """Their log is off, so an invalid GPU name must fail: the error shows that they use the device."""
     (work / "no_cases.json").write_text("[]")
     with pytest.raises(EngineError, match="invalid literal for int.*'none'"):
         OursOnGPU("none").python(HERE / "run_cases.py", ["no_cases.json", "none.npz"], work)

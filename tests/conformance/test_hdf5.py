@@ -62,7 +62,7 @@ def test_snapshots_have_one_layout_and_the_same_numbers(kind: str, snapshots: No
 @pytest.mark.parametrize(
     ("engine", "origin"), [(OURS, "real"), (REAL, "ours"), (OURS, "ours")], ids=lambda e: getattr(e, "name", e)
 )
-def test_goes_on(engine: Engine, origin: str, snapshots: None, work: Path, reference: Reference) -> None:
+def test_resumes(engine: Engine, origin: str, snapshots: None, work: Path, reference: Reference) -> None:
     """As the run that was never stopped."""
     name = f"{engine.name}/from_hdf5_{origin}"
     resumed = train(engine, work, name, FIXED, 40, f"{origin}/hdf5_iter_20.solverstate.h5")

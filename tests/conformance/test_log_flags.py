@@ -1,4 +1,4 @@
-"""The flags and variables of glog and gflags: where both engines' lines go, what they look like, and the exit status."""
+"""The flags and variables of glog and gflags: both engines' log destinations, line formats and exit status."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def convert(engine: str, words: list[str], folder: Path) -> subprocess.Completed
 
 
 def kinds(text: str) -> set[str]:
-    """What there is among some lines: severities by their letter, and bare lines."""
+    """The kinds of line in a text: severities by their letter, and "bare" for lines without a prefix."""
     return {line[0] if re.match(PREFIX, line) else "bare" for line in text.splitlines()}
 
 
@@ -154,7 +154,7 @@ caffe.log("hello")
     ],
 )
 def test_pycaffe(arguments: str, variables: str, work: Path) -> None:
-    """Which variables pycaffe heeds, with init_log and without it, while GLOG_log_dir names a folder."""
+    """The variables that pycaffe obeys, with init_log and without it, while GLOG_log_dir names a folder."""
     shown = []
     for engine in (OURS, REAL):
         name = f"pycaffe.{engine.name}.{arguments}.{variables}"

@@ -26,8 +26,8 @@ from .engines import OURS, REAL, Engine, workspace
 
 ITERATIONS, SIDE, BATCH, RECORDS = 8, 24, 5, 15
 START = "import caffe; caffe.set_random_seed(7); caffe.Net('net.prototxt', caffe.TRAIN).save('start.caffemodel')"
-# Losses and weights, of the largest. Seen: resnet10 0 and 2e-6. nin1_prelu 6e-5 and 1.1e-3, which is what our engine is
-# from itself when the first layer's slopes are moved by the last bit of a float32.
+# Bounds of losses and weights, relative to the largest. Seen: resnet10 0 and 2e-6, nin1_prelu 6e-5 and 1.1e-3.
+# Our engine differs as much from itself if the first layer's slopes change by a float32's last bit.
 BOUNDS = {"nin1_prelu": (2e-4, 4e-3), "resnet10": (DISPLAYED, WEIGHTS)}
 
 

@@ -1,6 +1,4 @@
-"""A snapshot of one engine is gone on from by the other, with the rate as it was and with the rate edited by
-hand.
-"""
+"""Each engine resumes from the other's snapshot, with the learning rate as it was and edited by hand."""
 
 from __future__ import annotations
 
@@ -15,8 +13,8 @@ from .engines import OURS, REAL
 from .reference import Reference
 from .training import EDITED, FIXED, Result, train, weights
 
-# (rate from 20 on, the run that was never stopped): momentum carries the old rate across the edit, as
-# `multistep` does.
+# (rate from 20 on, the run that was never stopped).
+# Momentum carries the old rate across the edit, as `multistep` does.
 EDITS = pytest.mark.parametrize(
     ("rate", "unstopped"), [(FIXED, "straight"), (EDITED, "drop")], ids=["same rate", "edited rate"]
 )
@@ -33,14 +31,14 @@ def assert_goes_on(resumed: Result, unstopped: Result, learned: dict[str, np.nda
 
 
 @EDITS
-def test_ours_goes_on_from_real_caffes_snapshot(rate: str, unstopped: str, work: Path, reference: Reference) -> None:
+def test_ours_resumes_from_real_caffes_snapshot(rate: str, unstopped: str, work: Path, reference: Reference) -> None:
     resumed = train(OURS, work, f"ours/from_real_{unstopped}", rate, 40, "real/straight_iter_20.solverstate")
     expected = weights(OURS, work, f"real/{unstopped}_iter_40.caffemodel")
     assert_goes_on(resumed, reference.runs[unstopped], expected)
 
 
 @EDITS
-def test_real_caffe_goes_on_from_our_snapshot(
+def test_real_caffe_resumes_from_our_snapshot(
     rate: str, unstopped: str, real_caffe: None, work: Path, reference: Reference, ours: dict[str, Result]
 ) -> None:
     resumed = train(REAL, work, f"real/from_ours_{unstopped}", rate, 40, "ours/straight_iter_20.solverstate")
@@ -48,7 +46,7 @@ def test_real_caffe_goes_on_from_our_snapshot(
     assert_goes_on(resumed, reference.runs[unstopped], expected)
 
 
-def test_real_caffe_goes_on_in_a_folder_that_was_moved(real_caffe: None, work: Path, ours: dict[str, Result]) -> None:
+def test_real_caffe_resumes_in_a_folder_that_was_moved(real_caffe: None, work: Path, ours: dict[str, Result]) -> None:
     """Nothing in our snapshot says where it was written."""
     moved = work / "elsewhere"
     shutil.copytree(work, moved, ignore=shutil.ignore_patterns("real", "elsewhere"))
@@ -63,7 +61,7 @@ def test_real_caffe_goes_on_in_a_folder_that_was_moved(real_caffe: None, work: P
 
 
 @EDITS
-def test_ours_goes_on_from_its_own_bit_for_bit(rate: str, unstopped: str, work: Path, ours: dict[str, Result]) -> None:
+def test_ours_resumes_from_its_own_bit_for_bit(rate: str, unstopped: str, work: Path, ours: dict[str, Result]) -> None:
     resumed = train(OURS, work, f"ours/from_ours_{unstopped}", rate, 40, "ours/straight_iter_20.solverstate")
     expected = weights(OURS, work, f"ours/{unstopped}_iter_40.caffemodel")
     assert array_differences(resumed.weights, expected, 0) == []

@@ -1,4 +1,4 @@
-"""Layers that carry sums and hidden states from pass to pass: either engine goes on from the other's weights."""
+"""Layers that carry sums and hidden states from pass to pass: either engine continues from the other's weights."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Both engines train the same small net on the same LMDB from the same weights: every number they show, and
-what they learn.
-"""
+"""Both engines train one small net on one LMDB from the same weights: displayed numbers and learned weights agree."""
 
 from __future__ import annotations
 
@@ -42,7 +40,7 @@ def test_trained_weights_match_real_caffe(name: str, ours: dict[str, Result], re
 
 
 def test_the_reference_learns(reference: Reference) -> None:
-    """A net that stands still would prove little."""
+    """A net whose weights never change would prove little."""
     run = reference.runs["straight"].run
     assert sum(run.loss[i] for i in range(50, 60)) < 0.8 * sum(run.loss[i] for i in range(10))
     assert len({row["accuracy"] for row in run.test.values()}) > 2

@@ -1,7 +1,7 @@
-"""Every solver type, rate policy and option: 20 iterations on both engines, every line of the log and every weight.
+"""Both engines run 20 iterations with every solver type, rate policy and option; log lines and weights agree.
 
-Measured: every displayed number the same to six digits but for the last (7.7e-6 apart), weights within 4.7e-7 of
-the largest; the project's bound is 1e-3.
+Measured: displayed numbers agree to six digits apart from the last digit (7.7e-6), weights within 4.7e-7 of the largest.
+The project's bound is 1e-3.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def test_trajectory_matches_real_caffe(name: str, mine: Runs, real: Runs) -> Non
 def test_no_two_trajectories_end_alike(real: Runs) -> None:
     """An option that changes nothing would prove nothing."""
     ends = {name: each.weights["scores/0"].tobytes() for name, each in real.items()}
-    # What only shows in the log or in the snapshot, and the two ways to write one sharing.
+    # Two of these show only in the log or the snapshot; the third is another way to write one sharing.
     same = ("debug_info", "snapshot_diff", "shared by name, factors given by the second")
     assert len({end for name, end in ends.items() if name not in same}) == len(ends) - len(same)
 
@@ -52,12 +52,12 @@ def test_options_show_in_the_log(real: Runs) -> None:
     assert "scores/0/diff" in real["snapshot_diff"].weights
 
 
-def test_ours_goes_on_from_real_caffes_state(real_caffe: None, work: Path, real: Runs) -> None:
+def test_ours_resumes_from_real_caffes_state(real_caffe: None, work: Path, real: Runs) -> None:
     found = trajectories.run(OURS, work, BY_TYPE, "ours_from_real", restore="real_trajectories")
     assert_end_alike(found, real)
 
 
-def test_real_caffe_goes_on_from_our_state(real_caffe: None, work: Path, mine: Runs, real: Runs) -> None:
+def test_real_caffe_resumes_from_our_state(real_caffe: None, work: Path, mine: Runs, real: Runs) -> None:
     found = trajectories.run(REAL, work, BY_TYPE, "real_from_ours", restore="ours_trajectories")
     assert_end_alike(found, real)
 

@@ -1,8 +1,7 @@
-"""The training run that both engines make: one small net with every kind of layer the five nets use, on one
-small LMDB.
+"""Both engines make this training run: one small net with the five nets' kinds of layer, one small LMDB.
 
-Nothing in it is random: the train crop equals the image, there is no mirror and no dropout, the weights come
-from a file.
+Nothing in it is random. The train crop equals the image, there is no mirror and no dropout.
+The weights come from a file.
 """
 
 from __future__ import annotations
@@ -69,17 +68,17 @@ snapshot: 20 solver_mode: CPU random_seed: 1
 """
 
 FIXED = 'base_lr: 0.04 lr_policy: "fixed"'
-# What a person does in the report: the rate divided by ten by hand at 20, and on from the snapshot.
-# In float32 0.04 times 0.1 is 0.004 exactly, which not every rate is: the edit and `multistep` are one rate.
+# As in the report, the user divides the rate by ten at 20 and resumes from the snapshot.
+# In float32, 0.04 times 0.1 is exactly 0.004, so the edit and `multistep` give one rate; not every rate does.
 EDITED = 'base_lr: 0.004 lr_policy: "fixed"'
 DROP = 'base_lr: 0.04 lr_policy: "multistep" gamma: 0.1 stepvalue: 20'
-# What the nets of the report do not use and many others do; two passes an iteration are 12 images.
+# Options that the report's nets do not use and many others do; two passes an iteration are 12 images.
 ACCUMULATED = FIXED + " iter_size: 2 clip_gradients: 1.5 average_loss: 3"
 
 
 @dataclasses.dataclass
 class Result:
-    """What one run showed: its log's numbers and its last .caffemodel's arrays, by `layer/blob index`."""
+    """The result of one run: its log's numbers and its last .caffemodel's arrays, by `layer/blob index`."""
 
     run: caffe_log.Run
     weights: dict[str, np.ndarray]
@@ -97,7 +96,7 @@ def prepare(engine: Engine, work: Path) -> None:
 
 @dataclasses.dataclass
 class Seen:
-    """What an engine sees in one of Caffe's files: the fields present, and the arrays by name."""
+    """The content that an engine finds in one of Caffe's files: the fields present, and the arrays by name."""
 
     outline: list[str]
     arrays: dict[str, np.ndarray]
@@ -120,7 +119,7 @@ def weights(engine: Engine, work: Path, name: str) -> dict[str, np.ndarray]:
 
 
 def solve(engine: Engine, work: Path, name: str, rate: str, until: int, snapshot: str = "") -> str:
-    """One `caffe train` to iteration `until`: from the initial weights, or from a .solverstate; its log.
+    """Run `caffe train` to iteration `until`, from the initial weights or from a .solverstate, and return its log.
 
     Paths are below `work`; the run writes NAME_iter_20.caffemodel and so on.
     """

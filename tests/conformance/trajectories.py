@@ -1,7 +1,7 @@
-"""Short training runs: every solver type, rate policy and option of a solver, on one net of 300 weights.
+"""Short training runs with every solver type, rate policy and solver option, on one net of 300 weights.
 
 All runs of an engine are made in one process (run_trajectories.py), from the same weights, 20 iterations each.
-An epoch of the data set is 10 iterations, so that a run that goes on from a snapshot of 10 meets the same batches.
+An epoch of the data set is 10 iterations. So a run that resumes from a snapshot of 10 meets the same batches.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .engines import REAL, Engine
 
 HERE = Path(__file__).parent
 RECORDED = HERE / "recorded"
-STOP = 10  # the iteration of the snapshot that another run goes on from
+STOP = 10  # the iteration of the snapshot from which another run resumes
 
 DATA = """
 layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TRAIN }
@@ -161,7 +161,7 @@ TRAJECTORIES = {
 
 @dataclasses.dataclass
 class Trajectory:
-    """What one run showed: what its log says, with numbers apart, and the learned weights by `layer/index`."""
+    """The result of one run: its log lines, their numbers apart, and the learned weights by `layer/index`."""
 
     lines: list[str]
     numbers: list[float]
@@ -188,11 +188,11 @@ def read_log(log: str) -> tuple[list[str], list[float]]:
 
 
 def run(engine: Engine, work: Path, starts: dict[str, str], folder: str, restore: str = "") -> dict[str, Trajectory]:
-    """Run trajectories by name in one process; snapshots go to `folder` below `work`.
+    """Run trajectories by name in one process. Snapshots are written to `folder` below `work`.
 
     Args:
         starts: names in TRAJECTORIES to the name of their files.
-        restore: the folder of an earlier run whose snapshot at STOP is gone on from.
+        restore: the folder of an earlier run; the new run resumes from its snapshot at STOP.
     """
     (work / folder).mkdir()
     jobs = []

@@ -1,4 +1,4 @@
-"""Built LMDBs hold what Caffe expects: keys, order, labels, pixels B, G, R; and are whole or not there."""
+"""Built LMDBs hold what Caffe expects (keys, order, labels, pixels B, G, R), and are whole or absent."""
 
 import errno
 import io
@@ -126,7 +126,7 @@ def test_memory_that_workers_share_is_used_again(data, tmp_path, monkeypatch, en
 
 
 class DeadlyReader:
-    """Ends the process that reads with it, as the kernel does when memory runs out."""
+    """Kill the process that reads with it, as the kernel does when memory runs out."""
 
     def read(self, entry):
         os.kill(os.getpid(), signal.SIGKILL)
@@ -381,7 +381,7 @@ def test_a_disk_that_fails_while_it_is_written_to_is_an_error(data, tmp_path, mo
 def slow_build(data: Path, out: Path, workers: int) -> subprocess.Popen:
     """A build in its own process group that says "wrote" after its first batch and then stands still."""
     script = (
-        # Where the tests run in the background a shell has them ignore Ctrl-C, and their children with them.
+        # A shell makes background jobs, and so the tests' children, ignore Ctrl-C.
         "import signal, sys, time; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from data_prep import build_lmdb, record_writer\n"
         "append = record_writer.RecordWriter.append\n"

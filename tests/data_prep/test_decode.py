@@ -26,7 +26,8 @@ def test_gray_and_cmyk():
     gray = decode_jpeg(jpeg(5, mode="L"), "x").reshape(3, -1)
     assert np.array_equal(gray[0], gray[1]) and np.array_equal(gray[1], gray[2]) and gray.std() > 10
     file = io.BytesIO()
-    # Pillow stores CMYK inverted, so OpenCV reads 255 - (40, 90, 140, 60) and for each ink k - ((255 - ink) * k >> 8).
+    # Pillow stores CMYK inverted, so OpenCV reads 255 - (40, 90, 140, 60).
+    # Each ink gives k - ((255 - ink) * k >> 8).
     Image.new("CMYK", (64, 64), (40, 90, 140, 60)).save(file, "JPEG", quality=100, subsampling=0)
     planes = decode_jpeg(file.getvalue(), "x").reshape(3, -1)
     expected = [195 - (140 * 195 >> 8), 195 - (90 * 195 >> 8), 195 - (40 * 195 >> 8)]
@@ -78,7 +79,7 @@ def odd_files() -> Iterator[bytes]:
         yield file.getvalue()
     yield from (jpeg(1, size) for size in ((64, 63), (32, 128), (1, 1), (128, 128)))
     yield from (jpeg(2, mode="L"), jpeg(3, mode="CMYK"), jpeg(4) + b"more", b"more" + jpeg(5))
-    for factors in (0x12, 0x14, 0x24, 0x31, 0x41, 0x42, 0x44):  # of the first component, in the frame header
+    for factors in (0x12, 0x14, 0x24, 0x31, 0x41, 0x42, 0x44):  # the first component's, in the frame header
         odd = bytearray(jpeg(6))
         odd[odd.index(b"\xff\xc0") + 11] = factors
         yield bytes(odd)

@@ -20,7 +20,7 @@ MD5 = hashlib.md5(CONTENT).hexdigest()
 
 
 class Server(ThreadingHTTPServer):
-    """Serves ``content``; cuts each of the first answers after the sizes in ``cuts``; may ignore Range."""
+    """Serves ``content`` and may ignore Range; the first answers are cut after the sizes in ``cuts``."""
 
     content = CONTENT
     ranges = True
@@ -89,7 +89,7 @@ def test_cut_connections_are_taken_up_where_they_broke(server, tmp_path):
     assert server.asked == [None, "bytes=300000-", "bytes=500000-"]
 
 
-def test_a_later_run_goes_on(server, tmp_path):
+def test_a_later_run_resumes(server, tmp_path):
     (tmp_path / "set.zip.part").write_bytes(CONTENT[:123_456])
     download(server.url, tmp_path / "set.zip", MD5)
     assert (tmp_path / "set.zip").read_bytes() == CONTENT

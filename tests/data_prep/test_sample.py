@@ -1,4 +1,4 @@
-"""The offline sample set: the official layout, real classes, seeded, and classes that can be told apart."""
+"""The offline sample set: the official layout, real class names, a seed, and classes that a net can separate."""
 
 import io
 
@@ -69,7 +69,7 @@ def test_boxes_hold_the_drawing(made):
         assert 0 <= left < right <= 63 and 0 <= top < bottom <= 63
 
 
-def test_classes_can_be_told_apart():
+def test_classes_can_be_separated():
     """The colours of the middle alone name a class far better than chance (0.5 %), and far from always."""
     looks = range(0, 200, 4)
 

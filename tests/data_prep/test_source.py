@@ -1,4 +1,4 @@
-"""`make data` remembers the set that it was given; what has gone, changed or is no set is named with the command."""
+"""`make data` remembers the given set. An error about a missing, changed or invalid set names the command."""
 
 import os
 import shutil
@@ -104,7 +104,7 @@ def test_a_note_that_make_data_did_not_write_is_named(given):
         (b"PK\3\4 cut", "not a whole zip"),
     ],
 )
-def test_a_file_of_another_kind_is_not_told_to_be_deleted(tmp_path, monkeypatch, capsys, begin, told):
+def test_no_error_advises_deleting_a_file_of_another_kind(tmp_path, monkeypatch, capsys, begin, told):
     path = tmp_path / "mine"
     path.write_bytes(begin)
     monkeypatch.setenv("TINY_IMAGENET", str(path))

@@ -42,7 +42,7 @@ def test_lists_and_labels(made, tmp_path):
 
 
 def test_a_set_without_its_test_images(made, tmp_path):
-    """As it is carried to where only training is wanted: no test images, and no words of all of WordNet."""
+    """A copy of the set for training alone, without test images and without WordNet's words.txt."""
     part = {name: content for name, content in made.items() if not name.startswith("test/")}
     dataset = TinyImageNet.open(write_folder(tmp_path / "part", part), test=False)
     assert dataset.test == [] and "test" not in split(dataset, 0) and len(dataset.val) == VAL
@@ -197,7 +197,7 @@ def test_files_of_a_folder_that_are_no_images_to_read(made, tmp_path):
 
 
 def unusual_zips(made: dict[str, bytes], folder: Path) -> Iterator[Path]:
-    """Zips that are whole, and that hold the set in some way which the quick reader leaves alone."""
+    """Whole zips that hold the set in a form which the quick reader does not handle."""
     whole = write_zip(folder / "whole.zip", made).read_bytes()
     for name in ("comment", "before", "space"):
         path = folder / f"{name}.zip"
@@ -235,7 +235,7 @@ def test_a_damaged_directory_reads_as_by_zipfile_or_not_at_all(tmp_path):
         try:
             slow = listing._any_members(path, None)
         except UserError:
-            continue  # a bad date, say, which is nothing to us
+            continue  # for example a bad date, which does not matter here
         if quick is not None:
             assert quick == slow
             alike += 1
@@ -292,7 +292,7 @@ class TestZipsMadeToHarm:
         content = bytearray(path.read_bytes())
         last = content.rindex(b"PK\x01\x02")
         before = content.rindex(b"PK\x01\x02", 0, last)
-        content[before + 33] = 0x20  # of the comment
+        content[before + 33] = 0x20  # the high byte of the comment's length
         path.write_bytes(content)
         with zipfile.ZipFile(path) as archive:
             assert len(archive.infolist()) == len(made) - 1
@@ -301,7 +301,7 @@ class TestZipsMadeToHarm:
 
     @pytest.mark.parametrize("place, other", [(-5, ord("x")), (-6, ord("7")), (-30, 0x80), (-1, ord("/"))])
     def test_a_name_that_is_another_in_the_directory(self, tmp_path, made, place, other):
-        """Else an image would be left out or taken for another without a word."""
+        """Otherwise an image would be left out or taken for another without a message."""
         path = write_zip(tmp_path / "z.zip", made)
         content = bytearray(path.read_bytes())
         name = b"train/n10000000/images/n10000000_1.JPEG"

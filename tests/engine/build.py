@@ -15,10 +15,10 @@ def make_layer(text: str, *bottom: Sequence[int], phase: int = caffe_pb2.TEST, t
     """A layer ready to run.
 
     Args:
-        text: the inside of a prototxt's ``layer { }``; bottoms and tops may be left out.
+        text: the inside of a prototxt's ``layer { }``, with or without bottoms and tops.
         bottom: shapes of the bottoms.
         phase: caffe.TRAIN or caffe.TEST.
-        tops: how many tops to name where the text names none.
+        tops: how many tops to name if the text names none.
     """
     param = prototxt.parse(text, caffe_pb2.LayerParameter(name="subject", phase=phase), "test")
     if not param.bottom:
@@ -39,7 +39,7 @@ def weights_of(layer: Layer) -> list[np.ndarray]:
 
 
 def forward(layer: Layer, *bottom: np.ndarray, weights: Sequence[np.ndarray] | None = None) -> list[np.ndarray]:
-    """The tops for bottoms, in float64; also checks that the layer keeps its word about their shapes."""
+    """The tops for bottoms, in float64; also checks that they have the shapes that the layer announced."""
     weights = weights_of(layer) if weights is None else weights
     tensors = [torch.tensor(np.asarray(x, np.float64)) for x in bottom]
     tops = layer.forward(tensors, [torch.tensor(w) for w in weights])

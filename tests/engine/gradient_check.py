@@ -22,16 +22,16 @@ def check_gradient(
 ) -> None:
     """Assert that autograd's gradients are those that central differences in float64 give.
 
-    The objective is a random weighting of all values of the tops, so that an error in any of them
-    shows. Random numbers that the layer draws are the same in every pass.
+    The objective is a random weighting of all values of the tops, so an error in any of them shows.
+    The layer draws the same random numbers in every pass.
 
     Args:
         of: bottoms to check (all by default); all parameters are always checked.
         tops: tops that have gradients (all by default).
         kink, kink_radius: leave out bottom values nearer than kink_radius to +kink or -kink, where
             the layer is not differentiable.
-        step: of the differences, in units of the values.
-        tolerance: of the difference, absolute, or relative where gradients are larger than 1.
+        step: the step of the differences, in units of the values.
+        tolerance: the allowed difference, absolute, or relative where gradients are larger than 1.
     """
     of = range(len(bottom)) if of is None else of
     values = [np.array(x, np.float64) for x in bottom]

@@ -1,10 +1,10 @@
 """Layers of every type between others, layer by layer and as a whole net, beside float64.
 
-    python -m tests.engine.stride_pairs      every layer between every two others: some minutes; prints what is wrong
+    python -m tests.engine.stride_pairs      every layer between every two others: some minutes; prints the errors
 
-Each net is: images (a Parameter, so that they have gradients too), a convolution, a layer below, the subject, a layer
-above, and a sum of squares as the loss. What stands above decides the strides of the gradient that the subject gets;
-what stands below, those of its values.
+Each net holds images, a convolution, a layer below, the subject, a layer above, and a sum-of-squares loss.
+The images are a Parameter, so that they have gradients too. The layer above decides the strides of the subject's
+incoming gradient. The layer below decides those of its values.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def net_text(below: str, subject: str, above: str, shape: tuple[int, ...], first
 
 
 class _Contiguous(torch.autograd.Function):
-    """So that float64 never meets strides that PyTorch might misread."""
+    """Keep strides that PyTorch might misread away from float64."""
 
     @staticmethod
     def forward(ctx, values):
@@ -152,7 +152,7 @@ def exact_gradients(net: Net) -> list[torch.Tensor]:
 
 
 def errors(text: str, phase: int) -> Iterator[str]:
-    """What is wrong with either pass over a net, a line each. Raises CaffeError where the layers do not fit."""
+    """The errors of either pass over a net, a line each. Raises CaffeError if the layers do not fit."""
     param = parse(text, caffe_pb2.NetParameter(), "test")
     param.state.phase = phase
     passes = {}

@@ -1,4 +1,4 @@
-"""A layer of every type that has a gradient, in sizes of one's own choice: what strides.py and stride_pairs.py run."""
+"""A layer of every type that has a gradient, in any size, for strides.py and stride_pairs.py."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Subject:
     Attributes:
         text: the inside of its prototxt, without name, bottoms and tops.
         bottoms: its bottoms for a number of records, channels, rows and columns.
-        relu: also with the ReLU after it in the same step.
+        relu: if true, the ReLU after it is also tried in the same step.
     """
 
     text: str

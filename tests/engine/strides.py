@@ -1,9 +1,10 @@
-"""Every layer type beside itself in float64, for bottoms and gradients whose strides are not the usual ones.
+"""Every layer type beside itself in float64, for bottoms and gradients with unusual strides.
 
-    python -m tests.engine.strides       all shapes, strides and types: some minutes; prints what is wrong
+    python -m tests.engine.strides       all shapes, strides and types: some minutes; prints the errors
 
-PyTorch may read a tensor wrongly whose axes of one number have strides that no layout gives them: such an axis tells
-nothing about where the numbers lie, but PyTorch's kernels choose by it. test_strides.py takes a part of the sweep.
+PyTorch may misread a tensor if an axis of size 1 has a stride that no layout gives it.
+Such a stride says nothing about the place of the numbers, but PyTorch's kernels choose by it.
+test_strides.py takes a part of the sweep.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def _strided(values: torch.Tensor, order: Sequence[int], of_one: int | None = No
 
 
 def layouts(values: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
-    """The same values in memory in every way that a layer may hand them on."""
+    """The same values in every memory layout in which a layer may pass them on."""
     axes = values.dim()
     plain = list(range(axes))
     yield "contiguous", values.contiguous()
@@ -61,7 +62,7 @@ def layouts(values: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
 
 
 def expansions(values: torch.Tensor) -> Iterator[tuple[str, torch.Tensor]]:
-    """Of each axis the first number for all, with stride 0."""
+    """Tensors that repeat the first number of an axis along it, with stride 0."""
     for axis, count in enumerate(values.shape):
         if count > 1:
             yield f"axis {axis} expanded", values.narrow(axis, 0, 1).expand(values.shape)
@@ -76,7 +77,7 @@ class Sweep:
     """One subject in one shape.
 
     Args:
-        dtype: of the numbers under test: float32, or bfloat16 where that precision is chosen.
+        dtype: the type under test, float32, or bfloat16 if that precision is chosen.
     """
 
     def __init__(self, subject: Subject, shape: tuple[int, ...], dtype: torch.dtype = torch.float32):
@@ -133,10 +134,10 @@ class Sweep:
         return [*(top.detach() for top in tops), *zeros]
 
     def errors(self, every: bool) -> Iterator[str]:
-        """What is wrong, a line each.
+        """The errors, a line each.
 
         Args:
-            every: for bottoms in each layout too, and expanded; otherwise bottoms are as layers make them.
+            every: also try bottoms in each layout, and expanded; otherwise bottoms are as layers make them.
         """
         for relu in (False, True) if self.subject.relu else (False,):
             # In bfloat16 a sum near 0 may round to either side of it, and the ReLU's gradient with it.
@@ -168,7 +169,7 @@ class Sweep:
 
     @staticmethod
     def _usual(values):
-        """Layouts of what convolutions and others hand on."""
+        """Layouts of the values that convolutions and others pass on."""
         names = (
             "contiguous",
             "channels last",
@@ -194,7 +195,7 @@ class Sweep:
 
 
 def sweep(name: str, shape: tuple[int, ...], dtype: torch.dtype = torch.float32, every: bool = False) -> list[str]:
-    """What is wrong with a subject in a shape, a line each."""
+    """The errors of a subject in a shape, a line each."""
     return [f"{name} {shape}: {line}" for line in Sweep(SUBJECTS[name], shape, dtype).errors(every)]
 
 

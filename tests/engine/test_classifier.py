@@ -18,7 +18,7 @@ def files(tmp_path):
 
 
 def prepared(crop):
-    """What the transformer below makes of a crop."""
+    """A crop as the transformer below prepares it."""
     blob = np.moveaxis(crop, 2, 0)[[2, 1, 0]] * 255.0 - np.array([10, 20, 30])[:, None, None]
     return (0.5 * blob).ravel()
 

@@ -8,7 +8,7 @@ from caffe.coord_map import AxisMismatchException, coord_map_from_to, crop
 
 
 def window_centre(y, kernel, stride, pad, dilation=1):
-    """Mean coordinate of what output y of a convolution looks at."""
+    """Mean input coordinate of the window of a convolution's output y."""
     return np.mean([y * stride - pad + dilation * k for k in range(kernel)])
 
 

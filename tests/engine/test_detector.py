@@ -49,13 +49,13 @@ class TestContext:
         return Detector(*files, mean=MEAN, raw_scale=255, channel_swap=(2, 1, 0), context_pad=2)
 
     def test_inside_the_image(self, detector, rng):
-        """Rows 6 to 9 are four; twice as many around their centre 8 are 4 to 12 (and one, as R-CNN counts)."""
+        """Rows 6 to 9 are four. Twice as many around their centre 8 are 4 to 12 (plus one, as R-CNN counts)."""
         image = rng.random((20, 30, 3)).astype(np.float32)
         crop = detector.crop(image, np.array([6, 10, 9, 13]))
         np.testing.assert_array_equal(crop, io.resize_image(image[4:12, 8:16], (8, 8)))
 
     def test_outside_is_the_mean(self, detector, rng):
-        """Rows -2 to 6 of which 0 to 6 exist; zoom 8/9 of nine rows: two rows of mean, then six of image."""
+        """Rows -2 to 6, but only 0 to 6 exist. Nine rows zoomed by 8/9 are two rows of mean, then six of image."""
         image = rng.random((20, 30, 3)).astype(np.float32)
         crop = detector.crop(image, [0, 10, 3, 13])
         np.testing.assert_allclose(crop[:2], np.broadcast_to([30 / 255, 20 / 255, 10 / 255], (2, 8, 3)), rtol=1e-6)

@@ -1,4 +1,4 @@
-"""The gradient checker itself: it passes what is right and catches what is not."""
+"""The gradient checker itself passes right gradients and catches wrong ones."""
 
 import numpy as np
 import pytest

@@ -65,7 +65,7 @@ def formula(channels):
     return ((i * 7 + j * 5 + c * 3) % 11 / 10 + 1).astype(np.float32)
 
 
-# What pycaffe of Debian 11 (scikit-image 0.18.1, SciPy 1.6.0) makes of formula(k), 5 x 4 to 3 x 6, by order.
+# formula(k) resized from 5 x 4 to 3 x 6 by Debian 11's pycaffe (scikit-image 0.18.1, SciPy 1.6.0), by order.
 REAL = {
     (1, 0): [[1.007607, 1.490219, 1.490219, 1.984785, 1.391306, 1.391306],
              [1.311954, 1.788046, 1.788046, 1.211954, 1.688046, 1.688046],
@@ -141,7 +141,7 @@ class TestResize:
             io.resize_image(np.zeros((2, 3)), (4, 5))
 
 
-# What scikit-image 0.18.1 makes of the second channel of this, 5 x 4 to 3 x 6.
+# scikit-image 0.18.1 resizes the second channel of this from 5 x 4 to 3 x 6.
 def small_formula():
     i, j, c = np.ogrid[:5, :4, :2]
     return (i * 7 + j * 5 + c * 3) % 11 / 10
@@ -306,7 +306,7 @@ def test_oversample(rng):
     images = rng.random((2, 6, 9, 3)).astype(np.float32)
     crops = io.oversample(images, (3, 4))
     assert crops.shape == (20, 3, 4, 3) and crops.dtype == np.float32
-    # Corners row by row, then the centre: (6 - 3) / 2 and (9 - 4) / 2 without their halves.
+    # The corners row by row, then the centre: (6 - 3) // 2 and (9 - 4) // 2.
     for n, (top, left) in enumerate([(0, 0), (0, 5), (3, 0), (3, 5), (1, 2)]):
         for image in range(2):
             crop = images[image, top : top + 3, left : left + 4]

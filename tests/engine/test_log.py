@@ -1,4 +1,4 @@
-"""Log lines are glog's: what people's scripts and parse_log.py match."""
+"""Log lines are glog's, which users' scripts and parse_log.py match."""
 
 import os
 import re

@@ -149,7 +149,7 @@ def test_a_full_file_is_followed_by_another(tmp_path, clock):
     assert os.readlink(tmp_path / "caffe.INFO").endswith(f"20261201-035709.{os.getpid()}")
 
 
-def test_within_one_second_a_full_file_goes_on(tmp_path, clock):
+def test_within_one_second_a_full_file_continues(tmp_path, clock):
     files = LogFiles(str(tmp_path), "caffe", 0o664, 1, "")
     clock += [4, 4, 4]
     for _ in range(3):
@@ -183,7 +183,7 @@ def test_a_folder_that_does_not_exist(tmp_path, started, capsys):
 
 
 def test_a_full_disk(tmp_path, started, capsys, monkeypatch):
-    """Half a line is taken back, all that follows goes to standard error, and to the file once there is room."""
+    """Half a line is removed. Later lines go to standard error, and to the file once there is room."""
     started(log_dir=str(tmp_path), alsologtostderr=False)
     logger.info("before")
     write = os.write
@@ -216,7 +216,7 @@ def test_a_file_that_cannot_get_its_header_is_removed(tmp_path, monkeypatch):
 
 
 def test_a_link_of_somebody_else_is_not_written_through(tmp_path, started, clock, capsys):
-    """In a folder that all may write to, a file of the log's name may be a link to another file."""
+    """In a world-writable folder, a file with the log's name may be a link to another file."""
     clock.append(0)
     victim = tmp_path / "victim"
     victim.write_text("mine")

@@ -1,4 +1,4 @@
-"""Messages that lead to what is wrong: the file of a net or solver, and why a gradient is wanted that is not there."""
+"""Messages name the fault: the file of a net or solver, and the reason why a missing gradient is needed."""
 
 import re
 from pathlib import Path

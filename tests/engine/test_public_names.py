@@ -1,4 +1,4 @@
-"""What `import caffe` gives: every name of pycaffe, and nothing heavy before it is needed."""
+"""`import caffe` gives every name of pycaffe, and loads nothing heavy before it is needed."""
 
 import subprocess
 import sys

@@ -1,6 +1,6 @@
-"""Workers that train together, each a process: forked from one that has loaded PyTorch already, which saves seconds.
+"""Worker processes that train together, forked from one that has already loaded PyTorch, which saves seconds.
 
-Run as a program it forks what it is asked for, a line of JSON on its standard input at a time.
+Run as a program, it reads lines of JSON on its standard input and forks the requested workers.
 """
 
 import json
@@ -24,7 +24,7 @@ class Workers:
         return self._logs[rank].read_text()
 
     def wait_for(self, rank: int, text: str) -> None:
-        """Until a worker has logged a text."""
+        """Wait until a worker has logged a text."""
         until = time.monotonic() + PATIENCE_S
         while text not in self.log(rank):
             assert time.monotonic() < until, self.log(rank)
@@ -34,7 +34,7 @@ class Workers:
         os.kill(self.pids[rank], number)
 
     def wait_for_end(self, rank: int) -> None:
-        """Until a worker has ended by itself."""
+        """Wait until a worker has ended by itself."""
         until = time.monotonic() + PATIENCE_S / 2
         while Path(f"/proc/{self.pids[rank]}/stat").read_text().rpartition(")")[2].split()[0] != "Z":
             assert time.monotonic() < until, self.log(rank)
@@ -62,7 +62,7 @@ class Forker:
         """Start a worker for each command line in a folder, or each in its own, as torchrun would.
 
         Args:
-            variables: more of the environment. WORLD_SIZE is the number of command lines if it is not among them.
+            variables: further environment variables. WORLD_SIZE defaults to the number of command lines.
         """
         folders = folder if isinstance(folder, list) else [folder] * len(commands)
         logs = [place / f"worker{rank}.log" for rank, place in enumerate(folders)]

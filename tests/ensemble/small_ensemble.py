@@ -1,8 +1,8 @@
 """A small experiment for the ensemble's tests: LMDBs, two nets, snapshots, and the scores they must give.
 
-It is written with Caffe's messages and lmdb alone, no engine, and the expected scores are computed here by
-loops in float64, so what an engine gives is compared with something it had no part in. Images are 13 x 17 and
-the crop 6, which starts at row 3 and column 5; a mistake in any of the five shows.
+It is written with Caffe's messages and lmdb alone, without an engine. Loops in float64 compute the expected scores.
+So an engine's scores are compared with an independent computation. Images are 13 x 17.
+The crop is 6 and starts at row 3 and column 5; a mistake in any of the five shows.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ layer { name: "data" type: "Data" top: "data" top: "label" include { phase: TEST
 
 
 def _logits(pixels: np.ndarray, weights: dict[str, list[np.ndarray]]) -> np.ndarray:
-    """What the layers above give for one image (3, 6, 6), less the mean: float64 (200,)."""
+    """The result of the layers above for one image (3, 6, 6), less the mean: float64 (200,)."""
     (kernel, kernel_bias), (matrix, bias) = weights["conv"], weights["ip"]
     maps = np.empty((5, 4, 4))
     for out in range(5):

@@ -1,4 +1,4 @@
-"""Combine and submission on score files made here: what they choose, what they write, what they refuse."""
+"""Combine and submission on score files made here: their choices, output files and errors."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def names_of(split: str) -> np.ndarray:
 
 
 def made_scores(split: str, seed: int, signal: float, **changes) -> Scores:
-    """Scores of a model that knows the more the greater `signal` is."""
+    """Scores of a model that is right more often with a greater `signal`."""
     random = np.random.default_rng(seed)
     labels = labels_of(split)
     scores = np.maximum(0, 4 + random.standard_normal((SIZES[split], CLASSES)))
@@ -189,7 +189,7 @@ def test_missing_and_broken_score_files_name_the_command(runs):
 
 
 def hostile_members(path, **changed):
-    """The arrays of a score file, some changed, as npz members: {name: bytes}."""
+    """The arrays of a score file, some of them changed, as npz members {name: bytes}."""
     with np.load(path) as stored:
         arrays = {**stored, **changed}
     members = {}

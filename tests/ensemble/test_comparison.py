@@ -1,4 +1,4 @@
-"""make methods, and the submissions that follow a method or are balanced: what they write, say and refuse."""
+"""make methods, and the submissions that follow a method or are balanced: their files, messages and errors."""
 
 from __future__ import annotations
 

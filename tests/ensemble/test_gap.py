@@ -1,4 +1,4 @@
-"""The gap between val and test: what is measured, against loops, and what is concluded, by the rule."""
+"""The gap between val and test: the measurements against loops, and the conclusions by the rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Val in halves in place of the judge: each image is scored once, by a choice that has not seen it."""
+"""Halves of val replace the judge: each image is scored once, by a choice that has not seen it."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,10 @@ def labels():
 
 
 def test_the_single_model_is_chosen_on_the_other_half(labels):
-    """One is right on the first half alone, two on the second: each half chooses the one that is wrong on the other."""
+    """One is right on the first half alone, two on the second.
+
+    So each half chooses the model that is wrong on the other half.
+    """
     first = folds(labels, 2, halves.SEED) == 0
     found = halves.halves(halves.SINGLE, ["one", "two"], [scored(first, labels), scored(~first, labels)])
     assert [(way.chosen, way.right, way.images) for way in found.ways] == [("two", 0, 23), ("one", 0, 23)]
@@ -35,7 +38,7 @@ def test_the_single_model_is_chosen_on_the_other_half(labels):
 
 
 def test_weights_are_of_the_other_half(labels):
-    """Where two disagree, the one that was right more often on the other half decides."""
+    """If two models disagree, the one that was right more often on the other half decides."""
     first = folds(labels, 2, halves.SEED) == 0
     one, two = first, ~first
     found = halves.halves(halves.ALL, ["one", "two"], [scored(one, labels), scored(two, labels, 2)])

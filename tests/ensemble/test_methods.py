@@ -19,7 +19,7 @@ def shares(logits: np.ndarray) -> np.ndarray:
 
 
 def made(images: int, classes: int, signals, seed: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
-    """Scores of models that know the more the greater their signal is, and the labels."""
+    """Scores of models that are right more often with a greater signal, and the labels."""
     random = np.random.default_rng(seed)
     labels = random.integers(0, classes, images)
     models = []
@@ -83,7 +83,7 @@ def test_a_known_temperature_is_found(true):
     random = np.random.default_rng(3)
     logits = 2 * random.standard_normal((20_000, 6))
     labels = (shares(logits).cumsum(axis=1) < random.random((20_000, 1))).sum(axis=1).clip(0, 5)
-    given = np.log(shares(logits * true))  # as sure as `true` makes it, where 1 is as sure as it is right
+    given = np.log(shares(logits * true))  # the logits times `true`; at 1 the confidence equals the accuracy
     assert temperature.temperature(given, labels) == pytest.approx(true, rel=0.04)
 
 

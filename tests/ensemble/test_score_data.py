@@ -1,4 +1,4 @@
-"""Scores of records that data/lmdb does not hold any more are shown nowhere, and the command for new ones is named."""
+"""Scores of records that data/lmdb no longer holds are hidden, and a message names the command for new ones."""
 
 import json
 import shutil
@@ -135,7 +135,7 @@ def test_test_scores_that_are_gone_are_not_submitted(made, digest):
 
 
 def test_scores_of_the_same_records_stay_and_those_without_data_too(made):
-    build(train="other a")  # of another seed: val, test and the held-out images are the same
+    build(train="other a")  # another seed: val, test and the held-out images are the same
     assert combine.main(MODELS) is None and submission.main([]) is None
     shutil.rmtree(DATA)
     assert combine.main(MODELS) is None, "nothing is there that they could be mistaken for"

@@ -112,7 +112,7 @@ def test_the_newest_snapshot_is_taken_unless_one_is_named(expected, tmp_path):
 
 
 def encoded_datum(image: np.ndarray, file_format: str):
-    """A Datum with an image (C, H, W), BGR, or a gray one (H, W), as a file's bytes, without its size."""
+    """A Datum with a BGR (C, H, W) or gray (H, W) image as a file's bytes, without its size."""
     pixels = image if image.ndim == 2 else image[::-1].transpose(1, 2, 0)
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(file, file_format)
@@ -147,7 +147,7 @@ def test_scores_that_are_there_are_not_made_again(expected, tmp_path, capsys, mo
 
 
 def test_images_that_may_have_been_trained_on_are_not_held_out(expected, tmp_path):
-    """The other splits are nobody's to train on."""
+    """No training uses the other splits, so their scores are allowed."""
     line = {"time": "2026-03-05T22:15:00+00:00", "event": "start", "iteration": 0, "data": "mean 0123"}
     (tmp_path / "runs/one/journal.jsonl").write_text(json.dumps(line) + '\n{"cut by a cra')
     said = scores.main(["one"])

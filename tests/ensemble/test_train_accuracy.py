@@ -60,7 +60,7 @@ def test_every_snapshot_once_over_the_first_records(place, capsys):
 
 
 def test_a_diverged_snapshot_has_none(place, capsys):
-    """Of scores that are nan none is higher than the right class's: it would know every image."""
+    """No NaN score is higher than the right class's, so the snapshot would seem right on every image."""
     weights = {name: [values * np.nan for values in of] for name, of in small_ensemble.make_weights(12).items()}
     small_ensemble.write_snapshot(Path("runs/one/one_iter_100.caffemodel"), "one", weights)
     assert train_accuracy.main(["one", "--limit", str(LIMIT)]) is None

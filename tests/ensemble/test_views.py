@@ -1,4 +1,4 @@
-"""Scores with several windows of an image: where they lie, what their mean is, and that views never mix."""
+"""Scores with several windows of an image: their places, their mean, and that views never mix."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from tests.ensemble import small_ensemble as small
 
 IMAGE, CROP = small.SHAPE[1:], (small.CROP, small.CROP)  # 13 x 17 and 6: room for 7 down, 11 across
 
-# A net of convolutions alone, which slides over a larger image: 6 x 6 gives one place, 13 x 17 gives 8 x 12.
+# A net of convolutions alone, which slides over a larger image.
+# An image of 6 x 6 gives one place, 13 x 17 gives 8 x 12.
 SLIDING = """name: "slides"
 layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 4 dim: 3 dim: 6 dim: 6 } } }
 layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
@@ -236,7 +237,7 @@ def test_a_net_of_convolutions_slides_over_the_whole_image(expected, tmp_path):
     for at in (0, 10):
         places = [one_place(pixels[at], top, left) for top in range(8) for left in range(12)]
         np.testing.assert_allclose(found[at], np.mean(places, axis=0), rtol=0, atol=5e-6)
-    # The same windows as a dense grid of one pixel, without the mirrors; and the net is back at its own size after.
+    # The windows equal a dense grid of one pixel without the mirrors. Afterwards the net has its own size again.
     again = load(tmp_path / "runs", "slides", "holdout")
     np.testing.assert_allclose(again.scores[3], one_place(pixels[3], 3, 5), rtol=0, atol=5e-6)
 

@@ -1,4 +1,4 @@
-"""make explore with a stand-in for `caffe`: what is trained, how it goes on, on which GPU, and what is refused."""
+"""make explore with a stand-in for `caffe`: the trainings, their resumption and GPUs, and the refused requests."""
 
 import contextlib
 import json
@@ -46,7 +46,7 @@ FAKE_EDITS = {
 
 @pytest.fixture
 def place(tmp_path, monkeypatch) -> Path:
-    """`tiny` and its like `other` on 60 train images in batches of 3: 20 iterations an epoch; 10 val images."""
+    """`tiny` and the similar `other`, with 60 train and 10 val images in batches of 3: 20 iterations an epoch."""
     tiny_run.make(tmp_path)
     (tmp_path / "data/lmdb/train_lmdb/data.mdb").unlink()
     for split, count in {"train": 60, "val": 10}.items():

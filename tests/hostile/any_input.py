@@ -1,4 +1,4 @@
-"""What the tests of any input share: hypothesis's settings, files of a moment, messages of any kind."""
+"""Helpers for the tests of any input: hypothesis's settings, temporary files, messages of any kind."""
 
 import tempfile
 from collections.abc import Iterator

@@ -44,7 +44,7 @@ def _read_mean(path: Path) -> Found:
 
 
 class _Said(Exception):
-    """A warning in the log: what `caffe test` does where real Caffe says nothing."""
+    """A warning in the log, which `caffe test` writes in cases where real Caffe is silent."""
 
 
 @contextlib.contextmanager
@@ -81,7 +81,7 @@ def _read_model(path: Path) -> Found:
         net.copy_from(path)
     if lines:
         raise _Said(lines[0])
-    # A parameter that stayed as it was is one that the damage made disappear.
+    # An unchanged parameter is one that the damage removed from the file.
     copied = [bool(blob.data.any()) for blobs in net.params.values() for blob in blobs]
     return copied, [blob.data.tobytes() for blobs in net.params.values() for blob in blobs]
 

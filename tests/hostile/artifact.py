@@ -1,11 +1,11 @@
-"""What an artifact is: a kind of file, a whole one, and what reads it."""
+"""An artifact: a kind of file, a whole example of it, and its reader."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 Found = tuple[object, object]
-"""What a reader found: what must be the same or refused, and what nobody can know to be changed."""
+"""A reader's result: the part that must be equal or refused, and the part whose damage nobody can detect."""
 
 
 @dataclass(frozen=True)
@@ -13,10 +13,10 @@ class Artifact:
     """A kind of file.
 
     Attributes:
-        make: writes a whole one, and all that belongs to it, into the working folder; returns the file to damage.
-        read: what the project does with it.
+        make: writes a whole one, with its companion files, into the working folder; returns the file to damage.
+        read: the project's reader.
         errors: the documented exceptions for a damaged one.
-        names: what an error may name instead of the file: its folder, or a layer.
+        names: words that an error may name instead of the file, such as its folder or a layer.
     """
 
     make: Callable[[Path], Path]

@@ -1,9 +1,9 @@
-"""Ways to damage a file's content, the same ones every time: number n of a kind is always the same damage."""
+"""Ways to damage a file's content. Number n of a kind is the same damage every time."""
 
 import random
 from dataclasses import dataclass
 
-# What breaks readers: ends of ranges in each size, in both orders of bytes.
+# Bytes that break readers: ends of ranges in each size, in both byte orders.
 _EXTREMES = (
     b"\0",
     b"\xff",
@@ -46,7 +46,7 @@ def cut(content: bytes, number: int) -> Damage:
 
 
 def flip(content: bytes, number: int) -> Damage:
-    """One to three patches: a bit, a byte or an extreme number, two in three near the ends of the file."""
+    """One to three patches with a bit, a byte or an extreme number, two in three near the file's ends."""
     size = len(content)
     random_ = random.Random(f"flip {number}")
     patches = []

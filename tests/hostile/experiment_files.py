@@ -134,7 +134,7 @@ def _read_solver_text(path: Path) -> Found:
 
 
 class _NotWhole(Exception):
-    """What newest_whole says of a snapshot that it skips."""
+    """The reason that newest_whole gives for skipping a snapshot."""
 
 
 def _make_pair(folder: Path, damaged: str) -> Path:

@@ -1,4 +1,4 @@
-"""What the experiment notes down of itself: logs, tables and choices that its later steps read."""
+"""Notes that the experiment writes about itself: logs, tables and choices, read by later steps."""
 
 import json
 from collections.abc import Callable
@@ -82,7 +82,7 @@ def _read_combinations(path: Path) -> Found:
 
 
 class _Problem(Exception):
-    """What the report's page tells of a file that it leaves out."""
+    """The reason that the report's page gives for leaving out a file."""
 
 
 def _read_build(path: Path) -> Found:

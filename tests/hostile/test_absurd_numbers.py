@@ -1,4 +1,4 @@
-"""Prototxts with numbers that nobody means, in every field of every layer type: a net that runs, or a clear error."""
+"""Absurd numbers in every field of every layer type give a net that runs, or a clear error."""
 
 import math
 import random

@@ -1,4 +1,4 @@
-"""Any bytes, shapes and messages as weights and a solver's state: what is written is read, what is not is refused."""
+"""Any bytes, shapes and messages as weights or solver state: written files are read, all others are refused."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Any text as a prototxt, any rules and any wiring of a net: what is written is read, what is not is refused."""
+"""Any text, rules and wiring as a prototxt: valid nets are read as written, all others are refused."""
 
 import pytest
 from caffe import NetError, PrototxtError
@@ -135,7 +135,7 @@ class TestNets:
 
     @staticmethod
     def sources(net) -> list[tuple[str, list[tuple[str, int]]]]:
-        """Of each layer but Splits, which (layer, top) its bottoms are."""
+        """Each layer except Splits, with the (layer, top) behind each of its bottoms."""
         origin: dict[str, tuple[str, int]] = {}
         found = []
         for layer in net.layer:

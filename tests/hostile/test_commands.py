@@ -44,13 +44,13 @@ def scored(tmp_path_factory) -> Path:
 
 
 def content(folder: Path) -> dict[str, str]:
-    """Digests of all files, but for what only says that somebody was here: lock files."""
+    """Digests of all files except lock files."""
     files = (path for path in folder.rglob("*") if path.is_file() and "lock" not in path.name)
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def told(capfd, command, *arguments: str) -> str:
-    """Run a command that must fail; what it says. A command returns its status, or the paragraph that it says."""
+    """Run a command that must fail and return its message. A command returns its status or its message."""
     before = content(Path())
     capfd.readouterr()
     answer = command(list(arguments))
@@ -58,7 +58,7 @@ def told(capfd, command, *arguments: str) -> str:
     assert isinstance(answer, str) or answer == 1
     assert "Traceback" not in said
     assert content(Path()) == before
-    # Of a log in glog's format, what is fatal; it is one line, and the last.
+    # A log in glog's format has one fatal line, and it is the last.
     *_, last = said.strip().splitlines()
     assert not said.strip().startswith("F") or len(re.findall(r"^F\d{4} ", said, re.MULTILINE)) == 1
     return last

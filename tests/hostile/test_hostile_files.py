@@ -33,12 +33,12 @@ def test_a_damaged_file_is_a_clear_error(reader, name):
     assert not [(trial, outcome) for trial, outcome in found if outcome.verdict not in SURVIVED]
     refused = Counter(kind for (kind, _), outcome in found if outcome.verdict == "refused")
     assert refused["cut"] >= (0 if name in LINES else CUTS - 3)
-    # Of a log every line that says nothing is passed over.
+    # A log's reader skips every line that it does not know.
     assert refused["flip"] >= (0 if name == "train.log" else 1 if name in MOSTLY_UNKNOWABLE else FLIPS // 2)
 
 
-def test_the_reader_tells_a_crash_from_an_error(tmp_path, monkeypatch):
-    """Of the test itself: a reader that dies, or says something else, is no survival."""
+def test_the_reader_distinguishes_a_crash_from_an_error(tmp_path, monkeypatch):
+    """This checks the test itself: a reader that dies, or reports something else, does not count as a survival."""
     lines = (
         "import os, sys\n"
         "from pathlib import Path\n"

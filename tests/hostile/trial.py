@@ -1,4 +1,4 @@
-"""Reads damaged files in a child process; one that crashes or hangs is counted as such, and another goes on.
+"""Reads damaged files in a child process. A crash or a hang is counted as one, and a new child continues.
 
 python -m tests.hostile.trial FOLDER      (the child: a line in, a line out)
 """
@@ -19,18 +19,18 @@ from .damage import KINDS, Damage
 
 ROOT = Path(__file__).parents[2]
 MEMORY = 8 << 30  # bytes of address space a reader may take; PyTorch alone maps three
-# When a reader is said to hang: after seconds of its own work, or, if it only waits, of the clock. The machine may do
-# other things too.
+# A reader hangs after so many seconds of CPU time, or, if it only waits, of the clock.
+# The clock's limit is longer, because the machine may do other things too.
 WORK, WAIT = 60.0, 600.0
 
 SURVIVED = ("refused", "unharmed", "unknowable")
-"""A documented exception that names the file; the same result; other values where nothing could tell."""
+"""The outcomes: a documented exception that names the file, the same result, or undetectably different values."""
 
 _NOT_READ_WHOLE = 7
 
 
 class Outcome(NamedTuple):
-    """What became of one damaged file."""
+    """The outcome of reading one damaged file."""
 
     verdict: str  #: one of SURVIVED, or how it failed: unnamed, undocumented, silent, crash, hang
     damage: str
@@ -38,7 +38,7 @@ class Outcome(NamedTuple):
 
 
 class Reader:
-    """A child process that damages and reads files in a folder of its own; another takes its place if it dies."""
+    """A child process that damages and reads files in its own folder; if it dies, another replaces it."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -56,7 +56,7 @@ class Reader:
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "engine")]),
             "OMP_NUM_THREADS": "1",
             "GLOG_minloglevel": "3",
-            # Where Python cannot catch it, it says at least in which line it died.
+            # If Python cannot catch a crash, this at least shows the line.
             "PYTHONFAULTHANDLER": "1",
         }
         self._stderr = open(self.folder / "stderr", "w+")

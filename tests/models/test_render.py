@@ -1,5 +1,7 @@
-"""The report's five nets: what it says of them, and that the committed files are the templates'. The others, which
-its section 6 wished for, are in test_models_wished_for.py."""
+"""The report's five nets: its figures for them, and the committed files, which must equal the templates' output.
+
+test_wished_for.py has the nets that its section 6 wished for.
+"""
 
 import difflib
 import re

@@ -1,4 +1,4 @@
-"""The nets that the report's section 6 wished for: PReLU in the report's own, and a residual net for 64 x 64 images."""
+"""The nets that the report's section 6 wished for: its own with PReLU, a residual net for 64 x 64 images."""
 
 import dataclasses
 import difflib

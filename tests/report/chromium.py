@@ -1,7 +1,7 @@
 """A real browser for tests: headless Chromium, driven over a pipe with the DevTools protocol.
 
-The pipe (Chromium's --remote-debugging-pipe) takes JSON messages that end with a NUL, so nothing but the
-browser itself has to be installed: Debian's package `chromium`.
+The pipe (Chromium's --remote-debugging-pipe) takes JSON messages that end with a NUL.
+So only the browser itself has to be installed: Debian's package `chromium`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def installed() -> str | None:
 
 
 class Page:
-    """One tab. What the page says and asks for while it lives is in `said` and `requests`."""
+    """One tab. `said` and `requests` collect the page's messages and requests during its life."""
 
     def __init__(self, into: int, out: int):
         self.said: list[str] = []  # console messages, exceptions, and what the browser logs of the page
@@ -63,7 +63,7 @@ class Page:
         raise TimeoutError(f"{file} did not load")
 
     def evaluate(self, script: str):
-        """What a JavaScript expression gives; a promise is waited for."""
+        """The value of a JavaScript expression; a promise is awaited."""
         answer = self._call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         if "exceptionDetails" in answer:
             raise AssertionError(answer["exceptionDetails"])
@@ -113,7 +113,7 @@ class Page:
 def page() -> Iterator[Page]:
     """A tab of a new browser, which ends with the block."""
     (theirs_in, into), (out, theirs_out) = os.pipe(), os.pipe()
-    # Moved out of the way of 3 and 4, which one of them may be.
+    # The descriptors move to higher numbers, because one of them may be 3 or 4.
     passed = [fcntl.fcntl(end, fcntl.F_DUPFD, 10) for end in (theirs_in, theirs_out)]
     os.close(theirs_in), os.close(theirs_out)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:

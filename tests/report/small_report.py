@@ -1,8 +1,8 @@
-"""A whole small experiment for the tests of the report's page, made up and told by Caffe's formats alone.
+"""A whole small experiment for the tests of the report's page, invented and written in Caffe's formats alone.
 
-Three trained models (two NIN, one AlexNet) with rate drops by hand and one untrained solver, logs, journals,
-scores on val, test and held-out images, the ensemble's files, and LMDBs of drawn images. Class names hold
-what a page must not take for HTML.
+It has three trained models (two NIN, one AlexNet) with rate drops by hand, and one untrained solver.
+It has logs, journals, scores on val, test and held-out images, the ensemble's files, and LMDBs of drawn images.
+Class names hold text that a page must not take for HTML.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def make(folder: Path) -> None:
     outcome.write(folder / "runs/explore" / outcome.NAME, exploration(data))
     names = list(MODELS)
     assert combine.main(names) is None and submission.main([]) is None
-    with pytest.MonkeyPatch.context() as patch:  # of a working tree with changes nothing would be kept
+    with pytest.MonkeyPatch.context() as patch:  # a modified working tree would keep no result
         patch.setattr(provenance, "commit", lambda: "0123456789")
         assert compare_methods([*names, "--folds", "2"]) is None
 
@@ -90,7 +90,7 @@ def kmeans_rows(data: str) -> list[kmeans.Row]:
 
 
 def exploration(data: str) -> outcome.Exploration:
-    """Two models at two rates for 4 epochs; alexnet1 is ahead at 0.01 and learns no longer, and diverged at 0.1."""
+    """Two models at two rates for 4 epochs. At 0.01 alexnet1 leads and has stopped learning; at 0.1 it diverged."""
     tried = {
         ("alexnet1", 0.1): (0.005, False, "diverged"),
         ("alexnet1", 0.01): (0.25, False, "no longer falls steadily"),
@@ -136,7 +136,7 @@ def _names(split: str, count: int) -> list[str]:
 
 
 def write_run(folder: Path, name: str, rates: tuple, level: float, end: int, display: int = 10, test: int = 20) -> None:
-    """A log, a journal and the accuracies on train of a run whose rate was edited by hand where `rates` says."""
+    """A log, a journal and the train accuracies of a run; its rate was edited by hand as in `rates`."""
     folder.mkdir(parents=True)
     random = np.random.default_rng(len(name) + end)
     time, lines, journal = BEGUN, [], []

@@ -78,7 +78,7 @@ def test_text_of_a_figure_is_read_on_a_phone(file, tab):
     assert len(upright) > 50 and min(size for size in upright if size > 1) > 7
 
 
-def test_a_person_finds_the_way(file, tab):
+def test_the_contents_lead_to_the_sections(file, tab):
     tab.open(file, DESK)
     assert tab.evaluate("document.documentElement.lang") == "en"
     assert "Tiny ImageNet" in tab.evaluate("document.title")

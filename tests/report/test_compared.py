@@ -1,4 +1,4 @@
-"""Trainings set side by side: what is kept of them, and what is said by the rule."""
+"""Trainings side by side: their kept numbers, and the rule's verdicts."""
 
 import json
 import math
@@ -82,7 +82,7 @@ def made_up(first: list[float], second: list[float], images: int = 10_000) -> co
 @pytest.mark.parametrize(
     ("first", "second", "said"),
     [
-        # Of 10,000 images, two standard errors of a difference near 0.3 are 1.3 points.
+        # With 10,000 images, two standard errors of a difference near 0.3 are 1.3 points.
         ([0.005, 0.3], [0.005, 0.32], r"After 1 epoch b is ahead of a: \+2.00 points \(95 %: \+0.7\d to \+3.2\d\)\."),
         ([0.005, 0.3], [0.005, 0.28], r"b is behind a: −2.00 points"),
         ([0.005, 0.3], [0.005, 0.305], r"b is not to be told from a: \+0.50 points \(95 %: −0.\d\d to \+1.\d\d\)\.$"),
@@ -109,7 +109,7 @@ def test_on_the_page(place, monkeypatch):
     assert re.search(r"After \d+ epochs nin1 is (ahead of|behind|not to be told from) alexnet1", section)
 
 
-def test_a_broken_file_is_told(place, monkeypatch, tmp_path):
+def test_a_broken_file_is_reported(place, monkeypatch, tmp_path):
     monkeypatch.setattr(figure, "_inline", lambda *_: Markup("<svg></svg>"))
     path = Path("runs/compared_pair.json")
     whole = path.read_text()

@@ -1,4 +1,4 @@
-"""What came before the five trainings, on the page and among the numbers: K-means and the explored rates."""
+"""The steps before the five trainings, on the page and among the numbers: K-means and the explored rates."""
 
 import json
 from dataclasses import replace
@@ -49,7 +49,7 @@ def test_the_reports_numbers(place):
     assert save_results.keep(error, experiment()) == save_results.SavedNumber(
         "0.963", error.note, "make kmeans", "abc", "a machine", place, [0], 0.022, "2026"
     )
-    # AlexNet: of the rates at which it still learns, 0.001 alone; NIN's are not its.
+    # For AlexNet, only 0.001 is left of the rates at which it still learns; NIN's rates do not count.
     rate = found["alexnet-best-rate"]
     assert rate.value == "0.001"
     assert rate.note == (
@@ -112,7 +112,7 @@ def test_both_are_kept_of_a_whole_set_alone(place, monkeypatch):
     assert numbers["kmeans-error"]["seeds"] == [0] and numbers["alexnet-best-rate"]["value"] == "0.001"
     assert kmeans.read(Path("results/kmeans.json")) == kmeans.read(FILES[0])
     assert outcome.load(Path("results/explore.json")) == outcome.load(FILES[1])
-    # Where nothing is here the page shows what is kept, and says so.
+    # If the runs have no files, the page shows the kept ones and names them.
     for file in FILES:
         file.unlink()
     assert section().count("results/") == 2

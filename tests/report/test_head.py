@@ -1,4 +1,7 @@
-"""The page's head says what its numbers are of; drawings are called so, and chance and an interval stand beside each accuracy."""
+"""The page's head names the data behind its numbers, and each accuracy has chance and an interval beside it.
+
+Drawn images are called drawings.
+"""
 
 import json
 import re
@@ -91,7 +94,10 @@ def test_without_scores_the_tile_is_the_best_test_of_so_many_images(place):
 
 
 def test_tests_on_other_val_images_are_not_mixed(place):
-    """nin1 is better on 100 of the 400 images; alexnet1 was tested on all of them, so it is the best that is known."""
+    """nin1 is better on 100 of the 400 images.
+
+    Only alexnet1 was tested on all of them, so it counts as the best.
+    """
     net("nin1", batch=100)
     found = experiment()
     assert [found.tested(model) for model in found.models] == [400, 100]
@@ -178,7 +184,7 @@ def test_readmes_table_says_what_stands_in_for_the_judge():
     ("momentum", "0.9", 400, ""),
 ])  # fmt: skip
 def test_what_stands_beside_an_accuracy(name, value, images, said):
-    """Wilson's intervals, by an own calculation: (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n), z = 1.96."""
+    """Wilson's intervals, calculated here: (p + z²/2n ± z √(p(1-p)/n + z²/4n²)) / (1 + z²/n), z = 1.96."""
     number = next(number for number in paper.numbers() if number.name == name)
     assert full_runs.VAL_IMAGES == 10_000 and chance.beside(number, value, "", images) == said
 

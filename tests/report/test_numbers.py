@@ -67,7 +67,7 @@ def test_curves_of_the_report():
         ("momentum", "0.9"),
         ("snapshot-epochs", "2"),
         ("batch-size", "10"),
-        ("learning-rates", "0.1, 0.01, 0.001"),  # of the runs' first solvers and of the first pass, none of a drop
+        ("learning-rates", "0.1, 0.01, 0.001"),  # rates of the runs' first solvers and the first pass, without drops
         ("alexnet-crop", "6 x 6"),
         ("nin-crop", "6, 6, 6"),
         ("mirror", "all"),
@@ -216,7 +216,7 @@ def test_models_of_other_images_are_left_out(place, tmp_path, monkeypatch, capsy
 
 
 def test_runs_elsewhere_are_kept_whole(place, tmp_path, monkeypatch):
-    """What make results RUNS=... says: no log and no score of runs/ is looked at."""
+    """`make results RUNS=...` reads no log and no score of runs/."""
     shutil.copytree(place, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
     count_as_whole(monkeypatch)
@@ -265,7 +265,7 @@ def test_trainings_gather(place, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["{", "{}x", '[{"name": "a"}]', "[3]"])
-def test_broken_trainings_are_told_and_stay(place, tmp_path, monkeypatch, text):
+def test_broken_trainings_are_reported_and_stay(place, tmp_path, monkeypatch, text):
     count_as_whole(monkeypatch)
     path = tmp_path / trainings.NAME
     path.write_text(text)

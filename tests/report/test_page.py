@@ -114,7 +114,7 @@ def test_hostile_names_stay_text(made):
     assert "<script" not in text and "&lt;script&gt;alert(&#34;x&#34;)" in text
 
 
-def test_views_and_the_gap_are_told_in_words(made):
+def test_views_and_the_gap_are_described_in_words(made):
     found = Page((made / "runs/report.html").read_text(encoding="utf-8"))
     crops, gap = found.section("views"), found.section("gap")
     assert "10crop helps: +2.0 points on val; center+mirror: +0.2 points on val, not beyond noise" in crops
@@ -212,7 +212,7 @@ def test_nothing_at_all(tmp_path, monkeypatch):
         ("runs/nin1/train.log", b"\xff\x00garbage\n" * 9, ""),
     ],
 )
-def test_what_is_broken_is_told_and_the_rest_is_shown(quick, path, content, said, capsys):
+def test_broken_files_are_reported_and_the_rest_is_shown(quick, path, content, said, capsys):
     Path(path).write_bytes(content)
     found = page()
     assert said in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""make reproduce, with a stand-in for Caffe: what it trains, and how it goes on after whatever stopped it."""
+"""make reproduce, with a stand-in for Caffe: its trainings, and how it resumes after each kind of stop."""
 
 import json
 import os
@@ -27,7 +27,7 @@ from tests.training.tiny_run import SOLVER
 from training import journal
 
 NET = Path(tiny_run.__file__)
-LENGTH = 0.0006  # nin1: 24, 42 and 60 iterations; the stand-in ends by itself up to 100
+LENGTH = 0.0006  # nin1 stops at 24, 42 and 60 iterations; the stand-in ends by itself up to 100
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def weights(model: str, iteration: int, folder: Path = Path()) -> list[float]:
 
 
 def undisturbed(model: str) -> list[float]:
-    """What the stand-in gives where a rate lasts its iterations: the sum of the rates, in its order of adding."""
+    """The stand-in's weights if each rate lasts its iterations: the sum of the rates, in the order of adding."""
     total = 0.0
     for rate, count in {"nin1": ((0.01, 24), (0.001, 18), (0.0001, 18)), "alexnet1": ((0.01, 12), (0.001, 6))}[model]:
         for _ in range(count):
@@ -70,7 +70,7 @@ def undisturbed(model: str) -> list[float]:
     return [total] * 2
 
 
-def test_it_trains_with_the_drops_and_the_journal_tells_them(inside):
+def test_it_trains_with_the_drops_and_the_journal_records_them(inside):
     assert train() == 0
     assert weights("nin1", 60) == pytest.approx(undisturbed("nin1"), rel=1e-6)
     runs = journal.read(Path("runs/nin1"))
@@ -81,7 +81,7 @@ def test_it_trains_with_the_drops_and_the_journal_tells_them(inside):
     assert train() == 0 and len(journal.read(Path("runs/nin1"))) == 3, "what is trained is not trained again"
 
 
-def test_the_persons_own_solver_stays(inside, two):
+def test_the_users_own_solver_stays(inside, two):
     before = (two / "solvers/nin1.prototxt").read_text()
     assert train() == 0
     assert (two / "solvers/nin1.prototxt").read_text() == before
@@ -89,7 +89,7 @@ def test_the_persons_own_solver_stays(inside, two):
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_it_goes_on_where_it_was_stopped(inside, number):
+def test_it_resumes_where_it_was_stopped(inside, number):
     """Twice in the middle: after a kill -9 the Caffe that it left is stopped with a snapshot."""
     for _ in range(2):
         words = [sys.executable, "-m", "reproduce.training", "nin1", "--caffe", "../caffe"]
@@ -115,7 +115,7 @@ def test_a_first_snapshot_that_is_cut_is_no_obstacle(inside, capfd):
     assert weights("nin1", 60) == pytest.approx(undisturbed("nin1"), rel=1e-6)
 
 
-def test_a_run_that_left_the_schedule_is_not_gone_on_with(inside, capfd):
+def test_a_run_that_left_the_schedule_is_not_resumed(inside, capfd):
     assert train("alexnet1") == 0
     path = Path("runs/alexnet1/journal.jsonl")
     path.write_text(path.read_text().replace("base_lr: 0.001", "base_lr: 0.005"))
@@ -213,7 +213,7 @@ def test_the_nets_and_solvers_it_began_with_stay(two, inside, monkeypatch):
 
 
 def build_json(**said: object) -> None:
-    """Make whole LMDBs of tiny_run's, with a build.json that says so."""
+    """Make tiny_run's LMDBs whole, with a build.json that declares them whole."""
     data = Path("data/lmdb")
     (data / "test_lmdb").mkdir()
     for name in ("test_lmdb/data.mdb", "labels.txt"):
@@ -252,7 +252,7 @@ def test_lmdbs_with_a_holdout_are_taken_as_they_are(two, capfd, asked):
 @pytest.mark.parametrize("build", [None, "{", '{"records": {"train": 3}, "holdout_per_class": 20, "seed": 3}'])
 def test_lmdbs_that_are_still_to_be_built_have_what_is_asked(two, capfd, build):
     if build:
-        Path("data/lmdb/build.json").write_text(build)  # labels.txt is not there: not whole
+        Path("data/lmdb/build.json").write_text(build)  # labels.txt is missing, so the set is not whole
     assert reproduce("--status", "nin1", "--holdout", "50", "--seed", "4") == 0
 
 
@@ -397,7 +397,7 @@ def write(path: Path, at: int) -> None:
     os.utime(path, (at, at))
 
 
-def test_the_page_and_the_kept_numbers_come_after_all_that_they_tell_of(whole):
+def test_the_page_and_the_kept_numbers_come_after_all_that_they_report(whole):
     assert whole.keys() >= SHOWN_TOO.keys()
     assert set(whole["page"].after) == SHOWN_TOO.keys() and set(whole["results"].after) == set(KEPT_TOO)
 
@@ -459,8 +459,8 @@ def test_what_fails_holds_up_only_what_needs_it(here):
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_step_waits_for_what_it_also_tells_of(here, order):
-    """However late that is, and though there is a place for it."""
+def test_a_step_waits_for_the_steps_it_reports(here, order):
+    """It waits even if that step is late and a place is free."""
     found = [step("slow", "time.sleep(1)\n" + MAKES), step("later", MAKES, "slow"),
              step("page", MAKES, after=("later", "left-out"))]  # fmt: skip
     assert Runner(found[::order], here.append, places=["", "", ""]).run() == 0
@@ -475,7 +475,7 @@ def test_a_step_goes_without_what_cannot_be_made(here):
 
 
 def test_what_was_made_before_is_made_again_after_what_came_since(here):
-    """When the runner begins it is newer than all that is there."""
+    """When the runner begins, the page is newer than every existing file."""
     page, more = step("page", MAKES, after=("more",)), step("more", MAKES)
     write(Path("page"), 100)
     page = replace(page, done=lambda: not Path("more").exists() or steps.newer([Path("page")], [Path("more")]))
@@ -547,7 +547,7 @@ def test_a_signal_reaches_the_step_and_no_other_is_started(here, number):
 
     runner = Runner(found, say)
     child = os.fork()
-    if child == 0:  # a person, elsewhere
+    if child == 0:  # a user who sends the signal from elsewhere
         while not Path("a.begun").exists():
             time.sleep(0.05)
         os.kill(os.getppid(), number)
@@ -565,7 +565,7 @@ def test_a_log_of_steps_that_was_cut(here, monkeypatch):
     assert [(entry["step"], entry.get("event")) for entry in step_log()] == [("a", "start"), ("a", "end")]
 
 
-# ---- what it tells -----------------------------------------------------------------------------------------
+# ---- messages ----------------------------------------------------------------------------------------------
 
 
 def test_status_before_and_after(two, capfd):

@@ -1,4 +1,4 @@
-"""schedule.toml: the report's drops, what LENGTH makes of them, and what is wrong with one."""
+"""schedule.toml: the report's drops, the effect of LENGTH, and the errors of a schedule."""
 
 import json
 import re
@@ -20,7 +20,7 @@ def test_the_reports_drops():
     for model in ("nin1", "nin2", "nin3"):  # section 5: after about 40 epochs, about 30 later, each by 10
         assert [(phase.begin, phase.rate) for phase in found[model].phases] == [(0, 0.01), (40000, 1e-3), (70000, 1e-4)]
     assert found["alexnet1"].phases == (Phase(0, 20_000, 0.01), Phase(20_000, 30_000, 0.001))
-    # "make reproduce" begins and ends as a person's training does.
+    # "make reproduce" begins and ends as a training by hand does.
     assert list(found) == ["alexnet1", "nin1", "nin2", "nin3", "alexnet2"]
     for model, of in found.items():
         path = ROOT / "solvers" / f"{model}.prototxt"
@@ -53,7 +53,7 @@ def test_length_scales_and_no_phase_is_lost(length, ends):
     assert [phase.begin for phase in phases] == [0, *ends[:-1]]
 
 
-def test_a_rehearsals_solver_says_so():
+def test_a_rehearsals_solver_is_marked():
     path = ROOT / "solvers/alexnet2.prototxt"
     text = path.read_text()
     scaled = schedule.scaled_solver(text, 0.05, path)
@@ -110,14 +110,14 @@ def test_solvers_that_cannot_be_edited(before, after, said):
 
 
 def test_cost_is_arithmetic_on_what_was_measured(tmp_path, monkeypatch, capsys):
-    """100 iterations/s of either net: 340,000 iterations; nin3's images have 16/9 of the area."""
+    """Both measured nets run 100 iterations a second; nin3's images have 16/9 of the area."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "results").mkdir()
     assert cost.main([]) is None
     out = capsys.readouterr().out
     assert "CPU: not measured; make bench makes" in out and "GPU: not measured; make bench-gpu makes" in out
     rows = [{"work": f"train {name}", "precision": "bf16", "iterations/s": 100.0} for name in ("alexnet1", "nin1")]
-    rows.append({"work": "train alexnet1", "precision": "fp32", "iterations/s": 1.0})  # of one net alone: no sum
+    rows.append({"work": "train alexnet1", "precision": "fp32", "iterations/s": 1.0})  # one net alone gives no sum
     (tmp_path / "results/bench_gpu.json").write_text(json.dumps({"machine": "an H0", "rows": rows}))
     assert cost.main(["--gpu-price", "3.6"]) is None
     out = capsys.readouterr().out

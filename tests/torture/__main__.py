@@ -2,7 +2,7 @@
 
     python -m tests.torture [--only WORD] [--jobs 2]
 
-Exit status 1 where anything was lost; the folders of such cases are kept, and named.
+The exit status is 1 if anything was lost. The folders of the lost cases are kept and named.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from tests.torture.faults import attempt
 
 @dataclass
 class Row:
-    """What became of a fault's cases."""
+    """The outcomes of a fault's cases."""
 
     tried: int = 0
     lost: int = 0

@@ -21,8 +21,8 @@ from tests.torture.faults import Case, Fault, Lost, expect
 from tests.torture.places import REPOSITORY, small_disk
 from tests.torture.training import PATIENCE
 
-# Of a build of the small set: it begins (2), writes five batches and reads three LMDBs back (8), writes mean and
-# labels (1), flushes nine files (9) and appears (2); an earlier one makes place (1).
+# Steps in a build of the small set. It begins (2), writes five batches and reads three LMDBs back (8).
+# It writes mean and labels (1), flushes nine files (9) and appears (2). An earlier build is moved away (1).
 STEPS = 22
 STEPS_IN_PLACE = STEPS + 1
 
@@ -63,7 +63,7 @@ def build(seed: int, *more: str) -> None:
 
 
 def digest(folder: Path = Path("lmdb")) -> str:
-    """Of all that a build holds."""
+    """The SHA-256 of a build's whole content."""
     found = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         found.update(path.name.encode())
@@ -81,7 +81,7 @@ def digest(folder: Path = Path("lmdb")) -> str:
 
 @functools.cache
 def undisturbed(seed: int) -> str:
-    """What a build that nothing disturbed holds."""
+    """The digest of an undisturbed build."""
     place = os.getcwd()
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
@@ -93,7 +93,7 @@ def undisturbed(seed: int) -> str:
 
 
 def check_nothing_looks_finished(before: str | None, after: str, when: str) -> None:
-    """lmdb/ is not there, or it is whole: as before or as it was to be."""
+    """lmdb/ is absent or whole, with the old content or the new."""
     if Path("lmdb").exists():
         expect(digest() in (before, after), f"{when}: lmdb/ is not whole")
 
@@ -131,7 +131,7 @@ def at_random(seed: int, kills: int) -> None:
 
 
 def on_a_full_disk() -> None:
-    """Too little room is said before; a disk that fills all the same ends the build with one line."""
+    """Too little room is an error before the build. A disk that fills nevertheless ends it with one line."""
     with small_disk("disk", megabytes=8):
         os.chdir("disk")
         try:
@@ -144,7 +144,7 @@ def on_a_full_disk() -> None:
 
 
 def under_a_limit() -> None:
-    """A limit on the size of files, which free space does not tell."""
+    """A limit on the size of files, which free space does not show."""
     build(1, "--workers", "1")
     process = start(2, "--workers", "1")
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))

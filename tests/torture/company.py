@@ -1,4 +1,4 @@
-"""Others at the same time, and for a long time: two trainings of one prefix, five readers of an LMDB, 2,000 snapshots."""
+"""Concurrent processes and long runs: two trainings of one prefix, five readers of an LMDB, 2,000 snapshots."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""A disk that fills while a training writes snapshots, has no room from the start, cannot be written, or is gone."""
+"""A disk that fills during a training, is full from the start, is read-only, or disappears."""
 
 import contextlib
 import os
@@ -32,7 +32,7 @@ def blocks_taken(_process: subprocess.Popen) -> Iterator[None]:
 
 @contextmanager
 def files_taken(_process: subprocess.Popen) -> Iterator[None]:
-    """There are blocks, but no file can be made: what no look at the free space tells."""
+    """There are free blocks, but no file can be created; a check of the free space does not show this."""
     os.mkdir("fillers")
     try:
         with contextlib.suppress(OSError):
@@ -54,7 +54,7 @@ def size_limited(process: subprocess.Popen) -> Iterator[None]:
 
 
 def for_a_while(broken: Breaker, on_small_disk: bool) -> None:
-    """Two snapshots cannot be written: the last pair stays, training goes on, and ends as if nothing had been."""
+    """Two snapshots cannot be written: the last pair stays, and training continues to its usual end."""
     with _disk(on_small_disk):
         training = Training(iterations=3000, every=100)
         process = training.start()
@@ -75,7 +75,7 @@ def for_a_while(broken: Breaker, on_small_disk: bool) -> None:
 
 
 def to_the_end(broken: Breaker, on_small_disk: bool) -> None:
-    """No snapshot can be written any more: an error in the end, and the last pair is there to go on from."""
+    """No further snapshot can be written: the run ends with an error, and can resume from the last pair."""
     with _disk(on_small_disk):
         training = Training(iterations=1200, every=100)
         process = training.start()
@@ -96,7 +96,7 @@ def to_the_end(broken: Breaker, on_small_disk: bool) -> None:
 
 
 def from_the_start() -> None:
-    """What all snapshots will take is more than there is: said before training."""
+    """All snapshots need more space than there is: the error comes before training."""
     with _disk(True):
         training = Training(iterations=100_000, every=100)
         process = training.start()
@@ -107,7 +107,7 @@ def from_the_start() -> None:
 
 
 def read_only_from_the_start() -> None:
-    """A folder that cannot be written: said before training."""
+    """A folder that cannot be written: the error comes before training."""
     training = Training(iterations=60, every=3)
     with read_only_over(Path("runs")):
         process = training.start()
@@ -132,7 +132,7 @@ def removed() -> None:
 
 
 def all_removed() -> None:
-    """The folder it was started in is removed: nothing can be saved, and it says so."""
+    """Its working folder is removed: nothing can be saved, and an error reports that."""
     os.mkdir("place")
     training = Training(iterations=1200, every=100, folder="place")
     process = training.start()

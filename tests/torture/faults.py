@@ -1,4 +1,4 @@
-"""What is tried: faults, each with its cases, as rows of the table that `make torture` prints."""
+"""The faults to try, each with its cases, as rows of the table that `make torture` prints."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 class Lost(Exception):
-    """Something is lost: a snapshot that is not whole, other weights in the end, an error without a word."""
+    """Something is lost: a snapshot is not whole, the last weights differ, or a failure has no message."""
 
 
 class NotHere(Exception):
@@ -17,13 +17,13 @@ class NotHere(Exception):
 
 @dataclass(frozen=True)
 class Case:
-    """Some faults, one after the other.
+    """A case: some faults, one after the other.
 
     Attributes:
-        name: what tells it from the other cases of its row.
-        run: tries it, in the working folder, which is empty; raises Lost, or NotHere before anything was tried. It may
-            return how many faults it has tried.
-        faults: how many faults it tries, where run does not say.
+        name: the label of the case within its row.
+        run: tries it in the working folder, which is empty. It raises Lost, or NotHere before anything was tried.
+            It may return how many faults it has tried.
+        faults: the number of faults it tries, if run does not return it.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Fault:
 
 
 def expect(condition: object, otherwise: str) -> None:
-    """Raise Lost with what happened where the condition does not hold."""
+    """Raise Lost with the message `otherwise` if the condition does not hold."""
     if not condition:
         raise Lost(otherwise)
 

@@ -1,4 +1,4 @@
-"""SIGKILL at every step of a snapshot and at random moments of a training, and SIGTERM, as a machine sends it."""
+"""SIGKILL at every step of a snapshot, and SIGKILL and SIGTERM at random moments of a training."""
 
 import random
 import re
@@ -12,16 +12,16 @@ from tests.torture.faults import Case, Fault, expect
 from tests.torture.training import Training, forget_ours, kill, wait_for
 from training.snapshots import Snapshot, fault
 
-# The steps of a snapshot (engine/caffe/_files/whole_file.py): four files are opened, half written, written and flushed
-# to disk; then each is renamed and the folder flushed. One that takes another's place removes its state before,
-# and its manifest where it has one.
+# The steps of a snapshot (engine/caffe/_files/whole_file.py). Four files are opened, half written, written and flushed
+# to disk; then each is renamed and the folder flushed.
+# A snapshot that replaces another first removes the other's state, and its manifest if it has one.
 STEPS = 24
-STEPS_IN_PLACE = {True: 26, False: 25}  # of our engine's, of real Caffe's
+STEPS_IN_PLACE = {True: 26, False: 25}  # replacing our engine's snapshot, replacing real Caffe's
 STATE_STANDS = 21  # the step after which the pair is there, if not yet its manifest
 
 
 def at_steps(steps: list[int], type: str = "SGD") -> None:
-    """Kill at one step after the other, each counted from its start; go on from what is there."""
+    """Kill at one step after the other, each counted from its start; then resume from the remaining files."""
     training = Training(iterations=60, every=3, type=type)
     last = 0
     for step in steps:
@@ -38,7 +38,7 @@ def at_steps(steps: list[int], type: str = "SGD") -> None:
 
 
 def at_steps_in_place(steps: list[int], manifests: bool) -> None:
-    """Kill while a run writes over an earlier one's snapshot: no pair is ever of both, and other pairs stay."""
+    """Kill while a run overwrites an earlier one's snapshot: no pair ever mixes both, and other pairs stay."""
     old, new = Training(6, 3, seed=5), Training(3, 3, seed=6, folder="new")
     old.run_to_the_end()
     new.run_to_the_end()
@@ -59,7 +59,7 @@ def at_steps_in_place(steps: list[int], manifests: bool) -> None:
 
 
 def at_random(seed: int, kills: int, type: str = "SGD") -> None:
-    """Kill at random moments, most of them in the loop; go on from what is there."""
+    """Kill at random moments, most of them in the loop; then resume from the remaining files."""
     moments = random.Random(seed)
     training = Training(iterations=1000, every=25, type=type)
     last = 0
@@ -80,7 +80,7 @@ def at_random(seed: int, kills: int, type: str = "SGD") -> None:
 
 
 def by_sigterm(seed: int, times: int, grace: bool) -> None:
-    """SIGTERM at random moments, without grace followed at once by SIGKILL; go on from what is there."""
+    """SIGTERM at random moments, without grace followed at once by SIGKILL; then resume from the remaining files."""
     moments = random.Random(seed)
     training = Training(iterations=1000, every=400)
     last = 0
@@ -98,7 +98,7 @@ def by_sigterm(seed: int, times: int, grace: bool) -> None:
         expect(found >= last, f"the newest whole snapshot is {found}, it was {last}")
         if grace:
             written = re.findall(r"solver state to .*_iter_(\d+)", log)
-            # None where it came in the test of an iteration that a snapshot had been taken of.
+            # There is none if the signal came during the test of an iteration that already had a snapshot.
             saved = found == int(written[-1]) if written else found == last
             expect(process.returncode == 0 and saved, f"no snapshot after SIGTERM: {log[-500:]}")
         last = found
@@ -107,7 +107,7 @@ def by_sigterm(seed: int, times: int, grace: bool) -> None:
 
 
 def _chains(name: str, run: partial, steps: range, length: int) -> list[Case]:
-    """Cases of as many steps each; neighbours are in different ones, so that each case goes through all of a snapshot."""
+    """Cases with equally many steps. Neighbouring steps are in different cases, so each case spans a whole snapshot."""
     count = -(-len(steps) // length)
     chains = [list(steps[start::count]) for start in range(count)]
     return [Case(f"{name} {', '.join(map(str, chain))}", partial(run, chain), len(chain)) for chain in chains]

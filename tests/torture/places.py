@@ -13,7 +13,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 @contextmanager
 def small_disk(folder: str, megabytes: int, files: int = 10_000) -> Iterator[Path]:
-    """A file system of its own, in memory: so many megabytes and files.
+    """Mount a file system in memory with room for so many megabytes and files.
 
     Raises:
         NotHere: mounting needs root, and a system that allows it.
@@ -29,7 +29,7 @@ def small_disk(folder: str, megabytes: int, files: int = 10_000) -> Iterator[Pat
 
 @contextmanager
 def read_only_over(folder: Path) -> Iterator[None]:
-    """In a folder's place an empty one that nobody can write to, root included.
+    """Replace a folder by an empty one that nobody can write to, root included.
 
     Raises:
         NotHere: as small_disk.

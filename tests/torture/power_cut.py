@@ -1,10 +1,10 @@
-"""A power cut after every flush, rename and removal: SIGKILL leaves what is in memory, a power cut does not.
+"""A power cut after every flush, rename and removal. SIGKILL keeps the data in memory, a power cut loses it.
 
-A process writes while every call that orders things on a disk is recorded. After each, the worst disks that a
-power cut may leave are made up, and looked at:
+A process writes, and every call that orders things on a disk is recorded. After each call, two disks are
+constructed and checked, the worst that a power cut may leave:
 
 - late names: files and folders as they were flushed last, nothing newer;
-- early names: the names as they are, as a journal may have them, with the contents that were flushed.
+- early names: the current names, as a journal may have them, with the flushed contents.
 """
 
 import os
@@ -23,7 +23,7 @@ Names = dict[str, int]
 
 
 class Disk:
-    """What is on the disk of a folder, as against what the processes see there; in the beginning that is the same."""
+    """The flushed content of a folder, which may lag behind the processes' view; at the start both are the same."""
 
     def __init__(self, root: Path):
         self.root = root.resolve()
@@ -73,13 +73,13 @@ class Disk:
 
 @contextmanager
 def recorded(disk: Disk, look: Callable[[dict[str, bytes], str], None]) -> Iterator[None]:
-    """Within it, every flush, rename and removal is followed by a look at the worst disks of the moment."""
+    """In this context, `look` gets the worst disks of the moment after every flush, rename and removal."""
     real = {name: getattr(os, name) for name in ("fsync", "replace", "rename", "unlink", "rmdir")}
     looking = False
 
     def after(what: str) -> None:
         nonlocal looking
-        if not looking:  # which removes and renames, too
+        if not looking:  # `look` removes and renames, too
             looking = True
             for kind, contents in disk.worst():
                 look(contents, f"a power cut after {what}, {kind}")
@@ -125,7 +125,7 @@ def snapshots_of_a_training() -> int:
 
 
 def snapshots_in_place(manifests: bool) -> int:
-    """A run writes over another one's snapshots, real Caffe's perhaps: none is taken for whole that is of both."""
+    """A run overwrites another run's snapshots, perhaps real Caffe's: no mixture of both counts as whole."""
     Training(iterations=10, every=5, seed=5).run_to_the_end()
     if not manifests:
         forget_ours(Path("runs"))

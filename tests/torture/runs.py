@@ -1,4 +1,4 @@
-"""`make train`, with KEEP=2: its runner or its Caffe or both are killed, and it is gone on with by `make resume`."""
+"""`make train` with KEEP=2: its runner, its Caffe or both are killed, and `make resume` continues it."""
 
 import contextlib
 import json
@@ -39,7 +39,7 @@ class Run(Training):
         )
 
     def make_or_resume(self) -> subprocess.Popen:
-        """Resume, or train anew where no snapshot is whole, as the runner says one should."""
+        """Resume, or train anew if no snapshot is whole, as the runner advises."""
         if self.newest():
             return self.make("resume")
         for path in Path("runs").iterdir():
@@ -54,7 +54,7 @@ def caffe_of(runner: subprocess.Popen) -> int:
 
 
 def lives(process: int) -> bool:
-    """Whether a process has not ended; one that nobody has waited for yet has."""
+    """True while a process runs; a zombie has ended."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:

@@ -1,4 +1,4 @@
-"""The torture is no comfort unless it finds what is wrong: faults planted in the engine, in the build and in a run."""
+"""The torture must find errors: these faults are planted in the engine, in the build and in a run."""
 
 import os
 from pathlib import Path
@@ -66,7 +66,7 @@ def test_a_build_under_its_final_name(monkeypatch):
         power_cut.build_of_lmdbs(in_place=False)
 
 
-def test_a_run_that_goes_on_without_its_side_file(monkeypatch):
+def test_a_run_that_resumes_without_its_side_file(monkeypatch):
     start = Training.start
 
     def without(self, **options):
@@ -79,7 +79,7 @@ def test_a_run_that_goes_on_without_its_side_file(monkeypatch):
         kills.at_steps([30])
 
 
-def test_what_is_lost_is_told_and_kept(tmp_path):
+def test_lost_cases_are_reported_and_kept(tmp_path):
     def lose():
         Path("evidence").touch()
         raise Lost("it is gone")

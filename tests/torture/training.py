@@ -1,7 +1,7 @@
-"""A small training of real `caffe train` processes: started, killed, gone on with, and what it has to end with.
+"""A small training by real `caffe train` processes that are started, killed and resumed, and its expected end.
 
-The net draws crops, mirrors and dropout; the solver has momentum, averages the loss and drops the rate by
-"plateau": whatever a snapshot forgets of that, the last weights are others.
+The net draws crops, mirrors and dropout. The solver has momentum, averages the loss and drops the rate by "plateau".
+If a snapshot forgets any of that, the last weights differ.
 """
 
 import functools
@@ -43,10 +43,10 @@ class Training:
     """A training.
 
     Args:
-        iterations: to which it goes.
-        every: how many iterations a snapshot.
-        policy: of the learning rate.
-        folder: is made, with the solver, its net and its LMDBs.
+        iterations: the last iteration.
+        every: the number of iterations between snapshots.
+        policy: the policy of the learning rate.
+        folder: the folder to create, with the solver, its net and its LMDBs.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Training:
         (self.folder / "runs").mkdir()
 
     def newest(self) -> Snapshot | None:
-        """The newest whole snapshot, as a person's `make resume` takes it."""
+        """The newest whole snapshot, which `make resume` would take."""
         return newest_whole(self.prefix)[0]
 
     def start(self, anew: bool = False, **variables: str) -> subprocess.Popen:
@@ -77,20 +77,20 @@ class Training:
         return start(self.folder, "train", "--solver=solver.prototxt", *resume, patience=PATIENCE, **variables)
 
     def run_to_the_end(self) -> str:
-        """Train or go on to max_iter; the log."""
+        """Train or resume to max_iter and return the log."""
         process = self.start()
         log, _ = process.communicate()
         expect(process.returncode == 0, f"caffe train ended with {process.returncode}: {log[-500:]}")
         return log
 
     def check_end(self) -> None:
-        """See that the run has ended as one that was never disturbed."""
+        """Check that the run has ended like one that was never disturbed."""
         expect(self.digest(self.iterations) == undisturbed(*self._kind), "the last weights are others")
         left = [path.name for path in (self.folder / "runs").iterdir() if path.name.startswith(".")]
         expect(not left, f"left behind: {left}")
 
     def digest(self, iteration: int) -> str:
-        """Of the model and the solver's state of an iteration."""
+        """The SHA-256 of an iteration's model and solver state."""
         snapshot = Snapshot(self.prefix, iteration)
         try:
             files = [path.read_bytes() for path in (snapshot.model, snapshot.state)]
@@ -101,7 +101,7 @@ class Training:
 
 @functools.cache
 def undisturbed(iterations: int, every: int, seed: int, type: str, policy: str) -> str:
-    """What a training that nothing disturbed ends with."""
+    """The last digest of an undisturbed training."""
     with tempfile.TemporaryDirectory() as folder:
         training = Training(iterations, every, seed, type, policy, folder)
         training.run_to_the_end()
@@ -125,6 +125,6 @@ def kill(process: subprocess.Popen) -> None:
 
 
 def forget_ours(runs: Path) -> None:
-    """Leave of the snapshots what real Caffe writes."""
+    """Remove from the snapshots the files that real Caffe does not write."""
     for path in [*runs.glob("*.manifest.json"), *runs.glob("*.resume.json")]:
         path.unlink()

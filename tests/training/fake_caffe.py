@@ -1,8 +1,8 @@
-"""A stand-in for the `caffe` command: says it trains, writes real snapshots, obeys SIGINT as Caffe does.
+"""A stand-in for the `caffe` command: it logs a training, writes real snapshots, and obeys SIGINT as Caffe does.
 
-One weight of two numbers; every iteration adds base_lr to each, so a snapshot tells which rates were in
-force. It goes on until SIGINT, or to max_iter when that is at most 100. The loss falls by 0.1 every ten
-iterations, which are displayed; before the end it tests once.
+It has one weight of two numbers. Every iteration adds base_lr to each, so a snapshot shows the rates in force.
+It runs until SIGINT, or to max_iter when that is at most 100. The loss falls by 0.1 every ten iterations, which are
+displayed. Before the end it tests once.
 """
 
 import os

@@ -120,7 +120,7 @@ def test_rate_changes_by_hand_and_by_policy():
     log = begin(policy="step") + shown(0, 5, 0.01) + shown(20, 5, 0.001) + shown(40, 5, 0.001)
     log += begin(base_lr=0.1, policy="step", resume=50) + shown(60, 4, 0.01)
     assert of(log).rate_changes == [RateChange(20, 0.01, 0.001, False), RateChange(50, 0.001, 0.01, True)]
-    # taken back: the run goes on from before the edit with the old rate
+    # an undone edit: the run resumes from before it with the old rate
     assert of(log + begin(policy="step", resume=45) + shown(60, 4, 0.001)).rate_changes == [
         RateChange(20, 0.01, 0.001, False)
     ]

@@ -1,4 +1,4 @@
-"""What an edited solver changes, and which edits do not do what they seem to."""
+"""The effects of editing a solver, and the edits that do not do what they seem to."""
 
 import pytest
 from caffe.proto import caffe_pb2

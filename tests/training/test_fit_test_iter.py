@@ -112,7 +112,7 @@ def test_a_list_of_images_and_the_v1_format(tests):
 
 
 def test_several_test_nets_each_with_its_stage(tests):
-    """The second one's images: 24 in batches of 4; the first one's stay 35 in batches of 5."""
+    """The second net tests 24 images in batches of 4; the first keeps 35 in batches of 5."""
     records("data/lmdb/holdout_lmdb", 24)
     first, second = 'include { phase: TEST not_stage: "held" }', 'include { phase: TEST stage: "held" }'
     layer = NET.split("layer")[2].replace("include { phase: TEST }", second).replace("val_lmdb", "holdout_lmdb")
@@ -148,7 +148,7 @@ def entries() -> list[dict]:
     return [json.loads(line) for line in Path("runs/tiny/journal.jsonl").read_text().splitlines()]
 
 
-def test_caffe_reads_a_copy_and_the_journal_says_so(tests, capfd):
+def test_caffe_reads_a_copy_and_the_journal_records_it(tests, capfd):
     written = PATH.read_text()
     assert run.main(["train", "tiny", "--caffe", "./caffe"]) == 0
     assert "training.run: note: test_iter 100 -> 7 for this run: val has 35 images" in capfd.readouterr().err

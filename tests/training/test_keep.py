@@ -1,4 +1,4 @@
-"""KEEP=n: which snapshots stay, and that none goes before a newer one is whole."""
+"""KEEP=n: the snapshots that stay; none is removed before a newer one is whole."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The live line: what it shows when, how it fits, and that a training watched or not is the same training."""
+"""The live line: its content over time and its width. A watched training equals one that is not watched."""
 
 import os
 import pty
@@ -21,7 +21,7 @@ IMAGES = TrainingSet(50, 1000)
 
 
 class Screen(Terminal):
-    """A terminal of a given width that keeps what is said and what is drawn."""
+    """A terminal of a given width that records messages and drawings."""
 
     def __init__(self, columns=200):
         super().__init__(fd=-1)
@@ -189,10 +189,10 @@ def test_what_a_terminal_is(monkeypatch, tmp_path):
 
 
 def watched(verb, asks=()) -> tuple[int, str]:
-    """The runner with its standard error on a terminal of 100 columns; its status and what it has drawn.
+    """Run the runner with its standard error on a terminal of 100 columns; return its status and its output.
 
     Args:
-        asks: (text, signal, seconds): so long after the text is there, the signal goes to the runner's group.
+        asks: (text, signal, seconds): the runner's group gets the signal so many seconds after the text appears.
     """
     master, slave = terminal_of(100)
     command = [sys.executable, "-m", "training.run", verb, "tiny", "--caffe", "./caffe"]

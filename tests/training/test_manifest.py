@@ -62,13 +62,13 @@ def test_a_file_is_missing(snapshot, ending, told):
     assert told in fault(snapshot)
 
 
-def test_without_the_side_file_it_goes_on_as_real_caffe(snapshot):
+def test_without_the_side_file_it_resumes_as_real_caffe(snapshot):
     snapshot.file("resume.json").unlink()
     assert fault(snapshot) is None
 
 
 def test_a_run_folder_that_was_moved(snapshot):
-    """Our engine finds the model beside the state. Where another one stands at the old place, real Caffe would take it."""
+    """Our engine finds the model beside the state. If the old place has another one, real Caffe would take it."""
     Path("runs/tiny").rename("runs/moved")
     moved = Snapshot("runs/moved/tiny", 12)
     assert fault(moved) is None

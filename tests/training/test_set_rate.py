@@ -1,4 +1,4 @@
-"""`make lr-MODEL LR=...`: stop, edit, go on; the file but for base_lr, the journal, and what is refused."""
+"""`make lr-MODEL LR=...` stops, edits and resumes: the rest of the file, the journal, and the refused rates."""
 
 import json
 import os
@@ -120,7 +120,7 @@ def test_a_policy_that_would_not_obey(place, capsys):
     assert 'lr_policy "step" computes the rate' in said and 'write lr_policy: "fixed" there' in said
 
 
-def test_nothing_to_go_on_from(place, capsys):
+def test_nothing_to_resume_from(place, capsys):
     assert "runs/tiny: no whole snapshot to go on from; solvers/tiny.prototxt is as it was" in refused(capsys, "0.001")
     model, _ = write_snapshot(12)
     model.write_bytes(model.read_bytes()[:-3])

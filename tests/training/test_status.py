@@ -24,7 +24,7 @@ def lines(capsys, *names) -> list[str]:
 
 
 def log(loss, iterations, val=lambda i: 3, rate=0.01) -> None:
-    """A log of the run `tiny`, in which a test every 100 iterations stands for an epoch."""
+    """A log of the run `tiny`, in which a test every 100 iterations marks an epoch."""
     Path("runs/tiny").mkdir(parents=True, exist_ok=True)
     text = begin()
     for i in range(0, iterations + 1, 20):
@@ -121,7 +121,7 @@ def test_where_the_policy_is_not_fixed_make_lr_is_not_advised(tiny, capsys):
     assert lines(capsys)[-1].endswith(f"too low for the net's start; lower: {BY_HAND}")
 
 
-def test_a_run_that_goes_on_is_to_be_stopped_before_an_edit_by_hand(tiny, monkeypatch, capsys):
+def test_a_running_training_is_to_be_stopped_before_an_edit_by_hand(tiny, monkeypatch, capsys):
     monkeypatch.setattr(running, "process", lambda folder: 7)
     log(lambda i: 5 - i / 1000 if i < 1100 else float("nan"), 1500)
     assert f"1080. Stop it, remove the snapshots since then, {BY_HAND}" in lines(capsys)[-1]
@@ -184,7 +184,7 @@ def test_no_solver_at_all(tmp_path, monkeypatch, capsys):
     assert "no solver in " in capsys.readouterr().err
 
 
-def test_who_trains(tiny, capsys):
+def test_the_training_process(tiny, capsys):
     command = [sys.executable, "-m", "training.run", "train", "tiny", "--caffe", "./caffe"]
     edit("max_iter: 2000", "max_iter: 100000")
     runner = subprocess.Popen(command, stderr=subprocess.DEVNULL)

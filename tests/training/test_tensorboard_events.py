@@ -82,7 +82,7 @@ def test_every_run_of_the_runner_has_them(place):
     assert texts("runs/tiny") == [(25, "base_lr: 0.01 -> 0.001  \nmax_iter: 25 -> 45")]
 
 
-def test_without_tensorboard_it_says_so_once_and_trains_on(place, monkeypatch, capfd):
+def test_without_tensorboard_it_warns_once_and_keeps_training(place, monkeypatch, capfd):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     for module in [name for name in sys.modules if name.startswith("tensorboard.")]:
         monkeypatch.setitem(sys.modules, module, None)

@@ -162,7 +162,7 @@ def test_what_cannot_be_done_is_one_line(verb, wanted, capsys):
     assert wanted in line
 
 
-def test_a_run_goes_on_from_the_zoo(folder):
+def test_a_run_resumes_from_the_zoo(folder):
     """The stand-in for Caffe resumes at the zoo's iteration, with its weights."""
     tiny_run.edit("max_iter: 100000", "max_iter: 60")
     model = caffe_pb2.NetParameter(name="tiny")

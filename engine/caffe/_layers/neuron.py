@@ -129,7 +129,9 @@ class Power(NeuronBySlope):
     def value(self, x):
         param = self.param.power_param
         if param.scale == 0 or param.power == 0:  # The result is constant, even for NaN.
-            return torch.full_like(x, 1 if param.power == 0 else x.new_tensor(param.shift).pow(param.power).item())
+            return torch.full_like(
+                x, 1 if param.power == 0 else torch.tensor(param.shift, dtype=x.dtype).pow(param.power).item()
+            )
         linear = self._linear(x)
         if param.power == 1:
             return linear

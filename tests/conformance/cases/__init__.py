@@ -14,6 +14,6 @@ CASES: list[Case] = [case for file in _FILES for case in file.CASES]
 BY_NAME = {case.name: case for case in CASES}
 assert len(BY_NAME) == len(CASES), "two cases have one name"
 
-# Configurations our engine refuses with an error that says so (a file's NOT_YET). A case that runs must be
-# taken out there.
+# Configurations that our engine refuses with an error naming them (a file's NOT_YET).
+# A case that now runs must be removed there.
 NOT_YET: set[str] = set().union(*(getattr(file, "NOT_YET", ()) for file in _FILES))

@@ -1,4 +1,4 @@
-"""Cases of engine/caffe/_layers/dummy_data.py. What is random is tested by its rules in tests/engine."""
+"""Cases of engine/caffe/_layers/dummy_data.py. tests/engine checks the random fillers by their rules."""
 
 from ..layer_case import cases
 

@@ -1,5 +1,5 @@
-"""Cases of engine/caffe/_layers/hdf5.py. The files are those of make_layer_files.py; what HDF5Output writes is
-compared in test_hdf5.py.
+"""Cases of engine/caffe/_layers/hdf5.py. The files are those of make_layer_files.py.
+test_hdf5.py compares HDF5Output's files.
 """
 
 from ..layer_case import cases

@@ -2,8 +2,8 @@
 
 from ..layer_case import Bottom, cases, labels
 
-# A second top (the probabilities) is left out: real Caffe 1.0 aborts on it, with loss_weight given once,
-# twice or not at all.
+# No case has a second top (the probabilities).
+# Real Caffe 1.0 aborts on it, with loss_weight given once, twice or not at all.
 CASES = cases(
     "SoftmaxWithLoss",
     "%s",

@@ -4,8 +4,8 @@ from ..layer_case import cases, whole
 
 MASK = {"tops": ("top", "mask")}
 
-# A window that starts beyond the image (no pad, stride wider than the kernel) is left out: real Caffe writes
-# out of bounds there.
+# No case has a window that starts beyond the image (no pad, stride wider than the kernel).
+# Real Caffe writes out of bounds there.
 CASES = cases(
     "Pooling",
     "pooling_param { %s }",

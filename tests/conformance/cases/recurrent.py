@@ -6,7 +6,7 @@ from ..layer_case import Bottom, cases
 
 
 def cont(*shape: int) -> Bottom:
-    """0 where a sequence begins, 1 where it goes on."""
+    """0 where a sequence begins, 1 where it continues."""
     return Bottom(shape, 0, 1, integers=True, gradient=False)
 
 

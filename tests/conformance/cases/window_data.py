@@ -1,7 +1,7 @@
 """Cases of engine/caffe/_layers/window_data.py.
 
-The window files of make_layer_files.py have one foreground and one background window, so that the random
-choice has no choice; it is tested by its rules in tests/engine.
+The window files of make_layer_files.py have one foreground and one background window.
+So the random choice has one outcome; tests/engine checks it by its rules.
 """
 
 from ..layer_case import cases

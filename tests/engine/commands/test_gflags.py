@@ -226,7 +226,7 @@ def test_variables(variables, found, complaint, monkeypatch):
     assert len(complaints) == bool(complaint) and complaint in "".join(complaints)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    # They are the command line's defaults, but for the one that Caffe sets itself.
+    # They are the command line's defaults, apart from the one that Caffe sets itself.
     flags = vars(parse("--v=1"))
     assert {name: flags[name] for name in found} == found | (
         {"alsologtostderr": True} if "GLOG_bogus" in variables else {}

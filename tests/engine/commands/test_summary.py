@@ -1,4 +1,4 @@
-"""caffe summary: numbers counted by hand, and those that are known of the report's nets."""
+"""caffe summary: numbers counted by hand, and the known numbers of the report's nets."""
 
 import re
 import shutil
@@ -46,7 +46,7 @@ def net():
 def test_by_hand(net):
     made = measure(net, "TRAIN")
     found = {row.layer: (row.window, row.output, row.parameters, row.multiply_adds) for row in made.rows.values()}
-    # 11 x 11 with a pad of 1 x 0: rows (11 + 2 - 3) // 2 + 1 = 6, columns (11 - 5) // 2 + 1 = 4
+    # 11 x 11 with a pad of 1 x 0 gives (11 + 2 - 3) // 2 + 1 = 6 rows, (11 - 5) // 2 + 1 = 4 columns
     assert found == {
         "data": ("", "3 x 11 x 11, 1", 0, 0),
         "conv": ("3x5 stride 2 pad 1x0", "10 x 6 x 4", 3 * 10 * 15 + 10, 3 * 10 * 15 * 6 * 4),

@@ -1,4 +1,4 @@
-"""Which gradients `caffe time` computes: those that every layer's Backward computes in real Caffe, loss or none.
+"""`caffe time` computes the gradients that real Caffe's Backward computes in every layer, with or without a loss.
 
 Measured with real Caffe's `caffe time` on such nets: layers without work there take a microsecond, the others up to
 seconds. ArgMax and Threshold end it ("Not Implemented Yet"); here they are named, and take no time.
@@ -57,7 +57,7 @@ def test_deploy_net(monkeypatch, log_lines, phase, end, named):
     assert sum("\tbackward: " in line for line in log_lines) == len(net.layers)
 
 
-def test_bottoms_that_nobody_asks_for():
+def test_bottoms_that_need_no_gradient():
     net = make_net(DEPLOY)
     assert not any(net.graph.layer_need_backward)
     net.graph.run_every_backward()

@@ -1,4 +1,4 @@
-"""Caffe's other commands, run in this process: command lines, what they write, and how they refuse."""
+"""Caffe's other commands, run in this process: command lines, output files and errors."""
 
 import os
 
@@ -87,7 +87,7 @@ class TestCommandLine:
 class TestConvertImageset:
     @pytest.fixture
     def image(self, tmp_path, rng):
-        """An RGB image (5, 6, 3) as a PNG, and a list with its name twice and one that is missing."""
+        """An RGB image (5, 6, 3) as a PNG, and a list with its name twice and a missing name."""
         pixels = rng.integers(0, 256, (5, 6, 3), np.uint8)
         Image.fromarray(pixels).save("a.png")
         (tmp_path / "list").write_text("a.png 7\nmissing.png 3\na.png -2\n")
@@ -217,7 +217,7 @@ class TestComputeImageMean:
 class TestExtractFeatures:
     @pytest.fixture
     def arguments(self, tmp_path, rng):
-        """Of a net that gives data (2, 3, 4, 5) and its first axis' labels, from three records."""
+        """Arguments for a net that gives data (2, 3, 4, 5) and its first axis' labels, from three records."""
         self.images = rng.integers(0, 256, (3, 3, 4, 5), np.uint8)
         write_lmdb(tmp_path / "db", [datum(image, label) for label, image in enumerate(self.images)])
         (tmp_path / "net.prototxt").write_text(
@@ -263,7 +263,7 @@ class TestUpgrade:
         expected = caffe_pb2.NetParameter(layer=[{"name": "r", "type": "ReLU", "bottom": ["a"], "top": ["b"]}])
         assert found == expected
 
-    def test_what_is_left_out_is_told(self, tmp_path, log_lines):
+    def test_omissions_are_reported(self, tmp_path, log_lines):
         (tmp_path / "old").write_text('layers { layer { name: "r" type: "relu" stride: 3 } }')
         assert upgrade_proto.upgrade_net_proto_text(["old", "new"]) == 1
         assert "Unknown parameter stride for layer type relu" in log_lines and (tmp_path / "new").exists()
@@ -306,7 +306,7 @@ I0101 00:00:02.500000  7 solver.cpp:450]     Test net output #1: loss = 1.5 (* 1
 I0101 00:00:03.000000  7 solver.cpp:228] Iteration 10, loss = 1
 I0101 00:00:03.000000  7 solver.cpp:244]     Train net output #0: loss = 1 (* 1 = 1 loss)
 """
-# What BVLC's parse_log.py makes of it, but for the two lines that are no log lines, at which it ends with IndexError.
+# The tables of BVLC's parse_log.py for this log without its two malformed lines, which end it with IndexError.
 TRAIN = "NumIters,Seconds,LearningRate,loss\n0.0,0.5,0.01,2.25\n5.0,2.25,0.01,2.0\n10.0,4.0,1e-05,1.0\n"
 TEST = "NumIters,Seconds,LearningRate,accuracy,loss\n0.0,0.2,1e-05,0.1,2.5\n10.0,3.5,1e-05,0.5,1.5\n"
 

@@ -65,7 +65,7 @@ def test_a_run_in_two_parts_is_one_run(straight, tmp_path):
     assert_same_weights(folder / "snap_iter_20.caffemodel", whole / "snap_iter_20.caffemodel")
 
 
-def test_without_the_side_file_it_resumes_as_caffe_does_and_says_so(straight, tmp_path):
+def test_without_the_side_file_it_resumes_as_caffe_does_with_a_message(straight, tmp_path):
     whole, log = straight
     folder = make_experiment(tmp_path)
     caffe(folder, "train", "--solver=solver.prototxt")
@@ -107,7 +107,7 @@ LONG = SOLVER.replace("max_iter: 20", "max_iter: 100000").replace("snapshot: 10\
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_with_a_snapshot_and_the_run_goes_on_exactly(tmp_path, number):
+def test_a_signal_stops_with_a_snapshot_and_the_run_resumes_exactly(tmp_path, number):
     folder = make_experiment(tmp_path, LONG.replace("snapshot: 0", "snapshot: 100000"))
     process = start(folder, "train", "--solver=solver.prototxt")
     wait_for(process, "Iteration 5,")
@@ -125,7 +125,7 @@ def test_a_signal_stops_with_a_snapshot_and_the_run_goes_on_exactly(tmp_path, nu
     assert_same_weights(folder / f"snap_iter_{end}.caffemodel", other / f"snap_iter_{end}.caffemodel")
 
 
-def test_sighup_snapshots_and_goes_on(tmp_path):
+def test_sighup_snapshots_and_continues(tmp_path):
     folder = make_experiment(tmp_path, LONG)
     process = start(folder, "train", "--solver=solver.prototxt")
     wait_for(process, "Iteration 5,")
@@ -214,7 +214,7 @@ def test_timing_names_every_layer(straight):
     assert re.search(r"Average Forward-Backward: [\d.]+ ms", log)
 
 
-def test_without_a_gpu_it_says_so_and_goes_on(straight):
+def test_without_a_gpu_it_warns_and_continues(straight):
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
     folder, _ = straight

@@ -50,7 +50,7 @@ def test_labels_that_are_missing_or_elsewhere(tmp_path, lines, message):
         read_image_list(str(tmp_path / "list"))
 
 
-def test_a_list_without_any_label_gives_zeros_and_says_so(tmp_path, log_lines):
+def test_a_list_without_any_label_gives_zeros_and_a_message(tmp_path, log_lines):
     (tmp_path / "list").write_text("a.png\n\nb\tc.png\n")
     assert read_image_list(str(tmp_path / "list")) == [("a.png", 0), ("", 0), ("b\tc.png", 0)]
     assert log_lines == [f"{tmp_path}/list has no labels: each image gets the label 0."]

@@ -1,4 +1,4 @@
-"""What is seen of an LMDB's pages before its records are read; py-lmdb's own verifier is the judge of what is whole."""
+"""Damage in an LMDB's pages is found before its records are read; py-lmdb's own verifier judges which files are whole."""
 
 import os
 import random
@@ -120,7 +120,7 @@ def test_what_passes_reads_as_before(whole, tmp_path):
     for seed in range(150):
         damaged.write_bytes(flipped(content, random.Random(seed)))
         try:
-            # A key is as a pixel: where a flip leaves it in order, nobody can know.
+            # A flipped key is like a flipped pixel: if the keys stay in order, nothing reveals it.
             found = keys_and_lengths()
         except DataError:
             refused += 1
@@ -212,7 +212,7 @@ def test_the_format_of_another_version_is_no_damage(tmp_path):
 
 
 def in_another_order(path, flags, rank):
-    """What LMDB writes with these flags of its keys; py-lmdb does not set them for records without a name."""
+    """Rewrite the file as LMDB would with these key flags; py-lmdb cannot set them for the unnamed database."""
     content = bytearray(path.read_bytes())
     metas = [bytearray(content[at : at + 152]) for at in (0, PAGE)]
     newest = int(metas[1][144:] > metas[0][144:])

@@ -87,7 +87,7 @@ def test_a_forked_process_reads_on_and_leaves_the_entry(folder):
 
 @ENTRIES
 def test_a_lock_file_that_a_dead_process_left(folder):
-    """Its mutexes are held by nobody, and its entries are of nobody: whoever opens first sets the table up."""
+    """Nobody holds its mutexes and nobody owns its entries: the first process that opens it sets the table up."""
     with open(folder / "lock.mdb", "rb+") as file:
         file.seek(8)
         file.write(b"\xff" * 40 + bytes(8) + b"\x7f\0\0\0")

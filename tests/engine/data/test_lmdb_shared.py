@@ -1,7 +1,7 @@
 """LMDBs that the script, or another process, has open and writes while nets read them.
 
-The expected values are real Caffe's (measured). It differs only where the script closes an environment between the
-commits: an older net of real Caffe then reads the new records among the old.
+The expected values are real Caffe's (measured). Real Caffe differs only if the script closes an environment
+between the commits. An older net of real Caffe then reads the new records among the old.
 """
 
 import gc
@@ -253,8 +253,8 @@ def test_nothing_stays_open(folder, user):
             put(env, value)
     del layers
     gc.collect()
-    # The script's environment keeps the lock file open, as often as states were read at once (old and new nets):
-    # closing it would end the environment's locks.
+    # The script's environment keeps the lock file open, once for each state read at a time (old and new nets).
+    # Closing it would end the environment's locks.
     assert len(lmdb_files()) <= len(before) + 2 * (env is not None)
     if env is not None:
         env.close()

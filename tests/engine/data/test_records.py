@@ -1,6 +1,6 @@
 """Records in a device's memory, and batches made ahead by a thread, against records read one after the other.
 
-What a GPU does is done here on the CPU: the same code, without the GPU's memory.
+The CPU runs the GPU's code here, without the GPU's memory.
 """
 
 import numpy as np
@@ -89,7 +89,7 @@ def test_a_thread_ahead_gives_the_same_batches(monkeypatch, source, mean_file):
 
 
 @pytest.mark.parametrize("way", ["thread", "resident"])
-def test_goes_on_from_a_state(monkeypatch, source, mean_file, way):
+def test_resumes_from_a_state(monkeypatch, source, mean_file, way):
     """A state is of the last batch that was used, not of the one made ahead."""
     expected = batches(make(source, mean_file), 7)
     if way == "thread":
@@ -135,7 +135,7 @@ def test_take_goes_round(source):
 
 @pytest.mark.parametrize("count", [2, 3])
 def test_several_solvers_share_the_records(monkeypatch, source, mean_file, count):
-    """Together they give what one with a batch as large gives, in turns, and all go on from the same record."""
+    """In turns they give the records of one larger batch; all continue from the same record."""
     transform = TRANSFORM.replace("mirror: true crop_size: 4", "") % mean_file
     whole = data_layer(source, 4 * count, transform, phase=TRAIN)
     share = []
@@ -153,11 +153,11 @@ def test_several_solvers_share_the_records(monkeypatch, source, mean_file, count
                 torch.testing.assert_close(ours, data[rank::count], rtol=0, atol=0)
                 assert our_labels.tolist() == labels[rank::count].tolist()
                 assert layer.get_state()["next_key"] == whole.get_state()["next_key"]
-    assert len(data_layer(source, 5).forward([], [])[1]) == 5  # whoever tests takes all
+    assert len(data_layer(source, 5).forward([], [])[1]) == 5  # testing takes all records
     assert data_layer(source, 5).forward([], [])[1].tolist() == list(range(5))
 
 
-def test_what_tells_records_apart(tmp_path, images):
+def test_differences_that_separate_records(tmp_path, images):
     paths = [write_lmdb(tmp_path / name, [datum(i, 1) for i in some]) for name, some in
              {"all": images, "less": images[:-1], "other": images[::-1], "again": images}.items()]  # fmt: skip
     told = []

@@ -1,4 +1,4 @@
-"""DataTransformer through the Data layer: crop, mirror, mean, scale; exact in float32."""
+"""DataTransformer through the Data layer: crop, mirror, mean and scale are exact in float32."""
 
 from collections import Counter
 
@@ -66,7 +66,7 @@ def test_mirror_is_a_coin_toss_in_any_phase(source, phase, crop):
     found = [where(window) for window in data]
     assert abs(sum(mirrored for *_, mirrored in found) - num / 2) < 5 * np.sqrt(num / 4)
     if phase == TRAIN and crop:
-        # The toss has nothing to do with the offset.
+        # Mirroring is independent of the offset.
         assert {(left, mirrored) for _, left, mirrored in found} == {(a, b) for a in range(6) for b in (False, True)}
 
 

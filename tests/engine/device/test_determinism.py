@@ -1,7 +1,7 @@
-"""What `caffe train --deterministic` would refuse on a GPU, seen on the CPU: the operations that nets are made of.
+"""The operations that `caffe train --deterministic` would refuse on a GPU, found on the CPU.
 
-PyTorch's list of operations without a deterministic way on CUDA is in the docstring of
-torch.use_deterministic_algorithms; where that depends on an argument, so does the check here.
+The docstring of torch.use_deterministic_algorithms lists the operations without a deterministic form on CUDA.
+If that depends on an argument, so does the check here.
 """
 
 import pytest

@@ -1,7 +1,7 @@
-"""What depends on the device, without a GPU: every layer runs where the mode says, and modes may change.
+"""Every layer runs on the mode's device, and modes may change; these tests need no GPU.
 
-PyTorch's `meta` device stands in for the GPU: its tensors have shapes and types, but no values, and mixing them with
-the CPU's is the same error that it would be on a GPU. What a layer computes there is judged by `make conformance-gpu`.
+PyTorch's `meta` device replaces the GPU: its tensors have shapes and types, but no values.
+Mixing them with the CPU's is the same error as on a GPU. `make conformance-gpu` checks the values on a real GPU.
 """
 
 import dataclasses
@@ -25,9 +25,9 @@ from tests.engine.build import input_layer
 from tests.engine.command import environment, make_experiment
 
 META = torch.device("meta")
-# These look at values: how many are right, which are not 0, the old sums' factor; or they write them.
+# These read values (how many are right, which are not 0, the old sums' factor) or write them.
 LOOKS = ("Accuracy/", "Filter/", "BatchNorm/", "HDF5Output/")
-LAYERS = [case for case in CASES if case.type != "Python"]  # whose code is a user's, and looks at what it likes
+LAYERS = [case for case in CASES if case.type != "Python"]  # a user's code, which may read any value
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def files(tmp_path_factory):
 
 @pytest.fixture
 def meta(monkeypatch):
-    """The mode is a GPU's, as far as that goes without one."""
+    """Set the GPU mode, as far as possible without a GPU."""
     monkeypatch.setattr(device, "_device", META)
     monkeypatch.setattr(torch.Tensor, "is_cuda", property(lambda tensor: tensor.device.type == "meta"))
     monkeypatch.setattr(random_numbers, "dropout_mask", lambda like, keep: torch.empty_like(like))
@@ -107,7 +107,7 @@ def test_a_solver_made_before_the_mode_was_set_takes_its_history_along(tmp_path,
     solver = get_solver("solver.prototxt")
     solver.step(1)
     monkeypatch.setattr(device, "_device", META)
-    monkeypatch.setattr(torch, "_fused_sgd_", lambda *lists, **_: fused.extend(lists))  # has no way for meta
+    monkeypatch.setattr(torch, "_fused_sgd_", lambda *lists, **_: fused.extend(lists))  # has no implementation for meta
     fused: list[list[torch.Tensor]] = []
     solver.apply_update()
     assert {tensor.device for tensors in fused for tensor in tensors} == ({META} if kind == "SGD" else set())
@@ -115,7 +115,7 @@ def test_a_solver_made_before_the_mode_was_set_takes_its_history_along(tmp_path,
 
 
 def test_records_that_lie_on_another_device_are_left_there(tmp_path, monkeypatch):
-    """The order of the records goes on where it was."""
+    """The order of the records continues at the same place."""
     folder = make_experiment(tmp_path)
     monkeypatch.chdir(folder)
     streamed, resident = (

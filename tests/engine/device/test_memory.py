@@ -34,7 +34,7 @@ def test_what_there_is():
 
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_control_group_limits(tmp_path, monkeypatch, version):
-    """The least of the group's own and those above it, with what its caches would give back."""
+    """The smallest limit of the group and its parents counts; memory in caches counts as free."""
     root, limit, used, cached, unlimited, line = {
         1: (
             "sys/fs/cgroup/memory",

@@ -1,4 +1,4 @@
-"""What is said where bfloat16 does not pay. What it computes: test_whole_net.py and test_fused.py."""
+"""The message if bfloat16 does not pay; test_whole_net.py and test_fused.py check the values it computes."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def restored():
         ("fp32", {"architecture": "aarch64"}, False, False),
     ],
 )
-def test_a_cpu_without_bf16_is_told_of(monkeypatch, log_lines, precision, cpu, onednn, emulated):
+def test_a_cpu_without_bf16_gets_a_message(monkeypatch, log_lines, precision, cpu, onednn, emulated):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: cpu, raising=False)
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: onednn)
     _choose_device("", precision)

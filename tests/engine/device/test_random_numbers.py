@@ -1,4 +1,4 @@
-"""The random numbers: what a seed repeats, and states that a snapshot keeps."""
+"""The random numbers: a seed repeats them, and a snapshot keeps their state."""
 
 import json
 

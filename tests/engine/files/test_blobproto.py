@@ -1,4 +1,4 @@
-"""BlobProtos read and written as bytes are, byte for byte, what protobuf's own encoding is."""
+"""BlobProtos read and written as bytes equal protobuf's own encoding, byte for byte."""
 
 import numpy as np
 import pytest

@@ -28,7 +28,7 @@ def test_names(pair):
     ]  # fmt: skip
 
 
-def test_goes_on_exactly(source, tmp_path, pair):  # noqa: F811
+def test_resumes_exactly(source, tmp_path, pair):  # noqa: F811
     straight, path = pair
     straight.step(5)
     resumed = make_solver(source, tmp_path / "other")
@@ -200,7 +200,7 @@ def test_values_that_take_no_room_in_the_file(tmp_path):
 
 
 def test_what_is_not_hdf5_needs_no_h5py(tmp_path):
-    """Nets are trained from LMDBs where h5py is not installed; an HDF5 file says what is missing."""
+    """Without h5py, other weight files are still read; an HDF5 file gives an error that names h5py."""
     model, other = tmp_path / "a.caffemodel", tmp_path / "a.caffemodel.h5"
     model.write_bytes(b"\x0a\x01n\xa2\x06\x03\x0a\x01l")
     other.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(600))

@@ -70,7 +70,7 @@ def test_bytes_that_are_no_text(tmp_path, content):
         (b"\xef\xbb\xbfname: 'x'", ":1:1: the file begins with a byte order mark"),
     ],
 )
-def test_what_else_people_write(tmp_path, content, message):
+def test_other_forms_that_users_write(tmp_path, content, message):
     (tmp_path / "net.prototxt").write_bytes(content)
     with pytest.raises(PrototxtError, match=message):
         prototxt.read_net_param(tmp_path / "net.prototxt")

@@ -84,7 +84,7 @@ def test_inputs_become_a_layer_in_front():
 
 
 def test_only_v1_layers_have_old_transformations():
-    """Caffe reads no data_param.crop_size in a layer of today, and so no file means it."""
+    """Caffe reads no data_param.crop_size in a current layer, so no file relies on it."""
     (layer,) = net("layer { type: 'Data' data_param { crop_size: 5 } }").layer
     assert not layer.HasField("transform_param") and layer.data_param.crop_size == 5
 
@@ -95,7 +95,7 @@ def test_an_input_without_shape_says_nothing():
     assert not upgraded.input and [layer.type for layer in upgraded.layer] == ["ReLU"]
 
 
-def test_input_shape_is_heard_before_input_dim():
+def test_input_shape_takes_precedence_over_input_dim():
     (layer,) = net("input: 'a' input_shape { dim: 7 } input_dim: 1 input_dim: 2 input_dim: 3 input_dim: 4").layer
     assert [list(shape.dim) for shape in layer.input_param.shape] == [[7]]
 
@@ -125,7 +125,7 @@ def test_snapshots_are_named_after_the_solver(text, prefix, tmp_path, monkeypatc
         ("input: 'a' " + " ".join(f"input_dim: {n}" for n in (2, 3, 4, 5, 6, 7, 8, 9)), [[2, 3, 4, 5]]),
     ],
 )
-def test_shapes_beyond_the_inputs_are_not_heard(text, shapes):
+def test_shapes_beyond_the_inputs_are_ignored(text, shapes):
     (layer,) = net(text).layer
     assert [list(shape.dim) for shape in layer.input_param.shape] == shapes
 

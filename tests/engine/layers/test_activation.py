@@ -82,7 +82,7 @@ def test_curve_far_out(text):
 
 
 def test_bnll_in_place_takes_the_gradient_at_its_own_values():
-    """As real Caffe does, which has nothing else left."""
+    """Real Caffe does the same, because it has no other values left."""
     net = make_net(input_layer(x=(3,)) + 'layer { name: "y" type: "BNLL" bottom: "x" top: "x" } force_backward: true')
     x = np.float32([-1, 0, 2])
     net.forward(x=x)

@@ -115,7 +115,7 @@ def test_test_net_uses_the_sums_of_training(rng):
 def test_sums_are_not_trained():
     net = make_net(NET % "")
     assert [entry.lr_mult for entry in net._params.learnable] == [0, 0, 0]
-    # As real Caffe decides before the layer says so: what follows gets its gradient.
+    # Real Caffe decides this before the layer sets lr_mult to 0, so the layers after it run backward.
     assert net.graph.layer_need_backward == [False, True, True]
 
 
@@ -125,7 +125,7 @@ def test_one_value_a_channel_has_no_variance(rng):
     net.forward()
     assert not net.blobs["bn"].data.any()
     assert [blob.data.tolist() for blob in net.params["bn"]] == [[5, 5, 5], [0, 0, 0], [1]]
-    # Real Caffe takes the mean off first, so nothing is left of values that x * a + b would round either.
+    # Real Caffe subtracts the mean first, so these values become 0; x * a + b would round them.
     net.blobs["data"].data[...] = [1.1, -17.3, 3000.7]
     net.forward()
     assert not net.blobs["bn"].data.any()
@@ -134,7 +134,10 @@ def test_one_value_a_channel_has_no_variance(rng):
 @pytest.mark.parametrize("ratio", [100, 1000, 10_000])
 @pytest.mark.parametrize("shape", [(4, 3, 16, 17), (50, 3)])
 def test_given_statistics_keep_float32_s_digits(rng, ratio, shape):
-    """Means of many deviations: real Caffe is within 1.8e-7 of float64, x * a + b in float32 4e-4 off (at 10,000)."""
+    """The means are many deviations: real Caffe is within 1.8e-7 of float64.
+
+    Computed as x * a + b in float32, the result is 4e-4 off (at 10,000).
+    """
     x = (ratio + rng.standard_normal(shape)).astype(np.float32)
     axes = (0, *range(2, len(shape)))
     statistics = [x.mean(axes, np.float64).astype(np.float32), x.var(axes, np.float64).astype(np.float32), 1]

@@ -120,7 +120,7 @@ def gradients(fields, *values):
 
 
 def test_maximum_gives_the_gradient_of_a_tie_to_one():
-    """Of the first two the second wins a tie, then the first that has the maximum: Caffe's order."""
+    """Caffe's order: the second of the first two bottoms wins a tie, then the first bottom with the maximum."""
     found = gradients("operation: MAX", [1, 2, 0, 3], [1, 0, 0, 3], [1, 2, 1, 2], [0, 2, 1, 3])
     assert found == [[0, 1, 0, 0], [1, 0, 0, 1], [0, 0, 1, 0], [0, 0, 0, 0]]
 

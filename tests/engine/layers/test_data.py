@@ -1,4 +1,4 @@
-"""Data: which records come, in which order, with which labels; and what is refused."""
+"""The Data layer: its records, their order and labels, and the refused configurations."""
 
 import io
 import json
@@ -115,7 +115,7 @@ def test_force_gray(tmp_path):
     np.testing.assert_allclose(data, 0.299 * 200 + 0.587 * 100 + 0.114 * 50, atol=1)
 
 
-def test_state_goes_on_exactly(source):
+def test_state_resumes_exactly(source):
     """The state is JSON; another layer put into it gives what the first gives next."""
     text = "transform_param { crop_size: 3 mirror: true }"
     layer = data_layer(source, 3, text, TRAIN)

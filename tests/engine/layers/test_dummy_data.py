@@ -25,7 +25,7 @@ def test_older_dimensions():
     assert net.blobs["a"].shape == [5, 3, 2, 1] and net.blobs["b"].shape == [5, 4, 2, 6]
 
 
-def test_constants_stay_as_a_person_leaves_them_and_others_are_drawn_anew():
+def test_constants_stay_as_the_user_leaves_them_and_others_are_drawn_anew():
     net = dummy("shape { dim: 50 } data_filler { value: 3 } data_filler { type: 'uniform' min: 1 max: 2 }")
     assert not net.blobs["b"].data.any()
     net.blobs["a"].data[7] = -1

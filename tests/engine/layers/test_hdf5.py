@@ -1,4 +1,4 @@
-"""HDF5Data: which rows come, in which order; HDF5Output: what is written; and what is refused."""
+"""HDF5Data's rows and their order, HDF5Output's files, and the refused configurations."""
 
 import json
 from collections import Counter
@@ -84,7 +84,7 @@ def test_shuffle_of_one_file(source):
 
 @pytest.mark.parametrize("more", ["", "shuffle: true"])
 @pytest.mark.parametrize("before", [0, 1, 2, 3, 4])
-def test_state_goes_on_exactly(source, more, before):
+def test_state_resumes_exactly(source, more, before):
     layer = hdf5_data(source, 3, more)
     rows_of(layer, before)
     state = json.loads(json.dumps(layer.get_state()))

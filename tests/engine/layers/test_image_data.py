@@ -1,4 +1,4 @@
-"""ImageData: which images come, in which order, in which shape; and what is refused."""
+"""The ImageData layer: its images, their order and shape, and the refused configurations."""
 
 import json
 
@@ -12,7 +12,7 @@ from tests.engine.build import make_layer
 
 @pytest.fixture
 def folder(tmp_path, rng):
-    """Seven gray images of 6 x 5, one level each: 10, 20, ...; their labels are 0 to 6."""
+    """Seven gray images of 6 x 5, one level each: 10, 20, ... Their labels are 0 to 6."""
     for i in range(7):
         Image.fromarray(np.full((6, 5), 10 * i + 10, np.uint8)).save(tmp_path / f"{i}.png")
     (tmp_path / "list.txt").write_text("".join(f"{i}.png {i}\n" for i in range(7)))
@@ -43,7 +43,7 @@ def test_order_and_round(folder):
 
 
 @pytest.mark.parametrize(("fields", "warned"), [("", 1), ("shuffle: true", 0), ("rand_skip: 2", 0)])
-def test_several_solvers_are_told_that_they_see_the_same(monkeypatch, folder, log_lines, fields, warned):
+def test_several_solvers_with_the_same_images_get_a_message(monkeypatch, folder, log_lines, fields, warned):
     monkeypatch.setattr("caffe._workers.multi_solver._count", 2)
     image_data(folder, 2, fields, phase=TRAIN)
     assert len([line for line in log_lines if "gives all workers the same images" in line]) == warned
@@ -64,7 +64,7 @@ def test_rand_skip(folder):
 
 
 @pytest.mark.parametrize("fields", ["", "shuffle: true", "shuffle: true rand_skip: 4"])
-def test_state_goes_on_exactly(folder, fields):
+def test_state_resumes_exactly(folder, fields):
     more = "transform_param { mirror: true crop_size: 4 }"
     layer = image_data(folder, 3, fields, more, TRAIN)
     labels_of(layer, 4)

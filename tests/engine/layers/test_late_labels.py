@@ -176,7 +176,7 @@ ROUTES = {
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_labels_by_way_of_other_layers(rng, route):
-    """They count where real Caffe shares the memory of the blob that the user wrote, not where a layer copies it."""
+    """They count if real Caffe shares the memory of the user's blob, but not if a layer copies it."""
     text, label, counts = ROUTES[route]
     more = {"none": (0,)} if "none" in text else {}
     inputs = input_layer(**ROWS | more)

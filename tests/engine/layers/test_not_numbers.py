@@ -1,4 +1,4 @@
-"""Numbers that are no numbers (NaN, infinities): values and gradients beside those of real Caffe, recorded here."""
+"""NaN and infinities: values and gradients beside those of real Caffe, recorded here."""
 
 import numpy as np
 import pytest
@@ -173,7 +173,7 @@ POOLED_GRADIENT = [0, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]
 @pytest.mark.parametrize("tops", [1, 2])
 @pytest.mark.parametrize("kernel", ["kernel_size: 2 stride: 2", "kernel_h: 3 kernel_w: 2 stride: 2 pad_h: 1 pad_w: 0"])
 def test_gradient_of_max_pooling(kernel, tops):
-    """Real Caffe's, but for a window without a number: there it writes before the map."""
+    """Real Caffe's values, except for a window without a number: there it writes before the map."""
     net = run(f'type: "Pooling" pooling_param {{ pool: MAX {kernel} }}', {"x": POOLED}, tops, True)
     y = net.blobs["y0"]
     want = [3, LOWEST, 7] if y.shape[2] == 1 else [3, LOWEST, 7, 2, LOWEST, 5]

@@ -1,4 +1,4 @@
-"""Python layers: a person's class inside a net, with its parameters, phase and errors."""
+"""Python layers: a user's class inside a net, with its parameters, phase and errors."""
 
 import numpy as np
 import pytest
@@ -128,7 +128,7 @@ def test_unknown_module_and_class():
         make_net(layer("x", "NoSuchLayer"))
 
 
-def test_exception_in_the_layer_is_the_person_s_own():
+def test_exception_in_the_layer_is_the_users_own():
     with pytest.raises(ValueError, match="this setup is broken"):
         make_net(layer("x", "Broken"))
 
@@ -140,7 +140,7 @@ def test_not_allowed(monkeypatch):
 
 
 def test_net_layers_gives_the_object(net):
-    """As pycaffe: what a person's class keeps is reached through the net (``net.layers[0].set_roidb(...)``)."""
+    """As in pycaffe, a script reaches the attributes of the user's class through the net (``net.layers[0].set_roidb(...)``)."""
     layer = net.layers[1]
     assert isinstance(layer, Affine) and layer.factor == 10 and layer.type == "Python"
     assert net.layer_dict["a"] is layer and layer.blobs is net.params["a"]

@@ -123,7 +123,7 @@ def passes(made, xs):
 
 
 @pytest.mark.parametrize("type_", TYPES)
-def test_a_pass_goes_on_where_the_last_ended(rng, type_):
+def test_a_pass_continues_where_the_last_ended(rng, type_):
     made = net(type_)
     x = rng.normal(size=(3, 2, STREAMS, 4)).astype(np.float32)
     found = passes(made, x)

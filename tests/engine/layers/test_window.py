@@ -1,6 +1,6 @@
-"""Convolutions that oneDNN's own kernels take wrongly, or write beyond memory for; see _layers/_kernels/window.py.
+"""Convolutions that oneDNN's own kernels compute wrongly or out of bounds; see _layers/_kernels/window.py.
 
-In processes of their own: what is written beyond memory ends them, at once or later.
+They run in processes of their own, because an out-of-bounds write ends the process, at once or later.
 """
 
 import itertools
@@ -66,7 +66,7 @@ for _ in range(6):
         pytest.param(3, 12, 12, 1, 2, 0, 1, id="3 channels, stride 2"),
         pytest.param(6, 12, 12, 1, 2, 0, 1, id="6 channels, stride 2"),
         pytest.param(12, 13, 12, 1, 2, 0, 1, id="12 channels, stride 2"),
-        # A dilation that means nothing, of maps of one column.
+        # A dilation without effect, on maps of one column.
         pytest.param(6, 23, 1, 1, 2, 3, 2, id="dilation of a kernel of one"),
         pytest.param(17, 16, 1, 3, 4, 3, 3, id="dilation of a kernel of one column"),
     ],
@@ -182,6 +182,6 @@ def test_gradients_of_a_deconvolution_in_bfloat16(seed):
 
 
 def fill_memory():
-    """So that what takes memory as it was finds NaN there."""
+    """Fill memory with NaN and free it, so that a read of uninitialised memory gives NaN."""
     taken = [torch.full((1 << size,), torch.nan) for size in range(4, 20) for _ in range(3)]
     del taken

@@ -1,4 +1,4 @@
-"""WindowData: what is drawn how often, where a window goes; and what is refused."""
+"""The WindowData layer: how often each window is drawn, its place, and the refused configurations."""
 
 import json
 
@@ -63,7 +63,7 @@ def test_plain_crop_mirror_mean_and_scale(folder):
 
 
 def test_context_outside_the_image_stays_zero(folder):
-    # 4 x 4 in the corner and one pixel of context at crop 6: one row above, one column left of it.
+    # 4 x 4 in the corner, one pixel of context at crop 6: one row above, one column left.
     write(folder, (["1 1 0 0 3 3"], ["0 0 4 3 9 8"]))
     data = window_data(folder, 1, "fg_fraction: 1 context_pad: 1").forward([], [])[0].numpy()[0]
     assert not data[:, 0].any() and not data[:, :, 0].any() and (data[:, 1:, 1:] > 0).all()
@@ -83,7 +83,7 @@ def test_files_in_memory(folder):
         window_data(folder, 4).forward([], [])
 
 
-def test_state_goes_on_exactly(folder):
+def test_state_resumes_exactly(folder):
     layer, other = (window_data(folder, 5, "fg_fraction: 0.5", "crop_size: 6 mirror: true") for _ in range(2))
     layer.forward([], [])
     other.set_state(json.loads(json.dumps(layer.get_state())))
@@ -130,7 +130,7 @@ class TestRefused:
     )
     @pytest.mark.parametrize("place", ["class", "x2", "count"])
     def test_words_that_are_no_int32(self, folder, label, place):
-        """Real Caffe reads INT_MAX or a part of such a word, and garbage from there on."""
+        """Real Caffe reads INT_MAX or a part of the word, and then garbage."""
         path = folder / "windows.txt"
         old, new, line = {
             "class": ("2 0.6", f"{label} 0.6", 8),

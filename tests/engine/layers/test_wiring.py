@@ -1,4 +1,4 @@
-"""Split, Silence and Input: the layers that only lead values elsewhere."""
+"""Split, Silence and Input: the layers that only pass values on."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_input_shapes():
         make_layer('type: "Input" input_param { shape { dim: 2 } shape { dim: 2 } }', tops=3)
 
 
-def test_input_is_only_written_by_a_person(rng):
+def test_input_is_only_written_by_the_user(rng):
     net = make_net(input_layer(a=(2, 3)))
     x = rng.normal(size=(2, 3)).astype(np.float32)
     net.blobs["a"].data[...] = x

@@ -1,4 +1,4 @@
-"""What pycaffe's passes keep in memory between and within them, and that it never costs a right gradient."""
+"""The memory that pycaffe's passes keep, within and between them; saving it never costs a right gradient."""
 
 import caffe
 import numpy as np
@@ -55,7 +55,7 @@ def test_a_relu_in_place_writes_over_what_no_backward_reads(rng, layer):
 
 
 def test_a_pass_over_the_relu_alone_leaves_the_history_above_it(rng):
-    """The history of the layer above has the values that it read: they are not this pass's to write over."""
+    """The layer above keeps the values that it read for backward; this pass must not overwrite them."""
     net = made(IN_BETWEEN["inner product"] + relu())
     net.forward(data=rng.normal(size=(6, 3, 4, 5)))
     above = rng.normal(size=(6, 3))
@@ -104,8 +104,8 @@ AFTER = {
 
 
 @pytest.mark.parametrize("layer", AFTER.values(), ids=AFTER)
-def test_a_gradient_does_not_depend_on_who_has_looked(rng, layer):
-    """Of a ReLU that another layer in place follows: the values between them are gone from a blob with a view."""
+def test_a_gradient_does_not_depend_on_earlier_views(rng, layer):
+    """Another in-place layer follows a ReLU: a blob with a view has lost the values between them."""
     net = made(IN_BETWEEN["inner product"] + relu() + f'layer {{ name: "after" bottom: "x" top: "x" {layer} }}\n')
     x, above = rng.normal(size=(6, 3, 4, 5)), rng.normal(size=(6, 3))
     found = []
@@ -114,13 +114,13 @@ def test_a_gradient_does_not_depend_on_who_has_looked(rng, layer):
         net.backward(above=above)
         found.append(gradients(net))
         net.clear_param_diffs()
-        assert net.blobs["x"].data.shape == (6, 5)  # now somebody has
+        assert net.blobs["x"].data.shape == (6, 5)  # from the second pass on, a view exists
     for first, second in zip(*found, strict=True):
         np.testing.assert_allclose(second, first, rtol=1e-5, atol=1e-7)
 
 
 def test_backward_alone_leaves_the_values(rng):
-    """As real Caffe's, it reads a top that a person has set and does not compute it."""
+    """Like real Caffe's, it reads a top that the user has set and does not compute it."""
     net = made(IN_BETWEEN["inner product"])
     net.blobs["x"].data[...] = 7
     net.backward(above=rng.normal(size=(6, 3)))
@@ -137,7 +137,7 @@ def test_a_shared_array_of_another_shape_goes_through_a_pass(rng):
     np.testing.assert_array_equal(net.blobs["data"].data.reshape(18, 20), x.astype(np.float32))
 
 
-# Layers that hand a value or a gradient on as it is; "b" is a second bottom where there is one.
+# Layers that pass a value or a gradient on unchanged; "b" is a second bottom, if any.
 AS_IT_IS = {
     "Dropout in TEST": 'type: "Dropout" bottom: "a"',
     "Eltwise": 'type: "Eltwise" bottom: "a" bottom: "b"',
@@ -150,7 +150,7 @@ AS_IT_IS = {
 
 
 @pytest.mark.parametrize("kind", AS_IT_IS)
-def test_what_is_handed_on_is_a_blob_of_its_own(rng, kind):
+def test_a_value_passed_on_unchanged_is_a_blob_of_its_own(rng, kind):
     shape = (4, 6, 3, 2)
     net = make_net(
         input_layer(a=shape, b=shape)
@@ -161,7 +161,7 @@ def test_what_is_handed_on_is_a_blob_of_its_own(rng, kind):
     a = rng.normal(size=shape).astype(np.float32)
     for _ in range(2):
         net.forward(a=a, b=a, end="x")
-        net.blobs["x"].data  # noqa: B018  from here on its memory is kept
+        net.blobs["x"].data  # noqa: B018  a view, which keeps its memory
         net.forward(start="relu")
         np.testing.assert_array_equal(net.blobs["a"].data, a)
     net.blobs["x"].diff[...] = 1
@@ -194,7 +194,7 @@ BRANCHES = (
 
 @pytest.mark.parametrize("looked", [False, True])
 class TestSharing:
-    """What real Caffe's ShareData and ShareDiff share, whether a script has looked at the blobs or not."""
+    """Blobs share as real Caffe's ShareData and ShareDiff do, whether or not a script has looked at them."""
 
     def net(self, looked, more=""):
         net = make_net(BRANCHES % more + "force_backward: true", caffe.TEST)
@@ -222,7 +222,7 @@ class TestSharing:
         "kind", ['type: "Reshape" reshape_param { shape { dim: 4 } }', 'type: "Concat"', 'type: "Slice"']
     )
     def test_values_and_gradients_of_what_hands_all_on(self, looked, kind):
-        """A Reshape, a Concat of one bottom and a Slice into one top; a layer in place writes over its bottom too."""
+        """A Reshape, a Concat of one bottom, a Slice into one top; an in-place layer overwrites its bottom too."""
         net = make_net(
             input_layer(data=(4, 1))
             + 'layer { name: "p" type: "Power" bottom: "data" top: "p" power_param { scale: 2 } } '
@@ -289,8 +289,8 @@ READERS = {
 
 
 @pytest.mark.parametrize("kind", READERS)
-def test_gradients_do_not_depend_on_who_has_looked(rng, kind):
-    """Though a layer in place writes over what another layer has read, through a Flatten."""
+def test_gradients_do_not_depend_on_earlier_views(rng, kind):
+    """An in-place layer overwrites, through a Flatten, values that another layer has read."""
     x, found = rng.normal(size=(6, 5)), []
     for looked in (False, True):
         net = make_net(

@@ -1,4 +1,4 @@
-"""Layers of one name, or of none: each keeps its own weights, and users are told."""
+"""Layers that share a name, or have none: each keeps its own weights, and a message informs the user."""
 
 import numpy as np
 import pytest
@@ -109,7 +109,7 @@ class TestMoreOrFewer:
         set_constants(make("b"), 6).save_hdf5(tmp_path / "one.h5")
         net = set_constants(make("a", "b"), 7, 8)
         net.copy_from(tmp_path / "one.caffemodel")
-        assert constants(net) == [7, 4]  # the top tells which
+        assert constants(net) == [7, 4]  # the top identifies the layer
         (line,) = warnings(log_lines, "one.caffemodel has weights of 1 layer(s) named 'fc'")
         assert "layer 3: InnerProduct, x -> b, got those of number 1" in line
         assert "layer 2: InnerProduct, x -> a, got none and keeps its own" in line
@@ -146,7 +146,7 @@ class TestMoreOrFewer:
             net.share_with(make_net(NETS["of other sizes"]))
 
     def test_phases_with_other_layers_of_the_name(self, tmp_path, log_lines):
-        """The training's auxiliary layer comes first, the test net has none: only tops tell which is missing."""
+        """The training's auxiliary layer comes first, the test net has none: only tops show which is missing."""
         text = (
             input_layer(x=(2, 5))
             + ip("", "x", "aux", 5, "include { phase: TRAIN }")
@@ -307,7 +307,7 @@ UNFIT = {
 @pytest.mark.parametrize(("text", "message"), UNFIT.values(), ids=UNFIT)
 class TestUnfitForHDF5:
     def test_a_solver_refuses_before_it_trains(self, tmp_path, text, message):
-        """Whatever would ask for a snapshot: the interval, the end, a signal or a script."""
+        """Every request for a snapshot: by the interval, the end, a signal or a script."""
         for more in ("snapshot: 9", "snapshot_after_train: true", "snapshot_after_train: false"):
             with pytest.raises(SnapshotError, match=f"{message}.*snapshot_format: BINARYPROTO"):
                 make_solver(tmp_path, input_layer(x=(3, 5)) + text, f"snapshot_format: HDF5 {more}")

@@ -23,7 +23,7 @@ def expected(net, x):
 
 @pytest.mark.parametrize("length", [1, 3, 4, 8, 9, 11])
 def test_forward_all(net, rng, length):
-    """As long as the inputs, whatever of the last batch is padding."""
+    """The outputs are as long as the inputs, without the last batch's padding."""
     x = rng.normal(size=(length, 3))
     outs = net.forward_all(blobs=["a"], data=x)
     hidden, out = expected(net, x)
@@ -52,7 +52,7 @@ def test_forward_backward_all(net, rng, length):
 
 
 def test_forward_backward_all_with_a_loss(rng):
-    """Without gradients given the loss's own are used; the loss itself is one number a batch."""
+    """If no gradients are given, the loss's own are used; the loss itself is one number a batch."""
     net = make_net("force_backward: true " + input_layer(data=(4, 3), label=(4,)) + ip("a", "data") + loss("a", "l"))
     x, label = rng.normal(size=(8, 3)), rng.integers(0, 2, 8)
     outs, diffs = net.forward_backward_all(data=x, label=label)

@@ -1,4 +1,4 @@
-"""How a net is wired: Splits, rules, in place, who needs gradients, and what is refused."""
+"""A net's wiring: Splits, rules, in-place layers, the blobs that need gradients, and the refused nets."""
 
 import numpy as np
 import pytest
@@ -142,7 +142,7 @@ class TestBackward:
         assert self.needs(net) == {
             "input": False, "a": True, "a_a_0_split": True, "b": True, "side": False, "silence": False, "loss": True,
         }  # fmt: skip
-        # Neither data nor labels are asked for.
+        # Neither data nor labels need gradients.
         assert net.graph.bottom_need_backward[net._layer_names.index("a")] == [False]
         assert net.graph.bottom_need_backward[net._layer_names.index("loss")] == [True, False]
 

@@ -1,4 +1,4 @@
-"""share_mode: PERMISSIVE: one memory in two shapes, with one gradient."""
+"""`share_mode: PERMISSIVE` gives one memory two shapes, with one gradient."""
 
 import numpy as np
 import pytest

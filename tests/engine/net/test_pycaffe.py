@@ -197,7 +197,7 @@ class TestLookingAtIt:
         assert isinstance(net.params["a"][0], Blob)
 
     def test_the_dictionaries_are_the_nets_own(self, net):
-        """What a script takes out of them stays out, as in pycaffe."""
+        """An entry that a script removes stays removed, as in pycaffe."""
         for name in ("blobs", "params", "layer_dict", "top_names", "bottom_names"):
             assert getattr(net, name) is getattr(net, name)
 
@@ -228,7 +228,7 @@ class TestFiles:
         with pytest.raises(TypeError, match="phase"):
             Net(str(prototxt))
 
-    def test_older_form_says_so(self, prototxt, tmp_path, log_lines):
+    def test_older_form_gets_a_message(self, prototxt, tmp_path, log_lines):
         weights = str(tmp_path / "net.caffemodel")
         Net(prototxt, TEST).save(weights)
         assert not [line for line in log_lines if "DEPRECATION" in line]

@@ -1,4 +1,4 @@
-"""A net run as one graph against the same net run layer by layer: losses, gradients, what is left in its blobs."""
+"""A net as one graph agrees with the same net layer by layer: losses, gradients, blobs afterwards."""
 
 import numpy as np
 import pytest
@@ -231,7 +231,7 @@ def test_does_not_fit_where_blobs_are_looked_at(source):
 
 @pytest.fixture(params=["own products", "float32's"])
 def bf16(request, monkeypatch):
-    """By the CPU's own products of bfloat16, and by those of float32 where it has none."""
+    """Run with the CPU's own bfloat16 products, and with float32's as on a CPU without them."""
     if request.param == "own products" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         pytest.skip("oneDNN multiplies no bfloat16 on this CPU")
     monkeypatch.setattr(precision, "cpu_has_bfloat16", lambda: request.param == "own products")
@@ -243,7 +243,10 @@ def bf16(request, monkeypatch):
 
 @pytest.mark.parametrize("way", ["whole", "layers"])
 def test_bfloat16_follows_float32(bf16, way, text, source):
-    """Losses within 0.02 or 1 %, gradients within 15 % in the L2 norm: in so small a net a ReLU that flips near 0 shows."""
+    """Losses agree within 0.02 or 1 %, gradients within 15 % in the L2 norm.
+
+    In so small a net, one ReLU that flips near 0 shows.
+    """
     precision.choose("fp32")
     loss, expected = layer_by_layer(make(text, source))
     precision.choose("bf16")
@@ -285,7 +288,7 @@ def test_a_solver_may_run_either_way(source):
 
 
 def test_gradients_are_overwritten_only_where_nobody_else_has_them():
-    """A layer that hands its own gradient on as it is, as Eltwise does to both of its bottoms, must not be followed."""
+    """A step that overwrites its gradient must not follow a layer like Eltwise, which passes its own gradient on."""
     assert {kind for kind in LAYERS if LAYERS.find(kind, "").gives_own_gradient} == {
         "Convolution", "Deconvolution", "InnerProduct", "Pooling", "LRN"
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Data layers of one name: each resumes where it stopped, also from older files if these tell them apart."""
+"""Data layers that share a name each resume where they stopped, also from older files that distinguish them."""
 
 import json
 
@@ -195,14 +195,14 @@ def test_a_broken_list_is_refused(tmp_path, broken):
         make_solver(PAIRS["HDF5Data"]).restore("run_iter_4.solverstate")
 
 
-def test_the_maker_is_told(log_lines):
+def test_the_user_gets_a_message(log_lines):
     make_solver(PAIRS["HDF5Data"])
     (line,) = [line for line in log_lines if "a name of its own" in line]
     assert "2 layers are named 'data' (layer 1: HDF5Data, x1, y1; layer 4: HDF5Data, x2, y2)" in line
     assert "net.params" not in line
 
 
-def test_one_in_each_phase_is_nothing_to_tell(log_lines):
+def test_one_in_each_phase_needs_no_message(log_lines):
     from caffe import Net
 
     include = [f"{layer} include {{ phase: {phase} }}" for layer, phase in zip(PAIRS["Data"], ("TRAIN", "TEST"))]
@@ -215,7 +215,7 @@ def test_one_in_each_phase_is_nothing_to_tell(log_lines):
 
 
 def test_workers(tmp_path, train):
-    """Two workers resume as if never stopped: each source goes on in each worker."""
+    """Two workers resume as if never stopped: each source continues in each worker."""
     second = (
         'layer { name: "data" type: "Data" top: "more" top: "unused" include { phase: TRAIN } transform_param '
         '{ crop_size: 9 mirror: true scale: 0.02 } data_param { source: "test_lmdb" batch_size: 8 backend: LMDB } }\n'

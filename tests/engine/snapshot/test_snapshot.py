@@ -1,4 +1,4 @@
-"""Snapshots: a run goes on from them exactly, and every broken or wrong file is refused by name."""
+"""A run resumes from snapshots exactly, and every broken or wrong file is refused by name."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def pair(source, tmp_path):
     return solver, tmp_path / "runs" / "run_iter_4.solverstate"
 
 
-def test_goes_on_exactly(source, tmp_path, pair):
+def test_resumes_exactly(source, tmp_path, pair):
     """Stopped at 4 and resumed by a new solver in a disturbed process: bit for bit as never stopped."""
     from caffe._device import random_numbers
 
@@ -275,7 +275,7 @@ class TestDuringATest:
         return get_solver(prototxt.parse(text, caffe_pb2.SolverParameter(), "test"))
 
     @pytest.mark.parametrize("request_", ["stop", "snapshot"])
-    def test_goes_on_exactly(self, tmp_path, request_):
+    def test_resumes_exactly(self, tmp_path, request_):
         straight = self.make_solver(tmp_path)
         straight.solve()
         solver, asked = self.make_solver(tmp_path), iter([None] * 11 + [request_])  # five batches, four iterations, two

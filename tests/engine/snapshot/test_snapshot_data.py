@@ -1,4 +1,4 @@
-"""A run that reads from any data layer goes on from its snapshot exactly, shuffled files and random windows included."""
+"""A run with any data layer resumes from its snapshot exactly, including shuffled files and random windows."""
 
 import h5py
 import numpy as np
@@ -47,7 +47,7 @@ def make_solver(layer):
 
 @pytest.mark.parametrize("name", LAYERS)
 @pytest.mark.parametrize("stop", [1, 3, 5])
-def test_goes_on_exactly(files, name, stop):
+def test_resumes_exactly(files, name, stop):
     straight = make_solver(LAYERS[name])
     straight.step(stop)
     straight.snapshot()

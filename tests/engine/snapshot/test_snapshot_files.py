@@ -1,4 +1,4 @@
-"""A snapshot's files: whole or not there, with a manifest that says so, one writer at a time, and room for all."""
+"""A snapshot's files are whole or absent, have a manifest that proves it, one writer, and room for all."""
 
 import errno
 import hashlib
@@ -114,7 +114,7 @@ class TestManifest:
         with pytest.raises(SnapshotError, match="run_iter_4.manifest.json is not of the snapshot"):
             make_solver(source, tmp_path / "other").restore(path)
 
-    def test_other_versions_are_told(self, source, tmp_path, pair, log_lines):  # noqa: F811
+    def test_other_versions_get_a_message(self, source, tmp_path, pair, log_lines):  # noqa: F811
         path = pair[1].with_name("run_iter_4.manifest.json")
         path.write_text(json.dumps(json.loads(path.read_text()) | {"versions": {"torch": "1.0"}}))
         make_solver(source, tmp_path / "other").restore(pair[1])
@@ -122,7 +122,7 @@ class TestManifest:
 
 
 class TestFullDisk:
-    def test_training_goes_on_and_the_next_snapshot_is_there(self, source, tmp_path, full, log_lines):  # noqa: F811
+    def test_training_continues_and_the_next_snapshot_is_there(self, source, tmp_path, full, log_lines):  # noqa: F811
         solver = make_solver(source, tmp_path / "runs", more="snapshot: 2 max_iter: 6")
         full(9, 1)  # the second file of the second snapshot: each takes four files and four times the folder
         solver.solve()

@@ -43,7 +43,7 @@ def test_policy(policy):
 @pytest.mark.parametrize("policy", ["multistep", "step", "exp"])
 @pytest.mark.parametrize("drops, typed", [(1, "0.001"), (2, "0.0001")])
 def test_rate_reached_by_steps_is_the_rate_typed_by_hand(policy, drops, typed):
-    """The report's drops: base_lr 0.01 times 0.1 is bit for bit the base_lr that a person types."""
+    """The report's drops: base_lr 0.01 times 0.1 is bit for bit the base_lr that a user types."""
     stepped = solver(f'base_lr: 0.01 lr_policy: "{policy}" gamma: 0.1 stepsize: 1', drops, current_step=drops)
     by_hand = solver(f'base_lr: {typed} lr_policy: "fixed"')
     assert learning_rate(*stepped) == learning_rate(*by_hand)
@@ -58,7 +58,7 @@ def test_step_counts_from_the_iteration_and_multistep_from_its_state():
     assert learning_rate(param, progress) == 0.25
 
 
-def test_multistep_says_so(log_lines):
+def test_multistep_logs_its_drops(log_lines):
     learning_rate(*solver('base_lr: 1 lr_policy: "multistep" gamma: 0.5 stepvalue: 2', 2))
     assert "MultiStep Status: Iteration 2, step = 1" in log_lines
 

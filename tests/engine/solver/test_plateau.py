@@ -10,7 +10,7 @@ from caffe.proto import caffe_pb2
 from tests.engine.build import input_layer
 from tests.engine.solver.test_sgd import make_solver
 
-# The loss is the mean of what a person writes into the input: a loss by hand.
+# The loss is the mean of the input, so a test sets it by hand.
 NET = input_layer(data=(2, 3)) + (
     'layer { name: "scaled" type: "InnerProduct" bottom: "data" top: "scaled" param { lr_mult: 0 } '
     "param { lr_mult: 0 } inner_product_param { num_output: 1 "
@@ -42,8 +42,8 @@ def rates(solver, count):
 
 #         0  1  2  3    4  5  6  7  8  9  10 11
 LOSSES = [9, 8, 8, 8.5, 8, 7, 9, 9, 9, 6, 9, 9, 9]
-# Nothing below 8 for 3 iterations after 1: the drop at 4, which starts the count anew; 7 at 5; 2 later the second
-# and last drop.
+# No loss is below 8 for 3 iterations after 1: the rate drops at 4 and the count restarts.
+# The loss is 7 at 5; the second and last drop comes 2 later.
 RATES = [0.5] * 4 + [0.05] * 3 + [0.005] * 6
 
 
@@ -59,7 +59,7 @@ def test_never_falls_while_the_loss_does():
 
 
 def test_watches_the_averaged_loss():
-    """The lucky 5 is never reached again, but the mean of two goes on falling."""
+    """The lucky 5 is never reached again, but the mean of two keeps falling."""
     losses = [9, 5, 8, 6, 6.5]
     assert rates(plateau_solver(losses), 5) == [0.5] * 4 + [0.05]
     assert rates(plateau_solver(losses, "average_loss: 2"), 5) == [0.5] * 5
@@ -78,7 +78,7 @@ def test_status_lines(log_lines):
 
 
 @pytest.mark.parametrize("stop", [2, 4, 6])
-def test_goes_on_from_a_snapshot(stop, tmp_path, monkeypatch):
+def test_resumes_from_a_snapshot(stop, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     solver = plateau_solver(LOSSES)
     solver.step(stop)

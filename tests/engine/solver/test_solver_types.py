@@ -86,7 +86,7 @@ def test_steps(name, rng):
 
 
 @pytest.mark.parametrize("name", TYPES)
-def test_goes_on_from_a_snapshot(name, rng, tmp_path, monkeypatch):
+def test_resumes_from_a_snapshot(name, rng, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     text = f'type: "{name}" {COMMON} {TYPES[name][1]} snapshot_prefix: "run"'
     solver = make_solver(text)
@@ -132,7 +132,7 @@ def test_refused(text, message):
 
 @pytest.mark.parametrize("field", ["net_param", "train_net_param", "test_net_param"])
 def test_an_inline_net_of_v1(field):
-    """Its layers were overlooked, and nothing was trained."""
+    """Without an upgrade its layers would be overlooked, and nothing would be trained."""
     net = """layers { name: "data" type: DUMMY_DATA top: "x" dummy_data_param { num: 2 channels: 3 height: 1 width: 1
              data_filler { value: 1 } } } layers { name: "ip" type: INNER_PRODUCT bottom: "x" top: "y"
              blobs_lr: 0.25 inner_product_param { num_output: 4 weight_filler { value: 2 } } }"""
@@ -167,7 +167,7 @@ OF_REAL_CAFFE = {
 @pytest.mark.parametrize("keep_blobs", [True, False])
 @pytest.mark.parametrize("kind", OF_REAL_CAFFE)
 def test_parameters_of_one_gradient(kind, keep_blobs):
-    """Their gradients are one tensor to autograd, and two to the rules, which write over them."""
+    """Autograd gives both one tensor as gradient; the update rules overwrite it and need two."""
     name, options = kind.split(": ", 1)
     solver = make_solver(f'type: "{name}" base_lr: 0.1 lr_policy: "fixed" {options}', TWO)
     solver.keep_blobs = keep_blobs
@@ -202,7 +202,7 @@ def test_each_type_is_a_class_of_pycaffe():
 @pytest.mark.parametrize("options", ["", "iter_size: 2 clip_gradients: 1"])
 @pytest.mark.parametrize("name", ["SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"])
 def test_a_net_without_parameters_trains(name, options):
-    """As on real Caffe: there is a loss to look at, and nothing to learn."""
+    """As on real Caffe, the net has a loss and nothing to learn."""
     shape = "shape { dim: 2 dim: 3 }"
     text = f"""net_param {{ layer {{ name: "data" type: "DummyData" top: "a" top: "b"
                  dummy_data_param {{ {shape} {shape} data_filler {{ value: 1 }} data_filler {{ value: 3 }} }} }}

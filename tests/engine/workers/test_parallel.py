@@ -84,7 +84,7 @@ def test_gpu_0_1_starts_a_second_worker(tmp_path):
     assert two.count("Optimization Done.") == one.count("Optimization Done.")
 
 
-def test_resuming_goes_on_as_if_never_stopped(tmp_path, train):
+def test_resuming_equals_a_run_that_never_stopped(tmp_path, train):
     """With crops, mirrors and dropout: each worker has its own random numbers again."""
     folder = make_experiment(tmp_path)
     assert train(folder, TRAIN, TRAIN).end() == [0, 0]
@@ -106,7 +106,7 @@ def test_workers_crop_mirror_and_drop_each_in_its_own_way(tmp_path, forker, trai
 
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (3, 1), (1, 3)])
 def test_resuming_with_another_number_of_workers(tmp_path, forker, train, before, after):
-    """The data goes on where it stopped, and so a run of both halves is one with the same batches throughout."""
+    """The data continues where it stopped, so a run of both halves has the same batches as one."""
     half = SOLVER.replace("max_iter: 20", "max_iter: 10")
     one = make_experiment(tmp_path / "one", SOLVER, batch(12))
     alone(one, forker)
@@ -136,14 +136,14 @@ def test_a_signal_to_any_worker_stops_all_with_a_snapshot(tmp_path, train, rank)
     assert len(list(tmp_path.glob("snap_iter_*.manifest.json"))) == 1
 
 
-def test_sighup_to_any_worker_takes_a_snapshot_and_goes_on(tmp_path, train):
+def test_sighup_to_any_worker_takes_a_snapshot_and_continues(tmp_path, train):
     workers = train(make_experiment(tmp_path, LONG), TRAIN, TRAIN)
     workers.wait_for(0, "Iteration 3, lr")
     workers.signal(1, signal.SIGHUP)
     workers.wait_for(0, "Snapshotting solver state")
     workers.signal(1, signal.SIGINT)
     assert workers.end() == [0, 0]
-    # Of one iteration where the second signal comes in the test after the first one's snapshot.
+    # There is one iteration if the second signal arrives during the test after the first snapshot.
     assert workers.log(0).count("Snapshotting solver state") == 2
     assert 1 <= len(list(tmp_path.glob("snap_iter_*.manifest.json"))) <= 2
 

@@ -1,4 +1,4 @@
-"""What goes wrong among workers: one error on each, an exit status other than 0, and nobody waits for long."""
+"""Failures among workers give one error on each and an exit status other than 0; no worker waits for long."""
 
 import re
 import signal
@@ -19,13 +19,13 @@ HASTY = [*TRAIN, "--worker_timeout=2"]
 
 
 def the_error(log: str) -> str:
-    """The one line that says what is wrong."""
+    """The one line with the error."""
     (line,) = [line for line in log.splitlines() if line.startswith("F")]
     return line
 
 
 def broken(workers, *wanted: str) -> None:
-    """See that each worker ends with status 1 and says what is wanted of it."""
+    """Check that each worker ends with status 1 and logs the expected error."""
     assert workers.end() == [1] * len(wanted)
     for rank, text in enumerate(wanted):
         assert text in the_error(workers.log(rank))

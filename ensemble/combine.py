@@ -70,7 +70,7 @@ def held_out(runs: Path, models: Sequence[str], val: Sequence[Scores], data: Pat
              tell: Callable[[str], None] = lambda line: print(line, file=sys.stderr)) -> list[Scores] | None:  # fmt: skip
     """The models' scores on the held-out images, in the view of `val`; None if a model has none.
 
-    With `data`, scores of held-out images that it no longer holds do not count; `tell` gets a line for each.
+    With `data`, scores of held-out images that it no longer holds do not count; each is reported to `tell`.
     """
     view = val[0].view
     if not all(score_path(runs, model, "holdout", view).is_file() for model in models):

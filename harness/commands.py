@@ -1,7 +1,7 @@
 """How the experiment's commands end: `if __name__ == "__main__": commands.run(main)`.
 
-What a person can put right is said by each command itself. All else, which is a fault of the program, is one
-paragraph too: a traceback is shown with CAFFE_TRACEBACK=1 in the environment, as by the caffe command.
+Each command reports by itself what the user can put right. Any other error is a fault of the program, and one
+paragraph says so. CAFFE_TRACEBACK=1 in the environment shows its traceback, as for the caffe command.
 
 A command that the user stops with Ctrl-C ends with status 130. Under make it ends with 0, and make, which the same
 Ctrl-C has reached, ends as interrupted: otherwise make adds "*** [Makefile:84: lmdb] Error 130".
@@ -43,7 +43,7 @@ def after_a_stop(status: int = STOPPED) -> int:
     """The exit status of a command that the user has stopped; make, where it started us, is then stopped too."""
     make = os.getppid()
     if "MAKELEVEL" in os.environ and _name(make) in ("make", "gmake"):
-        os.kill(make, signal.SIGINT)  # of a signal to this process alone make would not know, and go on
+        os.kill(make, signal.SIGINT)  # make does not see a signal to this process alone, and would continue
         return 0
     return status
 
@@ -86,7 +86,7 @@ def _say_stopped() -> int:
 
 
 def _interrupted(kind: type, error: BaseException, trace: object) -> None:
-    """What Python does with an error that nobody takes: a Ctrl-C during the imports gets its line too."""
+    """Python's hook for an error that nothing catches. A Ctrl-C during the imports gets its line too."""
     if not issubclass(kind, KeyboardInterrupt):
         sys.__excepthook__(kind, error, trace)
         return

@@ -1,4 +1,4 @@
-"""What every step of the ensemble does with files: say what is wrong with one, and write one whole."""
+"""Files of the experiment: reading with an error that names the fault, and writing whole or not at all."""
 
 from __future__ import annotations
 

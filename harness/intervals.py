@@ -23,7 +23,7 @@ class Interval(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Of numbers, one an image."""
+    """The mean and spread of numbers, one an image."""
 
     mean: float
     deviation: float  #: standard deviation, of a sample
@@ -36,7 +36,7 @@ class Paired(NamedTuple):
     gain: Interval  #: its accuracy less the other's
     better: int  #: images that it alone has right
     worse: int  #: images that the other alone has right
-    p: float  #: of McNemar's exact test, two-sided
+    p: float  #: two-sided, by McNemar's exact test
 
 
 def accuracy(right: int, images: int) -> Interval:
@@ -73,7 +73,7 @@ def mcnemar(better: int, worse: int) -> float:
 
 
 def difference(first: Interval, second: Interval) -> Interval:
-    """Of two accuracies on different images: Newcombe's (1998) from their Wilson intervals."""
+    """The difference of two accuracies on different images, by Newcombe (1998) from their Wilson intervals."""
     value = first.value - second.value
     low = value - sqrt((first.value - first.low) ** 2 + (second.high - second.value) ** 2)
     high = value + sqrt((first.high - first.value) ** 2 + (second.value - second.low) ** 2)

@@ -47,7 +47,7 @@ def wrong_place(makefile):
 
 
 def wrong_target(goal, goals, takes, models):
-    """What to say of a goal that is no target; None for one that is."""
+    """The error for a goal that is no target; None for one that is."""
     targets = {name.replace("MODEL", model) for name in takes for model in (models if "MODEL" in name else [""])}
     if goal in targets or "/" in goal:
         return None
@@ -74,7 +74,7 @@ def wrong_target(goal, goals, takes, models):
 
 
 def wrong_variable(name, value, goals, takes, every):
-    """What to say of a variable of the command line; None for one that its goals take."""
+    """The error for a variable of the command line; None for one that its goals take."""
     names = every.union(*takes.values())
     line = " ".join(["make"] + [shlex.quote(goal) for goal in goals])
     taken = every.union(*(taken_by(goal, takes) for goal in goals))
@@ -114,7 +114,7 @@ def wrong_value(name, value):
 def nearest(word, words):
     """The word that is most like another; None where none is near."""
     likeness = {other: difflib.SequenceMatcher(None, word, other).ratio() for other in sorted(words)}
-    near = max(likeness, key=likeness.get, default=None)  # of equals the first
+    near = max(likeness, key=likeness.get, default=None)  # the first of equals
     return near if near and likeness[near] >= _LIKE else None
 
 

@@ -1,4 +1,4 @@
-"""Where a command writes what it measured: below runs/. Only `make results` puts anything into results/."""
+"""The place of measurements: commands write them below runs/. Only `make results` writes into results/."""
 
 from __future__ import annotations
 

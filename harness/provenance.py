@@ -1,4 +1,4 @@
-"""Where a run comes from, for its journal and for the numbers that are kept of it: code, data, machine."""
+"""The origin of a run, for its journal and for the numbers of it: code, data, machine."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ _NO_CODE = (":(exclude)solvers/*.prototxt", ":(exclude)results", ":(exclude,glob
 
 
 def of_run(solver, gpu: str) -> dict[str, str | None]:
-    """What the journal says of a run besides its solver; None for what cannot be told."""
+    """The journal's entries of a run besides its solver; None for those that are unknown."""
     return {"commit": commit(), "data": data(solver), "machine": machine(gpu), "python": platform.python_version()}
 
 
@@ -20,7 +20,7 @@ def commit() -> str | None:
     """The commit of this code, "763cb14" or "763cb14 with changes".
 
     Changes of solvers, results and documents do not count: the journal holds the solver, and the rate is edited by
-    hand. Where it is no git checkout it is what COMMIT says, of whoever copied the code there; else None.
+    hand. Without a git checkout, the environment variable COMMIT names the commit; otherwise it is None.
     """
     head = _answer("git", "-C", str(ROOT), "rev-parse", "--short=10", "HEAD")
     if head is None:
@@ -42,7 +42,7 @@ def machine(gpu: str = "") -> str:
 
 
 def data(solver) -> str | None:
-    """What identifies the images a solver's net trains on: SHA-256 of the mean, which holds every pixel's sum."""
+    """The identity of a solver's training images: SHA-256 of their mean, which holds every pixel's sum."""
     net = Path(solver.net)
     if not net.is_file():
         return None
@@ -52,7 +52,7 @@ def data(solver) -> str | None:
 
 
 def digest_of_mean(mean: Path) -> str:
-    """What identifies the images that a mean image is of."""
+    """The identity of the images that a mean image is of."""
     return f"mean {hashlib.sha256(mean.read_bytes()).hexdigest()}"
 
 
@@ -63,7 +63,7 @@ def _processor() -> str:
 
 
 def _answer(*command: str) -> str | None:
-    """What a command prints; None where it is missing, fails, or takes too long."""
+    """The output of a command; None if it is missing, fails, or takes too long."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=10)
     except (OSError, subprocess.TimeoutExpired):

@@ -54,7 +54,7 @@ class Ensembles:
 def read_ensembles(runs: Path, data: Path, tell: Callable[[str], None]) -> Ensembles:
     """Read the score files and combine them by the rule in best.json. UserError if they are missing or mixed.
 
-    Scores of records that `data` no longer holds are left out. For held-out or test images `tell` gets a line; for
+    Scores of records that `data` no longer holds are left out. Held-out and test images are reported to `tell`; for
     val it is a UserError.
     """
     best = read_best(runs, data=data)

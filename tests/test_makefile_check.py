@@ -1,4 +1,4 @@
-"""What make would ignore without a word is refused by name: variables, targets, models; and odd folders work."""
+"""Variables, targets and models that make would ignore are refused by name, and odd folders work."""
 
 import os
 import shutil

@@ -16,10 +16,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-# Top folders and single files that still break the first rule, and the second.
-TO_DO = set()
-OWN_WORDS_TO_DO = set()
 OPENING = re.compile(r"(?:Of|What|Who|Whose|Where|Whether)\b")
+CODE = re.compile(r"`[^`]*`")
 OWN_WORDS = re.compile(r"\b(?:tells?|told|hears?|heard|(?:go|goes|going|gone|went) on)\b", re.IGNORECASE)
 
 
@@ -66,9 +64,9 @@ def openings(source: str) -> Iterator[tuple[int, str]]:
 
 
 def own_words(source: str) -> Iterator[tuple[int, str]]:
-    """The sentences that break the second rule, each with the line of its comment or docstring."""
+    """The sentences that break the second rule, each with the line of its comment or docstring; code is left out."""
     for line, text in (*docstrings(source), *comments(source)):
-        yield from ((line, sentence) for sentence in sentences(text) if OWN_WORDS.search(sentence))
+        yield from ((line, sentence) for sentence in sentences(text) if OWN_WORDS.search(CODE.sub("", sentence)))
 
 
 def tracked() -> list[str]:
@@ -78,18 +76,17 @@ def tracked() -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("rule", "to_do", "advice"),
+    ("rule", "advice"),
     [
-        (openings, TO_DO, "name the actor first"),
-        (own_words, OWN_WORDS_TO_DO, "use the field's words (resume, continue, report, ignore)"),
+        (openings, "name the actor first"),
+        (own_words, "use the field's words (resume, continue, report, ignore)"),
     ],
 )
-def test_every_sentence_is_plain(rule, to_do, advice):
+def test_every_sentence_is_plain(rule, advice):
     found = []
     for name in tracked():
-        if not to_do & {name, name.partition("/")[0]}:
-            source = (ROOT / name).read_text(encoding="utf-8")
-            found += [f"{name}:{line}: {sentence}" for line, sentence in rule(source)]
+        source = (ROOT / name).read_text(encoding="utf-8")
+        found += [f"{name}:{line}: {sentence}" for line, sentence in rule(source)]
     assert not found, f"{advice}:\n" + "\n".join(found)
 
 
@@ -120,6 +117,7 @@ def test_an_opening_is_found(source, found):
         ('"""It ends. The run\ngoes on."""\n', [(1, "The run goes on.")]),
         ("a = 1\n# Users are\n# told.\n", [(2, "Users are told.")]),
         ("a = 1  # not heard\n", [(1, "not heard")]),
+        ('"""The line is for `tell`."""\n', []),
         ('"""A teller goes on_time."""\na = "told"\n', []),
     ],
 )

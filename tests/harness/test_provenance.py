@@ -1,4 +1,4 @@
-"""Where a run comes from: what the journal says of code, data and machine."""
+"""The origin of a run: the journal's entries of code, data and machine."""
 
 import hashlib
 import os
@@ -52,7 +52,7 @@ def test_no_checkout_and_no_git(checkout, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setattr(provenance, "ROOT", Path("/"))
     assert provenance.commit() is None
-    monkeypatch.setenv("COMMIT", "0123456789")  # of whoever copied it there
+    monkeypatch.setenv("COMMIT", "0123456789")  # set by the user who copied the code
     assert provenance.commit() == "0123456789"
 
 

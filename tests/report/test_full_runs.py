@@ -1,4 +1,4 @@
-"""What `make results` refuses, and why; and that no other command writes into results/."""
+"""`make results` refuses runs that are not full, and no other command writes into results/."""
 
 import json
 import shlex

@@ -1,4 +1,4 @@
-"""What debug_info logs of every layer: mean absolute values and gradients (net.cpp's DebugInfo)."""
+"""The lines of debug_info: each layer's mean absolute values and gradients (net.cpp's DebugInfo)."""
 
 import torch
 

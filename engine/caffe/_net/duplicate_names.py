@@ -1,4 +1,4 @@
-"""Layers of one name, or of none: how files and other nets find each of them, and what their users are told.
+"""Layers of one name, or of none: how files and other nets find each of them, and the messages about them.
 
 Real Caffe finds layers by name alone: the first of two namesakes gets the last one's weights, the other none.
 Here namesakes are matched by their type and tops first, then by their order.
@@ -40,7 +40,7 @@ class Uneven(NamedTuple):
     Attributes:
         sources, targets: those of the name.
         numbers: for a target's id the number of its source, from 0.
-        sure: whether types and tops have told them apart; else the first ones are matched.
+        sure: True if types and tops separate them; otherwise the first ones are matched.
     """
 
     sources: list[Named]
@@ -99,7 +99,7 @@ def match(sources: Sequence[Named], targets: Sequence[Named]) -> Match:
 
 
 def by_name(names: Sequence[str]) -> dict[str, list[int]]:
-    """Where each name stands in a list of names."""
+    """The indices at which each name stands in a list of names."""
     groups: dict[str, list[int]] = {}
     for index, name in enumerate(names):
         groups.setdefault(name, []).append(index)
@@ -113,11 +113,11 @@ def _align(sources: list[Named], targets: list[Named]) -> list[tuple[str, int, i
     return SequenceMatcher(None, *keys, autojunk=False).get_opcodes()
 
 
-# ---- what users are told -------------------------------------------------------------------------
+# ---- messages ------------------------------------------------------------------------------------
 
 
 def label(graph: Graph, layer: Layer) -> str:
-    """A layer's name for messages; where it has none or namesakes, with what tells it from the others."""
+    """A layer's name for messages. A layer without a name, or with namesakes, gets its description too."""
     if layer.name and graph.layer_names.count(layer.name) == 1:
         return f"'{layer.name}'"
     described = next(text for each, text in zip(graph.layers, graph.descriptions, strict=True) if each is layer)
@@ -125,13 +125,13 @@ def label(graph: Graph, layer: Layer) -> str:
 
 
 def listing(graph: Graph, indices: Sequence[int]) -> str:
-    """What tells layers of one name apart; of many, the first few."""
+    """The descriptions of layers of one name; of many, the first few."""
     shown = [graph.descriptions[i] for i in indices[:_MOST_LISTED]]
     return "; ".join(shown + ([f"and {len(indices) - len(shown)} more"] if len(indices) > len(shown) else []))
 
 
 def is_stateful(layer: Layer) -> bool:
-    """Whether snapshots may keep a state of this layer."""
+    """True if snapshots may keep a state of this layer."""
     return type(layer).get_state is not Layer.get_state
 
 

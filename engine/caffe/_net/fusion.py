@@ -89,7 +89,7 @@ def plan_steps(graph: Graph) -> list[Step]:
 
 
 def _includes_scale(step: Step, layer: Layer) -> bool:
-    """Whether a step's BatchNorm can compute the layer after it, a Scale."""
+    """True if a step's BatchNorm can compute the layer after it, a Scale."""
     return (
         layer.type == "Scale"
         and isinstance(step.layer, BatchNorm)
@@ -100,7 +100,7 @@ def _includes_scale(step: Step, layer: Layer) -> bool:
 
 
 def _only_reads(graph: Graph, index: int, before: Step) -> bool:
-    """Whether a layer's one bottom is the only top of the step before it, no loss, and both learn or neither."""
+    """True if a layer's one bottom is the only top of the step before it, no loss, and both learn or neither."""
     return (
         before.tops == graph.bottoms[index]
         and not graph.blob_loss_weights[before.tops[0]]

@@ -1,6 +1,6 @@
 """The passes of a net layer by layer (Caffe's net.cpp): forward and backward, each layer alone.
 
-What pycaffe's users see of it is in _net/net.py.
+_net/net.py adds the names that pycaffe's users see.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -125,7 +125,7 @@ class LayeredNet:
 
     @property
     def is_watched(self) -> bool:
-        """Whether somebody looks at blobs between layers: debug_info or a callback."""
+        """True if debug_info or a callback looks at blobs between layers."""
         return self.debug_info or any(self._callbacks.values())
 
     def check_has_layers(self) -> None:
@@ -141,9 +141,9 @@ class LayeredNet:
             )
 
     def _may_overwrite(self, i: int, start: int) -> bool:
-        """Whether layer i of a pass that began at ``start`` is a ReLU that may write over its bottom.
+        """True if layer i of a pass that began at ``start`` is a ReLU that may overwrite its bottom.
 
-        Values of before the pass may be in the history of layers that it does not run.
+        The history of layers that the pass does not run may hold values from before it.
         """
         before = self._overwrites[i]
         return before is not None and before >= start
@@ -191,7 +191,7 @@ class LayeredNet:
         for blob, result in zip(top, results, strict=False):
             if tuple(result.shape) != tuple(blob.shape):
                 blob.reshape(*result.shape)
-            # What a layer hands on as it is (Dropout in TEST, a part of Slice) is a blob of its own to people.
+            # If a layer returns its input unchanged (Dropout in TEST, a part of Slice), users still see a separate blob.
             if blob in bottom:
                 blob._data.set(result)
             elif layer.shares_values:
@@ -200,7 +200,7 @@ class LayeredNet:
                 blob._data.set(own_memory(result.detach(), taken))
 
     def _needs_copy(self, i: int, j: int) -> bool:
-        """Whether bottom j of layer i may be written over before backward, which must see what forward saw."""
+        """True if bottom j of layer i may be overwritten before backward, which must see the values of forward."""
         graph = self.graph
         in_place = graph.bottoms[i][j] in graph.tops[i]
         return in_place or graph.reads_written_over[i] or j in graph.layers[i].keeps_bottoms

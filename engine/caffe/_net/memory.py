@@ -11,7 +11,7 @@ _FLOAT = 4
 
 
 class NetMemory:
-    """What a net takes at the least, added up while it is made: its parameters and what is between its layers.
+    """The least memory of a net, added up while it is made: its parameters and the blobs between its layers.
 
     Args:
         training: then each parameter has a gradient.

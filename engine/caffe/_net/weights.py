@@ -203,7 +203,7 @@ def check_fits_hdf5(net: LayeredNet) -> None:
 
 
 def _unfit_for_hdf5(net: LayeredNet) -> Iterator[tuple[str, str]]:
-    """What of a net has no group of its own in an HDF5 file, and why."""
+    """The parts of a net that have no group of their own in an HDF5 file, and why."""
     for name, group in duplicate_names.by_name(net.graph.layer_names).items():
         which = duplicate_names.listing(net.graph, group)
         if not name:
@@ -211,7 +211,7 @@ def _unfit_for_hdf5(net: LayeredNet) -> Iterator[tuple[str, str]]:
             continue
         if len(group) > 1:
             yield f"the layers named '{name}' ({which})", "each needs a name of its own there"
-        # A Split has its names from a layer and from a blob: only the blob is still to be told.
+        # A Split is named after a layer and a blob. The layer is reported already, so only the blob is left.
         is_split = not net.graph.descriptions[group[0]]
         source = net.graph.layers[group[0]].param.bottom[0] if is_split else name
         if why := hdf5.unfit_name(source):

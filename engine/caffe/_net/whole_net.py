@@ -1,10 +1,11 @@
 """The passes of a whole net at once, for training and testing by the command.
 
-The passes of _net/layered_net.py leave every blob's values and gradients behind, because pycaffe's users look at
-them; where nobody looks, a net runs here as one graph. Layers are the same ones. What is gained: no memory for
-blobs that no backward pass needs, gradients freed as soon as they are used, one call into PyTorch for the whole
-backward pass, and in one step what are several layers in Caffe: a convolution or inner product and the ReLU in
-place after it; a BatchNorm, the Scale that gives it factors and summands, and the ReLU in place after them.
+The passes of _net/layered_net.py leave every blob's values and gradients behind for pycaffe's users. If nobody
+looks, a net runs here as one graph of the same layers. That saves the memory of blobs that no backward pass needs,
+and frees gradients as soon as they are used. PyTorch is called once for the whole backward pass.
+
+Some layers are joined into one step: a convolution or inner product with the ReLU in place after it, and a
+BatchNorm with its Scale and the ReLU in place after them.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,9 +32,9 @@ class WholeNet:
 
     @staticmethod
     def fits(net: LayeredNet) -> bool:
-        """Whether nothing in the net needs its blobs between layers.
+        """True if nothing in the net needs its blobs between layers.
 
-        What does: Python layers, inputs, callbacks, debug_info, memory of several blobs that a layer in place writes.
+        These do: Python layers, inputs, callbacks, debug_info, memory of several blobs that a layer in place writes.
         """
         graph = net.graph
         by_blobs = any(isinstance(layer, BlobLayer) for layer in graph.layers) or any(graph.reads_written_over)
@@ -99,7 +100,7 @@ class WholeNet:
         return sum(losses) if losses else 0.0
 
     def _shape(self, step: Step, bottom: Sequence[torch.Tensor]) -> None:
-        """Tell the layer when its bottoms' shapes are other than before."""
+        """Reshape the layer if its bottoms' shapes have changed."""
         graph = self._graph
         shapes = [list(x.shape) for x in bottom]
         if shapes != graph.shaped_for[step.index]:

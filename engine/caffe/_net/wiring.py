@@ -1,4 +1,4 @@
-"""What happens to a net's prototxt before layers are made: rules choose layers, Splits are inserted."""
+"""The steps before a net's layers are made: rules choose the layers of a phase, and Splits are inserted."""
 
 from collections import Counter
 
@@ -98,7 +98,7 @@ def _split_name(layer: str, blob: str, top: int) -> str:
 
 
 def describe(net: caffe_pb2.NetParameter, with_splits: caffe_pb2.NetParameter) -> list[str]:
-    """What tells each layer of a net from its namesakes, such as `layer 2: InnerProduct, data -> fc`.
+    """A description of each layer that separates it from its namesakes, such as `layer 2: InnerProduct, data -> fc`.
 
     Args:
         net: the layers as the user wrote them; they are counted from 1.
